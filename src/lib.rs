@@ -1,0 +1,9 @@
+//! Bellwether: a node autoscaler whose policy is nothing but Prometheus alerting rules.
+//!
+//! *Prometheus decides when. Alertmanager decides who hears. Bellwether decides what is safe, and
+//! does it.* The way of data: a webhook becomes a [`model::Signal`] in the [`store`]; the
+//! [`reconcile`] loop wakes, looks at the whole world, lets [`policy`] plan, writes the intent down,
+//! and acts through [`provider`] and [`cluster`].
+//!
+//! Rooms stand in layers, and import only from below; `tests/rooms.rs` holds the table.
+
