@@ -7,3 +7,4 @@
 //!
 //! Rooms stand in layers, and import only from below; `tests/rooms.rs` holds the table.
 
+pub mod model;

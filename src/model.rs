@@ -1,0 +1,45 @@
+//! The vocabulary: every noun that two rooms share, and nothing that acts.
+//!
+//! Pure: no clock, no I/O, no lock, no log, no `async`. Whatever happens elsewhere is described
+//! here as a value: what was asked ([`Signal`]), what is true ([`Observed`]), what we remember
+//! ([`Memory`]), what we decided ([`Plan`]) and why ([`Reason`]).
+
+pub mod change;
+pub mod duration;
+pub mod history;
+pub mod id;
+pub mod instance;
+pub mod intent;
+pub mod memory;
+pub mod node;
+pub mod observed;
+pub mod plan;
+pub mod pod;
+pub mod reason;
+pub mod resources;
+pub mod shape;
+pub mod signal;
+pub mod silence;
+pub mod truth;
+pub mod worker;
+
+pub use change::{Changes, Claim};
+pub use history::{Entry, EntryKind};
+pub use id::{
+    BatchId, ClusterName, ClusterUid, Fingerprint, InstanceId, NodeName, PassId, PoolName,
+    ShapeName, SignalId, SilenceId, Token, Uid, WorkerId, Zone,
+};
+pub use instance::{Instance, InstanceState};
+pub use intent::{Intent, LaunchRequest, Order};
+pub use memory::{Breaker, BreakerState, ClusterMemory, Memory, PoolMemory, Refusal, Unhelpable};
+pub use node::{Cordon, Effect, Node, NodeRef, Readiness, Taint};
+pub use observed::{ClusterView, Guard, Observed, View, Want};
+pub use plan::{Act, Decision, Permit, Plan, Step, Transition, Verdict};
+pub use pod::{Essential, Pin, Placement, Pod, PodKind, PodSpec, Toleration};
+pub use reason::Reason;
+pub use resources::Resources;
+pub use shape::{Market, Offering, Price, Shape};
+pub use signal::{Ask, Direction, Signal, Source};
+pub use silence::{Matcher, Silence, SilenceState};
+pub use truth::{AlertState, PeerState, Truth};
+pub use worker::{Failure, IllegalTransition, Purpose, Worker, WorkerEvent, WorkerState};

@@ -1,0 +1,82 @@
+//! Names and ids: one newtype each, so that no two can be mixed up.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Declares string newtypes that all behave alike: ordered, printable, serialised as plain text.
+macro_rules! text_ids {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Wraps text as it is; whoever reads outside input validates first.
+            pub fn new(text: impl Into<String>) -> Self {
+                Self(text.into())
+            }
+
+            /// The text itself.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                Self(text.to_owned())
+            }
+        }
+    )*};
+}
+
+text_ids! {
+    /// A cluster's name in the configuration. Never an identity by itself: see [`ClusterUid`].
+    ClusterName;
+    /// The UID of the cluster's kube-system namespace: which cluster it really is.
+    ClusterUid;
+    /// A pool's name in the configuration, unique within its cluster.
+    PoolName;
+    /// Our name for one machine through its life; the provider's idempotency token and tag.
+    WorkerId;
+    /// One launch decision; tagged on every instance it creates.
+    BatchId;
+    /// The provider's name for a machine.
+    InstanceId;
+    /// Kubernetes' name for a machine. Bind by UID, never by this alone.
+    NodeName;
+    /// A Kubernetes object's UID.
+    Uid;
+    /// One signal in the store.
+    SignalId;
+    /// One turn of the loop, for logs and history.
+    PassId;
+    /// Alertmanager's fingerprint of an alert: a hash of its labels only, stable across firings.
+    Fingerprint;
+    /// One silence in Alertmanager.
+    SilenceId;
+    /// An instance type.
+    ShapeName;
+    /// An availability zone.
+    Zone;
+}
+
+/// A fencing token: grows with every change of the claim's holder and never shrinks.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Token(pub u64);
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -1,0 +1,116 @@
+//! What we remember of one cluster between passes; all of it lives in the store.
+
+use super::{BatchId, ClusterUid, Intent, PoolName, Silence, SilenceId, Uid, Worker, WorkerId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// All memory of one cluster, as `plan` reads it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Workers, the recently gone included.
+    pub workers: BTreeMap<WorkerId, Worker>,
+    /// Launches that are not settled.
+    pub intents: BTreeMap<BatchId, Intent>,
+    /// What belongs to a pool.
+    pub pools: BTreeMap<PoolName, PoolMemory>,
+    /// What belongs to the cluster.
+    pub cluster: ClusterMemory,
+}
+
+/// What we remember of a pool.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PoolMemory {
+    /// The last scale-up's intent; the up-cooldown holds from here.
+    pub up_started: Option<Timestamp>,
+    /// When the last scale-up's workers were all Ready or given up; `None` while they are coming.
+    pub up_ended: Option<Timestamp>,
+    /// The end of the last scale-down. Restore, repair, replace and gc do not set it.
+    pub down_ended: Option<Timestamp>,
+    /// When new need was last seen to grow, for `settle`; `None` when none waits.
+    pub need_since: Option<Timestamp>,
+    /// When the need that waits was first seen; `settle` never waits longer than a second in all.
+    pub need_first: Option<Timestamp>,
+    /// The need that was last seen: a pod's UID each.
+    pub need: Vec<Uid>,
+    /// Workers launched, by time, over the last hour.
+    pub launches: Vec<(Timestamp, u32)>,
+    /// Stops launching when launching does not help.
+    pub breaker: Breaker,
+    /// Batches that are Ready and whose pods are being watched: did it help them?
+    pub watching: BTreeMap<BatchId, Vec<Uid>>,
+    /// Workers whose replacement is launched, and its batch.
+    pub replacing: BTreeMap<WorkerId, BatchId>,
+    /// Workers to replace, for which nothing is launched yet.
+    pub to_replace: Vec<WorkerId>,
+    /// Pods that launching did not help.
+    pub unhelpable: BTreeMap<Uid, Unhelpable>,
+    /// Code of the reason shown last, so that history notes changes only.
+    pub held: Option<String>,
+}
+
+/// What we remember of a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClusterMemory {
+    /// The cluster's UID as first seen; another one under the same name is refused.
+    pub uid: Option<ClusterUid>,
+    /// Every silence seen, until its end or until known to be expired.
+    pub silences: BTreeMap<SilenceId, Silence>,
+    /// When each Alertmanager said it started.
+    pub alertmanagers: BTreeMap<String, Timestamp>,
+    /// No removal until then: an Alertmanager restarted, or the store was new.
+    pub down_held_until: Option<Timestamp>,
+    /// Workers that could not be removed, and until when they are no candidates.
+    pub refusals: BTreeMap<WorkerId, Refusal>,
+    /// Since when nothing but kube-system pods without a budget holds this worker.
+    pub kube_system_since: BTreeMap<WorkerId, Timestamp>,
+    /// The last replacements' times, for the limit per hour.
+    pub replacements: Vec<Timestamp>,
+}
+
+/// Stops launching when launching does not help.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Breaker {
+    /// Where it stands.
+    pub state: BreakerState,
+    /// How often in a row it opened; the wait grows with it.
+    pub failures: u32,
+    /// When it lets one worker through, while open.
+    pub retry_at: Option<Timestamp>,
+}
+
+/// Where a breaker stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BreakerState {
+    /// Launches are allowed.
+    #[default]
+    Closed,
+    /// Launches are refused until `retry_at`.
+    Open,
+    /// One worker is on trial.
+    HalfOpen,
+}
+
+/// A pod for which workers were launched in vain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unhelpable {
+    /// Workers launched in vain.
+    pub vain: u32,
+    /// It is no need until then; `None` while fewer than two were in vain.
+    pub until: Option<Timestamp>,
+}
+
+/// A worker that could not be removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// How often in a row; the time doubles from 1 h to 24 h.
+    pub count: u32,
+    /// No candidate until then.
+    pub until: Timestamp,
+    /// Why, for people.
+    pub why: String,
+}

@@ -1,0 +1,435 @@
+//! A worker: our record of one machine through its life, and the only ways it can change.
+
+use super::{BatchId, InstanceId, Market, NodeRef, PoolName, ShapeName, WorkerId, Zone, duration};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::time::Duration;
+
+/// Our record of one machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Worker {
+    /// Our name for it.
+    pub id: WorkerId,
+    /// Its pool.
+    pub pool: PoolName,
+    /// The decision it came from; `None` for an adopted one.
+    pub batch: Option<BatchId>,
+    /// Instance type.
+    pub shape: ShapeName,
+    /// Zone.
+    pub zone: Zone,
+    /// Spot or on-demand.
+    pub market: Market,
+    /// The provider's machine, once known.
+    pub instance: Option<InstanceId>,
+    /// Kubernetes' node, once known.
+    pub node: Option<NodeRef>,
+    /// Where it stands.
+    pub state: WorkerState,
+    /// When it came into this state.
+    pub since: Timestamp,
+    /// When it was asked for.
+    pub created: Timestamp,
+    /// When it first became Ready.
+    pub ready: Option<Timestamp>,
+    /// Why it is on its way out, from Cordoned on.
+    pub purpose: Option<Purpose>,
+    /// Time in this state that does not count towards its deadline (pause, unknown, no claim).
+    #[serde(with = "duration::text")]
+    pub held: Duration,
+    /// Since when its clock stands still, while it does.
+    pub held_since: Option<Timestamp>,
+}
+
+/// Where a worker stands. Every state has an exit by time; see `docs/architecture.md`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum WorkerState {
+    /// Committed; the provider may or may not have been asked.
+    Requested,
+    /// The provider gave us an instance.
+    Booting,
+    /// Its node exists.
+    Joined,
+    /// Its node was Ready.
+    Ready,
+    /// Chosen to go; kept off new pods.
+    Cordoned,
+    /// Its pods are being evicted.
+    Draining,
+    /// No pod is left that matters.
+    Drained,
+    /// Committed to end. Never taken back.
+    Terminating,
+    /// Instance and node are gone.
+    Gone,
+    /// Judged dead or useless; goes on to Terminating.
+    Failed {
+        /// Why.
+        failure: Failure,
+    },
+}
+
+/// Why a worker failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Failure {
+    /// The provider refused or nothing came of the request.
+    NotLaunched,
+    /// The check right before the call said no; the provider was not asked.
+    Refused,
+    /// No node by the join deadline.
+    NeverJoined,
+    /// A node, but never Ready by the deadline.
+    NeverReady,
+    /// NotReady for longer than the repair deadline.
+    NotReady,
+    /// The instance is gone or ending though we did not ask for it.
+    Lost,
+    /// An instance of ours that no record asked for.
+    Orphan,
+}
+
+/// Why a worker is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// Not needed; taken back when demand returns.
+    Idle,
+    /// A replacement takes over.
+    Replace,
+    /// A spot notice: two minutes.
+    Notice,
+    /// An operator asked.
+    Manual,
+}
+
+/// What can happen to a worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum WorkerEvent {
+    /// The provider answered with an instance, where it was really had.
+    Launched {
+        /// The instance.
+        instance: InstanceId,
+        /// Its shape.
+        shape: ShapeName,
+        /// Its zone.
+        zone: Zone,
+        /// Its market.
+        market: Market,
+    },
+    /// Its node was seen.
+    Joined {
+        /// The node.
+        node: NodeRef,
+    },
+    /// Its node is Ready.
+    BecameReady,
+    /// It is chosen to go.
+    Cordon {
+        /// Why.
+        purpose: Purpose,
+    },
+    /// Evictions begin.
+    StartDrain,
+    /// Nothing is left to evict.
+    Drained,
+    /// It is taken back.
+    Release,
+    /// The point of no return.
+    Terminate,
+    /// Instance and node are proven gone.
+    Finished,
+    /// It is judged dead or useless.
+    Fail {
+        /// Why.
+        failure: Failure,
+    },
+}
+
+/// An event that cannot happen to a worker in this state.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("worker cannot go from {state} by {event}")]
+pub struct IllegalTransition {
+    /// The state it is in.
+    pub state: &'static str,
+    /// The event that came.
+    pub event: &'static str,
+}
+
+// === impl Worker ===
+
+impl Worker {
+    /// Applies an event at `now`. The record is unchanged when it is illegal.
+    pub fn on(&mut self, event: &WorkerEvent, now: Timestamp) -> Result<(), IllegalTransition> {
+        self.state = self.state.clone().on(event)?;
+        self.since = now;
+        self.held = Duration::ZERO;
+        self.held_since = None;
+        match event {
+            WorkerEvent::Launched { instance, shape, zone, market } => {
+                self.instance = Some(instance.clone());
+                self.shape = shape.clone();
+                self.zone = zone.clone();
+                self.market = *market;
+            }
+            WorkerEvent::Joined { node } => self.node = Some(node.clone()),
+            WorkerEvent::BecameReady => self.ready = self.ready.or(Some(now)),
+            WorkerEvent::Cordon { purpose } => self.purpose = Some(*purpose),
+            WorkerEvent::Release => self.purpose = None,
+            WorkerEvent::StartDrain
+            | WorkerEvent::Drained
+            | WorkerEvent::Terminate
+            | WorkerEvent::Finished
+            | WorkerEvent::Fail { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// How long it has been in its state, without the time its clock stood still.
+    pub fn elapsed(&self, now: Timestamp) -> Duration {
+        let standing = self.held_since.map_or(Duration::ZERO, |from| duration::since(from, now));
+        duration::since(self.since, now).saturating_sub(self.held).saturating_sub(standing)
+    }
+
+    /// Whether it is, or is about to be, a machine that serves: what `min` and `max` count.
+    pub fn is_serving(&self) -> bool {
+        matches!(
+            self.state,
+            WorkerState::Requested
+                | WorkerState::Booting
+                | WorkerState::Joined
+                | WorkerState::Ready
+        )
+    }
+
+    /// Whether it is on its way in: asked for and not yet Ready.
+    pub fn is_coming(&self) -> bool {
+        matches!(self.state, WorkerState::Requested | WorkerState::Booting | WorkerState::Joined)
+    }
+
+    /// Whether it is on its way out and can still be taken back.
+    pub fn is_leaving(&self) -> bool {
+        matches!(self.state, WorkerState::Cordoned | WorkerState::Draining | WorkerState::Drained)
+    }
+
+    /// Whether a machine may exist behind it: everything but Gone.
+    pub fn is_live(&self) -> bool {
+        self.state != WorkerState::Gone
+    }
+}
+
+// === impl WorkerState ===
+
+impl WorkerState {
+    /// The words of all states.
+    pub const NAMES: [&'static str; 10] = [
+        "requested",
+        "booting",
+        "joined",
+        "ready",
+        "cordoned",
+        "draining",
+        "drained",
+        "terminating",
+        "gone",
+        "failed",
+    ];
+
+    /// The state after `event`. Written out in full: a new state or event must be thought through here.
+    pub fn on(self, event: &WorkerEvent) -> Result<Self, IllegalTransition> {
+        use WorkerEvent as E;
+        let next = match (&self, event) {
+            (Self::Requested, E::Launched { .. }) => Self::Booting,
+            (Self::Requested | Self::Booting, E::Joined { .. }) => Self::Joined,
+            (Self::Ready, E::Cordon { .. }) => Self::Cordoned,
+            (Self::Cordoned, E::StartDrain) => Self::Draining,
+            (Self::Draining, E::Drained) => Self::Drained,
+            (Self::Joined, E::BecameReady)
+            | (Self::Cordoned | Self::Draining | Self::Drained, E::Release) => Self::Ready,
+            (Self::Drained | Self::Failed { .. }, E::Terminate) => Self::Terminating,
+            (Self::Terminating, E::Finished) => Self::Gone,
+            (
+                Self::Requested
+                | Self::Booting
+                | Self::Joined
+                | Self::Ready
+                | Self::Cordoned
+                | Self::Draining
+                | Self::Drained,
+                E::Fail { failure },
+            ) => Self::Failed { failure: *failure },
+            (
+                Self::Requested
+                | Self::Booting
+                | Self::Joined
+                | Self::Ready
+                | Self::Cordoned
+                | Self::Draining
+                | Self::Drained
+                | Self::Terminating
+                | Self::Gone
+                | Self::Failed { .. },
+                event,
+            ) => {
+                return Err(IllegalTransition { state: self.name(), event: event.name() });
+            }
+        };
+        Ok(next)
+    }
+
+    /// Its word in logs, metrics and docs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Booting => "booting",
+            Self::Joined => "joined",
+            Self::Ready => "ready",
+            Self::Cordoned => "cordoned",
+            Self::Draining => "draining",
+            Self::Drained => "drained",
+            Self::Terminating => "terminating",
+            Self::Gone => "gone",
+            Self::Failed { .. } => "failed",
+        }
+    }
+}
+
+impl WorkerEvent {
+    /// Its word in logs and docs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Launched { .. } => "launched",
+            Self::Joined { .. } => "joined",
+            Self::BecameReady => "became_ready",
+            Self::Cordon { .. } => "cordon",
+            Self::StartDrain => "start_drain",
+            Self::Drained => "drained",
+            Self::Release => "release",
+            Self::Terminate => "terminate",
+            Self::Finished => "finished",
+            Self::Fail { .. } => "fail",
+        }
+    }
+}
+
+impl fmt::Display for WorkerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn states() -> Vec<WorkerState> {
+        vec![
+            WorkerState::Requested,
+            WorkerState::Booting,
+            WorkerState::Joined,
+            WorkerState::Ready,
+            WorkerState::Cordoned,
+            WorkerState::Draining,
+            WorkerState::Drained,
+            WorkerState::Terminating,
+            WorkerState::Gone,
+            WorkerState::Failed { failure: Failure::Lost },
+        ]
+    }
+
+    fn events() -> Vec<WorkerEvent> {
+        vec![
+            WorkerEvent::Launched {
+                instance: "i".into(),
+                shape: "s".into(),
+                zone: "z".into(),
+                market: Market::OnDemand,
+            },
+            WorkerEvent::Joined { node: NodeRef { name: "n".into(), uid: "u".into() } },
+            WorkerEvent::BecameReady,
+            WorkerEvent::Cordon { purpose: Purpose::Idle },
+            WorkerEvent::StartDrain,
+            WorkerEvent::Drained,
+            WorkerEvent::Release,
+            WorkerEvent::Terminate,
+            WorkerEvent::Finished,
+            WorkerEvent::Fail { failure: Failure::Lost },
+        ]
+    }
+
+    /// The whole table, as `docs/architecture.md` shows it.
+    fn table() -> String {
+        let mut lines = vec![
+            format!(
+                "| | {} |",
+                events().iter().map(WorkerEvent::name).collect::<Vec<_>>().join(" | ")
+            ),
+            format!("|---|{}", "---|".repeat(events().len())),
+        ];
+        for state in states() {
+            let cells: Vec<&str> = events()
+                .iter()
+                .map(|event| state.clone().on(event).map_or("", |next| next.name()))
+                .collect();
+            lines.push(format!("| **{}** | {} |", state.name(), cells.join(" | ")));
+        }
+        lines.join("\n")
+    }
+
+    #[test]
+    fn the_state_table_in_the_documentation_is_the_one_in_the_code() {
+        let page = include_str!("../../docs/architecture.md");
+        assert!(
+            page.contains(&table()),
+            "docs/architecture.md should hold this table:\n\n{}\n",
+            table()
+        );
+    }
+
+    #[test]
+    fn every_state_has_its_name_in_the_list() {
+        let names: Vec<&str> = states().iter().map(WorkerState::name).collect();
+        assert_eq!(names, WorkerState::NAMES);
+    }
+
+    #[test]
+    fn a_committed_termination_is_never_taken_back() {
+        for event in events() {
+            let next = WorkerState::Terminating.on(&event);
+            assert!(matches!(next, Ok(WorkerState::Gone) | Err(_)), "{}", event.name());
+            assert!(WorkerState::Gone.on(&event).is_err(), "{}", event.name());
+        }
+    }
+
+    #[test]
+    fn a_clock_that_stands_still_does_not_count_towards_a_deadline() {
+        let at = |second: i64| Timestamp::from_second(1_000_000 + second).unwrap();
+        let mut worker = Worker {
+            id: "w".into(),
+            pool: "p".into(),
+            batch: None,
+            shape: "s".into(),
+            zone: "z".into(),
+            market: Market::Spot,
+            instance: None,
+            node: None,
+            state: WorkerState::Draining,
+            since: at(0),
+            created: at(0),
+            ready: None,
+            purpose: Some(Purpose::Idle),
+            held: Duration::from_secs(10),
+            held_since: Some(at(50)),
+        };
+        assert_eq!(worker.elapsed(at(70)), Duration::from_secs(40));
+        worker.on(&WorkerEvent::Drained, at(70)).unwrap();
+        assert_eq!(
+            worker.elapsed(at(75)),
+            Duration::from_secs(5),
+            "a new state starts a new clock"
+        );
+    }
+}
