@@ -7,4 +7,8 @@
 //!
 //! Rooms stand in layers, and import only from below; `tests/rooms.rs` holds the table.
 
+pub mod clock;
+pub mod killpoint;
+pub mod metrics;
 pub mod model;
+pub mod telemetry;
