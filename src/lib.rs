@@ -8,6 +8,7 @@
 //! Rooms stand in layers, and import only from below; `tests/rooms.rs` holds the table.
 
 pub mod clock;
+pub mod config;
 pub mod killpoint;
 pub mod metrics;
 pub mod model;

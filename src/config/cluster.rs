@@ -1,0 +1,247 @@
+//! `clusters.NAME`: one cluster.
+
+use super::reader::Section;
+use super::{AlertmanagerConfig, PoolConfig, PrometheusConfig, SimConfig, value};
+use crate::model::{ClusterName, PoolName, duration};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The words of `mode`.
+pub(super) const MODES: [(&str, Mode); 2] = [("act", Mode::Act), ("dry_run", Mode::DryRun)];
+
+/// One cluster. `policy` takes it as its `Limits`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClusterConfig {
+    /// Its name.
+    pub name: ClusterName,
+    /// `kubernetes`: how to reach it.
+    pub kubernetes: KubernetesConfig,
+    /// `mode`: act, or only say what would be done. Default act.
+    pub mode: Mode,
+    /// `accept_unlabelled`: take alerts without a `cluster` label as this cluster's. Default false.
+    pub accept_unlabelled: bool,
+    /// `guards`: PromQL that must hold at the moment of acting.
+    pub guards: Guards,
+    /// `alertmanager`, or the top-level one.
+    pub alertmanager: AlertmanagerConfig,
+    /// `prometheus`, or the top-level one.
+    pub prometheus: PrometheusConfig,
+    /// Deadlines that hold for all pools.
+    pub timing: Timing,
+    /// `pools`.
+    pub pools: BTreeMap<PoolName, PoolConfig>,
+}
+
+/// How a cluster is reached.
+#[derive(Clone, Debug, PartialEq)]
+pub enum KubernetesConfig {
+    /// `sim`: a simulated cluster with simulated machines.
+    Sim(SimConfig),
+}
+
+/// Whether we act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Act.
+    Act,
+    /// Plan, record, show, touch nothing.
+    DryRun,
+}
+
+/// PromQL that must hold at the moment of acting.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Guards {
+    /// `down`: before anything is removed because of an alert.
+    pub down: Vec<String>,
+}
+
+/// Deadlines that hold for all pools of a cluster; all under `timing`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// `view_max_age`: a view older than this removes nothing. Default 1 m.
+    pub view_max_age: Duration,
+    /// `pending_age`: pods younger than this are no need yet. Default 2 s.
+    pub pending_age: Duration,
+    /// `manual_ttl`: how long an operator's request waits to be done. Default 10 m.
+    pub manual_ttl: Duration,
+    /// `refusal`: no candidate for this long after a failed drain, doubling up to `refusal_max`. Default 1 h.
+    pub refusal: Duration,
+    /// `refusal_max`. Default 24 h.
+    pub refusal_max: Duration,
+    /// `breaker`: first wait of an open breaker, doubling up to `breaker_max`. Default 3 m.
+    pub breaker: Duration,
+    /// `breaker_max`. Default 30 m.
+    pub breaker_max: Duration,
+    /// `help_check`: how long after its workers are Ready a batch may take to place its pods. Default 1 m.
+    pub help_check: Duration,
+    /// `unhelpable`: a pod that was not helped twice is no need for this long, doubling up to
+    /// `unhelpable_max`. Default 5 m.
+    pub unhelpable: Duration,
+    /// `unhelpable_max`. Default 1 h.
+    pub unhelpable_max: Duration,
+    /// `gone_for`: how long records of gone workers are kept. Default 1 h.
+    pub gone_for: Duration,
+    /// `rebuild_hold`: no removal for this long when the store was new. Default 10 m.
+    pub rebuild_hold: Duration,
+    /// `call`: limit for one call of the provider or the cluster. Default 30 s.
+    pub call: Duration,
+}
+
+impl Default for KubernetesConfig {
+    fn default() -> Self {
+        Self::Sim(SimConfig::default())
+    }
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            view_max_age: Duration::from_mins(1),
+            pending_age: Duration::from_secs(2),
+            manual_ttl: Duration::from_mins(10),
+            refusal: Duration::from_hours(1),
+            refusal_max: Duration::from_hours(24),
+            breaker: Duration::from_mins(3),
+            breaker_max: Duration::from_mins(30),
+            help_check: Duration::from_mins(1),
+            unhelpable: Duration::from_mins(5),
+            unhelpable_max: Duration::from_hours(1),
+            gone_for: Duration::from_hours(1),
+            rebuild_hold: Duration::from_mins(10),
+            call: Duration::from_secs(30),
+        }
+    }
+}
+
+impl ClusterConfig {
+    /// Reads one cluster; what it does not say about its servers comes from the top of the file.
+    pub(super) fn read(
+        s: &mut Section<'_>,
+        name: &str,
+        alertmanager: &AlertmanagerConfig,
+        prometheus: &PrometheusConfig,
+    ) -> Self {
+        let mode = s.take("mode", value::one_of(&MODES)).unwrap_or(Mode::Act);
+        let pools = s.each("pools", |s, name| PoolConfig::read(s, name, mode));
+        if pools.is_empty() && !s.is_refused(&s.path_of("pools")) {
+            s.refuse("pools", "a cluster needs at least one pool".into());
+        }
+        Self {
+            name: ClusterName::new(name),
+            kubernetes: KubernetesConfig::read(s),
+            mode,
+            accept_unlabelled: s.take("accept_unlabelled", value::truth).unwrap_or(false),
+            guards: s.section("guards", |s| Guards {
+                down: s.list("down", value::text).unwrap_or_default(),
+            }),
+            alertmanager: s.section("alertmanager", |s| {
+                let read = AlertmanagerConfig::read(s, alertmanager);
+                read.endpoint.check_urls(s, "alertmanager");
+                read
+            }),
+            prometheus: s.section("prometheus", |s| {
+                let read = PrometheusConfig::read(s, prometheus);
+                read.endpoint.check_urls(s, "prometheus");
+                read
+            }),
+            timing: s.section("timing", Timing::read),
+            pools: pools.into_iter().map(|(name, pool)| (PoolName::new(name), pool)).collect(),
+        }
+    }
+
+    pub(super) fn to_value(&self) -> Value {
+        let pools = self.pools.iter().map(|(name, pool)| (name.to_string(), pool.to_value()));
+        json!({
+            "kubernetes": self.kubernetes.to_value(),
+            "mode": value::word(&MODES, &self.mode),
+            "accept_unlabelled": self.accept_unlabelled,
+            "guards": { "down": self.guards.down },
+            "alertmanager": self.alertmanager.to_value(),
+            "prometheus": self.prometheus.to_value(),
+            "timing": self.timing.to_value(),
+            "pools": pools.collect::<Value>(),
+        })
+    }
+}
+
+impl KubernetesConfig {
+    fn read(s: &mut Section<'_>) -> Self {
+        s.section("kubernetes", |s| {
+            let planned = ["in_cluster", "kubeconfig", "context"];
+            for name in planned {
+                s.not_yet(name, "only `sim` is available");
+            }
+            if !s.has("sim") && !planned.iter().any(|name| s.has(name)) {
+                let mend = "says which cluster this is; write `kubernetes: { sim: {} }`";
+                s.refuse("sim", mend.into());
+            }
+            Self::Sim(s.section("sim", SimConfig::read))
+        })
+    }
+
+    fn to_value(&self) -> Value {
+        match self {
+            Self::Sim(sim) => json!({ "sim": sim.to_value() }),
+        }
+    }
+}
+
+impl Timing {
+    fn read(s: &mut Section<'_>) -> Self {
+        let base = Self::default();
+        let mut lasting = |name, default| s.take(name, value::lasting).unwrap_or(default);
+        let timing = Self {
+            view_max_age: lasting("view_max_age", base.view_max_age),
+            pending_age: base.pending_age,
+            manual_ttl: lasting("manual_ttl", base.manual_ttl),
+            refusal: lasting("refusal", base.refusal),
+            refusal_max: lasting("refusal_max", base.refusal_max),
+            breaker: lasting("breaker", base.breaker),
+            breaker_max: lasting("breaker_max", base.breaker_max),
+            help_check: lasting("help_check", base.help_check),
+            unhelpable: lasting("unhelpable", base.unhelpable),
+            unhelpable_max: lasting("unhelpable_max", base.unhelpable_max),
+            gone_for: base.gone_for,
+            rebuild_hold: base.rebuild_hold,
+            call: lasting("call", base.call),
+        };
+        let mut any = |name, default| s.take(name, value::duration).unwrap_or(default);
+        let timing = Self {
+            pending_age: any("pending_age", base.pending_age),
+            gone_for: any("gone_for", base.gone_for),
+            rebuild_hold: any("rebuild_hold", base.rebuild_hold),
+            ..timing
+        };
+        let pairs = [
+            ("refusal", timing.refusal, "refusal_max", timing.refusal_max),
+            ("breaker", timing.breaker, "breaker_max", timing.breaker_max),
+            ("unhelpable", timing.unhelpable, "unhelpable_max", timing.unhelpable_max),
+        ];
+        for (name, first, name_max, most) in pairs {
+            let (told, told_max) = (duration::format(first), duration::format(most));
+            let mend = format!("`{name}` ({told}) must be at most `{name_max}` ({told_max})");
+            s.check(first <= most, [name, name_max], mend);
+        }
+        timing
+    }
+
+    fn to_value(self) -> Value {
+        let fields = [
+            ("view_max_age", self.view_max_age),
+            ("pending_age", self.pending_age),
+            ("manual_ttl", self.manual_ttl),
+            ("refusal", self.refusal),
+            ("refusal_max", self.refusal_max),
+            ("breaker", self.breaker),
+            ("breaker_max", self.breaker_max),
+            ("help_check", self.help_check),
+            ("unhelpable", self.unhelpable),
+            ("unhelpable_max", self.unhelpable_max),
+            ("gone_for", self.gone_for),
+            ("rebuild_hold", self.rebuild_hold),
+            ("call", self.call),
+        ];
+        fields.into_iter().map(|(name, span)| (name, duration::format(span))).collect()
+    }
+}

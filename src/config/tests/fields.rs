@@ -1,0 +1,273 @@
+//! One case for every field: a good value that shows in the result, a bad one that is told.
+
+use super::{changed, full, parse_value, pattern, refused};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// Fields whose good value changes nothing: they only say what is so anyway.
+const STATEMENTS: [&str; 2] = ["version", "clusters.default.pools.workers.provider.sim"];
+
+pub(super) struct Case {
+    pub(super) path: String,
+    pub(super) good: Value,
+    bad: Value,
+    /// Set before, for fields that need company.
+    pub(super) with: Option<(String, Value)>,
+    /// Taken out together with setting it, for fields that exclude one another.
+    pub(super) without: Option<String>,
+}
+
+fn case(path: impl Into<String>, good: impl Into<Value>, bad: impl Into<Value>) -> Case {
+    Case { path: path.into(), good: good.into(), bad: bad.into(), with: None, without: None }
+}
+
+/// Every field of the file.
+pub(super) fn cases(secret_file: &Path) -> Vec<Case> {
+    let file = secret_file.to_str().unwrap();
+    let mut cases = service(file);
+    for prefix in ["alertmanager", "clusters.default.alertmanager"] {
+        cases.extend(endpoint(prefix, file));
+        cases.extend(alertmanager(prefix));
+    }
+    for prefix in ["prometheus", "clusters.default.prometheus"] {
+        cases.extend(endpoint(prefix, file));
+        cases.push(case(format!("{prefix}.scrape_interval"), "30s", "0s"));
+    }
+    cases.extend(cluster());
+    cases.extend(pool());
+    cases
+}
+
+fn service(file: &str) -> Vec<Case> {
+    vec![
+        case("version", 1, 2),
+        case("listen", "0.0.0.0:9000", "localhost"),
+        case("auth.bearer_token", "abc", "a b"),
+        case("auth.bearer_token_file", file, "/nonexistent/token"),
+        case("auth.tokens[0].role", "webhook", "admin"),
+        case("auth.tokens[0].token", "other", ""),
+        Case {
+            without: Some("auth.tokens[0].token".to_owned()),
+            ..case("auth.tokens[0].token_file", file, "/nonexistent/token")
+        },
+        case("store.url", "file:/data", "redis://:hunter2@redis:6379/0"),
+        case("store.claim_ttl", "20s", "0s"),
+        case("store.history.entries", 500, 0),
+        case("store.history.age", "7d", "1ms"),
+        case("reconcile.interval", "10s", 30),
+        case("reconcile.busy_interval", "1s", "1ms"),
+        case("reconcile.overdue", "3m", "5s"),
+        case("log.format", "json", "xml"),
+        case("log.level", "bellwether=debug,info", "loud"),
+        case("shutdown_grace", "5s", "-1s"),
+    ]
+}
+
+fn endpoint(prefix: &str, file: &str) -> Vec<Case> {
+    let at = |name: &str| format!("{prefix}.{name}");
+    let basic = Some((at("basic"), json!({ "username": "u", "password": "p" })));
+    vec![
+        case(at("urls"), json!(["http://other:1/prefix", "https://b"]), json!(["ftp://x"])),
+        case(at("bearer_token"), "abc", 7),
+        case(at("bearer_token_file"), file, "/nonexistent/token"),
+        Case { with: basic.clone(), ..case(at("basic.username"), "other", "a:b") },
+        Case { with: basic.clone(), ..case(at("basic.password"), "other", "") },
+        Case {
+            with: basic,
+            without: Some(at("basic.password")),
+            ..case(at("basic.password_file"), file, "/nonexistent/token")
+        },
+        case(at("headers.X-Tenant"), "b", "a\nb"),
+        case(at("headers.X-Key_file"), file, "/nonexistent/token"),
+        case(at("ca_file"), "/etc/ca.pem", ""),
+        case(at("client_cert_file"), "/etc/client.pem", true),
+        case(at("timeout"), "2s", "0"),
+    ]
+}
+
+fn alertmanager(prefix: &str) -> Vec<Case> {
+    let at = |name: &str| format!("{prefix}.{name}");
+    vec![
+        case(at("receiver"), "scaler", ""),
+        case(at("require"), "majority", "one"),
+        case(at("ttl"), "2m", "soon"),
+        case(at("ttl_max"), "4m", "0s"),
+        case(at("ttl_slack"), "5s", json!([])),
+        case(at("repeat_max"), "2m", "0s"),
+        case(at("restart_hold"), "1m", "1"),
+        case(at("watchdog_ttl"), "4m", "0s"),
+    ]
+}
+
+fn cluster() -> Vec<Case> {
+    let at = |name: &str| format!("clusters.default.{name}");
+    let spans = [
+        ("view_max_age", "0s"),
+        ("pending_age", "2"),
+        ("manual_ttl", "0s"),
+        ("refusal", "2d"),
+        ("refusal_max", "0s"),
+        ("breaker", "31m"),
+        ("breaker_max", "1m"),
+        ("help_check", "0s"),
+        ("unhelpable", "2h"),
+        ("unhelpable_max", "1s1h"),
+        ("gone_for", "-1h"),
+        ("rebuild_hold", "2y"),
+        ("call", "1ms"),
+    ];
+    let spans = spans.map(|(name, bad)| {
+        // Above every default it must not pass, below every default it must not fall under.
+        let good = if name.ends_with("_max") { "3d" } else { "2m30s" };
+        case(at(&format!("timing.{name}")), good, bad)
+    });
+    let mut cases = vec![
+        case(at("kubernetes.sim.seed"), 7, -1),
+        case(at("kubernetes.sim.boot"), "3s", 3),
+        case(at("kubernetes.sim.zones"), json!(["x"]), json!([])),
+        case(at("kubernetes.sim.shapes[0].name"), "large", ""),
+        case(at("kubernetes.sim.shapes[0].cpu"), "500m", "0"),
+        case(at("kubernetes.sim.shapes[0].memory"), "1.5Gi", "4Gib"),
+        case(at("kubernetes.sim.shapes[0].price_per_hour"), 1.25, 0),
+        case(at("kubernetes.sim.listen"), "127.0.0.1:9100", "9100"),
+        case(at("kubernetes.sim.state"), "/tmp/world", json!({})),
+        case(at("mode"), "dry_run", "dry-run"),
+        case(at("accept_unlabelled"), true, "yes please"),
+        case(at("guards.down"), json!(["up == 1"]), json!([""])),
+    ];
+    cases.extend(spans);
+    cases
+}
+
+fn pool() -> Vec<Case> {
+    let cases = vec![
+        case("provider.sim", json!({}), 3),
+        case("min", 2, 11),
+        case("max", 12, json!(null)),
+        case("permanent", json!(["k3s-worker-1"]), "k3s-worker-1"),
+        case("node.labels.tier", "batch", 7),
+        case("node.taints[0].key", "gpu", "not a key"),
+        case("node.taints[0].value", "yes", "with space"),
+        case("node.taints[0].effect", "NoExecute", "noexecute"),
+        case("node.reserved.cpu", "100m", "100mm"),
+        case("node.reserved.memory", "300Mi", "lots"),
+        case("step.up", "50%", 0),
+        case("step.down", 2, "150%"),
+        case("step.empty", 5, "some"),
+        case("surge", 2, -2),
+        case("limits.launches_per_hour", 5, 0),
+        case("limits.cpu", 64, 0),
+        case("limits.memory", "256Gi", "0"),
+        case("cooldown.up", "1m", 60),
+        case("cooldown.down", "2m", "2min"),
+        case("cooldown.pending", "1s", "x"),
+        case("settle", "100ms", "2s"),
+        case("settle_max", "2s", "1ms"),
+        case("min_age", "2m", "10"),
+        case("max_age", "7d", "4m"),
+        case("evict.kube_system_after", "2h", 2),
+        case("evict.local_storage", true, "maybe"),
+        case("mode", "dry_run", 1),
+        case("order", "newest", "random"),
+        case("headroom.cpu", "1.5", "-1"),
+        case("headroom.memory", 1_048_576, "1 GB"),
+        case("join_deadline", "3m", "0s"),
+        case("not_ready_deadline", "3m", "0s"),
+        case("repair_budget", 50, 101),
+        case("replacements_per_hour", 1, 1.5),
+        case("drain.timeout", "1m", "0s"),
+        case("budget.per_hour", 2.5, "free"),
+    ];
+    let pool =
+        |case: Case| Case { path: format!("clusters.default.pools.workers.{}", case.path), ..case };
+    cases.into_iter().map(pool).collect()
+}
+
+pub(super) fn secret_file() -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "from-a-file\n").unwrap();
+    file
+}
+
+/// F-139
+#[test]
+fn every_field_is_read() {
+    let file = secret_file();
+    for case in cases(file.path()) {
+        let before = case.before();
+        let mut after = changed(&before, &case.path, case.good.clone());
+        if let Some(other) = &case.without {
+            super::remove(&mut after, other);
+        }
+        let (before, after) = (parse_value(&before).unwrap(), parse_value(&after));
+        let after = after.unwrap_or_else(|errors| panic!("{}: {errors}", case.path));
+        assert_eq!(before != after, !STATEMENTS.contains(&&*case.path), "{}", case.path);
+    }
+}
+
+/// F-143
+#[test]
+fn a_bad_value_of_any_field_is_one_error_with_path_value_and_mend() {
+    let file = secret_file();
+    for case in cases(file.path()) {
+        let mut after = changed(&case.before(), &case.path, case.bad.clone());
+        if let Some(other) = &case.without {
+            super::remove(&mut after, other);
+        }
+        let errors = refused(&after);
+        assert_eq!(errors.len(), 1, "{}: {errors:?}", case.path);
+        let error = &errors[0];
+        let inside = error.path.strip_prefix(&case.path);
+        assert!(
+            inside.is_some_and(|rest| rest.is_empty() || rest == "[0]"),
+            "{} is told as {error}",
+            case.path
+        );
+        assert!(!error.mend.is_empty());
+        assert_eq!(error.found.is_none(), case.bad.is_null(), "{error}");
+    }
+}
+
+#[test]
+fn the_cases_are_all_the_fields_there_are() {
+    let file = secret_file();
+    let covered: BTreeSet<_> = cases(file.path()).iter().map(|case| pattern(&case.path)).collect();
+    assert_eq!(covered, super::known_fields());
+}
+
+/// What `GET /v1/config` and `check-config --output json` show is a configuration again.
+#[test]
+fn every_field_is_written_out_so_that_it_reads_back() {
+    let file = secret_file();
+    for case in cases(file.path()) {
+        let mut after = changed(&case.before(), &case.path, case.good.clone());
+        if let Some(other) = &case.without {
+            super::remove(&mut after, other);
+        }
+        super::assert_reads_back(&parse_value(&after).unwrap());
+    }
+}
+
+impl Case {
+    pub(super) fn before(&self) -> Value {
+        self.with.iter().fold(full(), |value, (path, with)| changed(&value, path, with.clone()))
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(200))]
+    #[test]
+    fn any_fields_together_read_back(chosen in proptest::collection::vec(0.0..1.0_f64, 200)) {
+        let file = secret_file();
+        let mut value = full();
+        for (case, chance) in cases(file.path()).iter().zip(chosen) {
+            // A secret and its file exclude each other.
+            let alone = !case.path.ends_with("_token_file") && case.without.is_none();
+            if chance < 0.5 && case.with.is_none() && alone {
+                value = changed(&value, &case.path, case.good.clone());
+            }
+        }
+        super::assert_reads_back(&parse_value(&value).unwrap());
+    }
+}
