@@ -7,6 +7,7 @@
 //!
 //! Rooms stand in layers, and import only from below; `tests/rooms.rs` holds the table.
 
+pub mod alert;
 pub mod clock;
 pub mod config;
 pub mod killpoint;
