@@ -8,9 +8,12 @@
 //! Rooms stand in layers, and import only from below; `tests/rooms.rs` holds the table.
 
 pub mod alert;
+pub mod alertmanager;
 pub mod clock;
 pub mod config;
 pub mod killpoint;
 pub mod metrics;
 pub mod model;
+pub mod prometheus;
 pub mod telemetry;
+pub mod wire;

@@ -1,0 +1,128 @@
+//! What Alertmanager's own configuration says about our route: how long a delivery counts, and faults.
+
+use crate::config::AlertmanagerConfig;
+use crate::model::duration;
+use serde::Deserialize;
+use std::time::Duration;
+
+/// Alertmanager's own defaults, where a route and all above it are silent.
+const GROUP_INTERVAL: Duration = Duration::from_mins(5);
+const REPEAT_INTERVAL: Duration = Duration::from_hours(4);
+
+/// What was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Routes {
+    /// `repeat_interval + group_interval`, the largest over our routes; `None` without a route to us.
+    pub(super) period: Option<Duration>,
+    /// Faults, for people.
+    pub(super) findings: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct File {
+    route: Route,
+    receivers: Vec<Receiver>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Route {
+    receiver: Option<String>,
+    group_interval: Option<String>,
+    repeat_interval: Option<String>,
+    routes: Vec<Route>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Receiver {
+    name: String,
+    webhook_configs: Vec<Webhook>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Webhook {
+    max_alerts: u64,
+    http_config: Option<HttpConfig>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct HttpConfig {
+    follow_redirects: Option<bool>,
+}
+
+/// What a route inherits.
+#[derive(Clone)]
+struct Inherited {
+    receiver: String,
+    group_interval: Duration,
+    repeat_interval: Duration,
+}
+
+/// Reads the configuration as Alertmanager shows it.
+pub(super) fn read(yaml: &str, config: &AlertmanagerConfig) -> Result<Routes, String> {
+    let file: File =
+        serde_saphyr::from_str(yaml).map_err(|_| "its configuration cannot be read".to_owned())?;
+    let top = Inherited {
+        receiver: String::new(),
+        group_interval: GROUP_INTERVAL,
+        repeat_interval: REPEAT_INTERVAL,
+    };
+    let mut routes = Routes::default();
+    walk(&file.route, &top, config, &mut routes);
+    if routes.period.is_none() {
+        routes
+            .findings
+            .push(format!("no route of Alertmanager leads to the receiver {:?}", config.receiver));
+    }
+    for receiver in file.receivers.iter().filter(|receiver| receiver.name == config.receiver) {
+        routes.findings.extend(receiver.webhook_configs.iter().flat_map(faults));
+    }
+    routes.findings.sort();
+    routes.findings.dedup();
+    Ok(routes)
+}
+
+fn walk(route: &Route, above: &Inherited, config: &AlertmanagerConfig, into: &mut Routes) {
+    let time = |text: &Option<String>, above: Duration| {
+        text.as_deref().and_then(|text| duration::parse(text).ok()).unwrap_or(above)
+    };
+    let own = Inherited {
+        receiver: route.receiver.clone().unwrap_or_else(|| above.receiver.clone()),
+        group_interval: time(&route.group_interval, above.group_interval),
+        repeat_interval: time(&route.repeat_interval, above.repeat_interval),
+    };
+    if own.receiver == config.receiver {
+        let period = own.repeat_interval + own.group_interval;
+        into.period = into.period.max(Some(period));
+        if own.repeat_interval > config.repeat_max {
+            into.findings.push(format!(
+                "repeat_interval is {} on a route to {:?}; more than {} lets a lost delivery go unnoticed for long",
+                duration::format(own.repeat_interval),
+                config.receiver,
+                duration::format(config.repeat_max),
+            ));
+        }
+    }
+    for child in &route.routes {
+        walk(child, &own, config, into);
+    }
+}
+
+fn faults(webhook: &Webhook) -> Vec<String> {
+    let mut faults = Vec::new();
+    if webhook.max_alerts > 0 {
+        faults.push(
+            "max_alerts is set on our webhook; alerts beyond it are never delivered".to_owned(),
+        );
+    }
+    let follows =
+        webhook.http_config.as_ref().and_then(|http| http.follow_redirects).unwrap_or(true);
+    if follows {
+        faults.push("follow_redirects is not false on our webhook; a redirect would lose deliveries silently".to_owned());
+    }
+    faults
+}

@@ -1,0 +1,111 @@
+//! What an answer of Prometheus means for a guard or a wanted size. Pure.
+
+use crate::model::{Guard, Want};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+/// An answer of `/api/v1/query`.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Answer {
+    pub(super) status: String,
+    #[serde(default)]
+    pub(super) data: Option<Data>,
+    #[serde(default)]
+    pub(super) error: String,
+    #[serde(default)]
+    pub(super) warnings: Vec<String>,
+}
+
+/// Its result.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "resultType", content = "result", rename_all = "lowercase")]
+pub(super) enum Data {
+    Vector(Vec<Series>),
+    Scalar(Sample),
+    Matrix(IgnoredAny),
+    String(IgnoredAny),
+}
+
+/// One series of a vector. Histograms have no `value`, and are then not read as numbers.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Series {
+    pub(super) value: Option<Sample>,
+}
+
+/// A time and a number as text: `NaN` and `+Inf` are possible.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Sample(IgnoredAny, pub(super) String);
+
+/// The numbers of an answer, or why there are none that can be trusted.
+pub(super) fn numbers(answer: Answer) -> Result<Vec<f64>, String> {
+    if answer.status != "success" {
+        return Err(format!("query failed: {}", answer.error));
+    }
+    if let Some(warning) = answer.warnings.first() {
+        return Err(format!("answer with a warning: {warning}"));
+    }
+    let samples: Vec<Option<Sample>> = match answer.data {
+        Some(Data::Vector(series)) => series.into_iter().map(|series| series.value).collect(),
+        Some(Data::Scalar(sample)) => vec![Some(sample)],
+        Some(Data::Matrix(_) | Data::String(_)) | None => {
+            return Err("neither a vector nor a scalar".to_owned());
+        }
+    };
+    let number = |sample: Option<Sample>| {
+        let text = sample.ok_or("a histogram is not a number")?.1;
+        text.parse().map_err(|_| "not a number")
+    };
+    samples.into_iter().map(number).collect::<Result<_, &str>>().map_err(str::to_owned)
+}
+
+/// Whether a guard holds by these numbers.
+pub(super) fn guard(numbers: &[f64]) -> Guard {
+    if numbers.is_empty() {
+        return Guard::Unknown { why: "empty answer".to_owned() };
+    }
+    if let Some(odd) = numbers.iter().find(|number| !number.is_finite()) {
+        return Guard::Unknown { why: format!("answer is {odd}") };
+    }
+    if numbers.contains(&0.0) {
+        Guard::Fails { detail: "answer is 0".to_owned() }
+    } else {
+        Guard::Holds
+    }
+}
+
+/// The wanted size by these numbers.
+pub(super) fn want(numbers: &[f64]) -> Want {
+    match numbers {
+        [number] if number.is_finite() && *number >= 0.0 && *number <= f64::from(u32::MAX) =>
+        {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "checked right above"
+            )]
+            Want::Workers(number.ceil() as u32)
+        }
+        [number] => Want::Unknown { why: format!("answer is {number}") },
+        [] => Want::Unknown { why: "empty answer".to_owned() },
+        many => Want::Unknown { why: format!("{} series instead of one", many.len()) },
+    }
+}
+
+/// The worse of two: unknown, then fails, then holds.
+pub(super) fn worse(a: Guard, b: Guard) -> Guard {
+    match (&a, &b) {
+        (Guard::Unknown { .. }, _) => a,
+        (_, Guard::Unknown { .. }) => b,
+        (Guard::Fails { .. }, _) => a,
+        _ => b,
+    }
+}
+
+/// The larger of two wanted sizes; unknown if either is, for nobody knows then what it would say.
+pub(super) fn larger(a: Want, b: Want) -> Want {
+    match (&a, &b) {
+        (Want::Unknown { .. }, _) => a,
+        (_, Want::Unknown { .. }) => b,
+        (Want::Workers(x), Want::Workers(y)) => Want::Workers(*x.max(y)),
+    }
+}

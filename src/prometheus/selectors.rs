@@ -1,0 +1,48 @@
+//! Which series an expression reads, so that their age can be asked.
+
+use promql_parser::parser::{self, Expr, VectorSelector};
+
+/// The instant selectors of an expression, each once, as PromQL. An expression that does not parse,
+/// or that looks at another moment than now, cannot be judged.
+pub(super) fn selectors(expression: &str) -> Result<Vec<String>, String> {
+    let parsed = parser::parse(expression).map_err(|error| format!("not judged: {error}"))?;
+    let mut found = Vec::new();
+    collect(&parsed, &mut found)?;
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+fn collect(expr: &Expr, found: &mut Vec<String>) -> Result<(), String> {
+    match expr {
+        Expr::VectorSelector(selector) => add(selector, found)?,
+        Expr::MatrixSelector(matrix) => add(&matrix.vs, found)?,
+        Expr::Aggregate(aggregate) => {
+            collect(&aggregate.expr, found)?;
+            if let Some(parameter) = &aggregate.param {
+                collect(parameter, found)?;
+            }
+        }
+        Expr::Unary(unary) => collect(&unary.expr, found)?,
+        Expr::Binary(binary) => {
+            collect(&binary.lhs, found)?;
+            collect(&binary.rhs, found)?;
+        }
+        Expr::Paren(paren) => collect(&paren.expr, found)?,
+        Expr::Subquery(subquery) => collect(&subquery.expr, found)?,
+        Expr::Call(call) => {
+            call.args.args.iter().try_for_each(|argument| collect(argument, found))?;
+        }
+        Expr::NumberLiteral(_) | Expr::StringLiteral(_) => {}
+        Expr::Extension(_) => return Err("not judged: unknown syntax".to_owned()),
+    }
+    Ok(())
+}
+
+fn add(selector: &VectorSelector, found: &mut Vec<String>) -> Result<(), String> {
+    if selector.offset.is_some() || selector.at.is_some() {
+        return Err("not judged: offset and @ look at another moment than now".to_owned());
+    }
+    found.push(selector.to_string());
+    Ok(())
+}
