@@ -15,5 +15,6 @@ pub mod killpoint;
 pub mod metrics;
 pub mod model;
 pub mod prometheus;
+pub mod store;
 pub mod telemetry;
 pub mod wire;

@@ -1,0 +1,120 @@
+//! What must outlive the process: claims, signals, workers, intents, cooldowns, silences, history.
+//!
+//! Two kinds of write: [`Store::record_signals`] is the only unfenced one, since any replica may
+//! take a webhook; [`Store::commit`] asks for the claim and refuses an older token. Every write is
+//! whole or not at all, and durable when it answers (memory excepted).
+
+mod embedded;
+mod holding;
+mod memory;
+
+pub use embedded::Embedded;
+pub use memory::Memory;
+
+use crate::clock::Clock;
+use crate::config::StoreUrl;
+use crate::model::{self, Changes, Claim, ClusterName, Entry, Signal, Token, duration};
+use async_trait::async_trait;
+use jiff::Timestamp;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A store. Every implementation passes the same contract suite (`tests/it/contract/store.rs`).
+#[async_trait]
+pub trait Store: fmt::Debug + Send + Sync + 'static {
+    /// The store's clock: every stamp that is compared with another comes from here.
+    async fn now(&self) -> Result<Timestamp>;
+
+    /// Takes the claim of a cluster if it is free, expired, or already this holder's, with a token
+    /// that is larger than every token before. [`Error::Held`] while another holds it.
+    async fn claim(&self, cluster: &ClusterName, holder: &str, ttl: Duration) -> Result<Claim>;
+
+    /// Prolongs a claim. [`Error::Fenced`] when it expired or went to another.
+    async fn renew(&self, claim: &Claim, ttl: Duration) -> Result<Claim>;
+
+    /// Gives a claim back. One that is not ours any more stays untouched: [`Error::Fenced`].
+    async fn release(&self, claim: &Claim) -> Result<()>;
+
+    /// All memory of a cluster; empty for one that was never seen.
+    async fn load(&self, cluster: &ClusterName) -> Result<model::Memory>;
+
+    /// Stores a set of changes whole, or nothing: [`Error::Fenced`] when the claim expired (taken
+    /// by another or not) or another token was given out since. History entries get their numbers
+    /// here, and what passes [`Retention`] goes. A signal to forget stays when its `last_seen` is
+    /// another than the one given: it was delivered again.
+    async fn commit(&self, claim: &Claim, changes: &Changes) -> Result<()>;
+
+    /// Stores signals, merging each with what is there ([`Signal::merge`]).
+    async fn record_signals(&self, signals: &[Signal]) -> Result<()>;
+
+    /// The signals of a cluster.
+    async fn signals(&self, cluster: &ClusterName) -> Result<Vec<Signal>>;
+
+    /// History of a cluster, newest first.
+    async fn history(&self, cluster: &ClusterName, query: &HistoryQuery) -> Result<Vec<Entry>>;
+}
+
+/// Which part of the history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryQuery {
+    /// At most this many entries.
+    pub limit: usize,
+    /// Only entries with a smaller number: for paging.
+    pub before: Option<u64>,
+}
+
+/// How much history is kept; whatever is passed first ends the oldest entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Entries per cluster.
+    pub entries: u64,
+    /// Age.
+    pub age: Duration,
+}
+
+impl Retention {
+    /// How many entries one commit drops at most: a lowered limit must not make one commit long.
+    const DROPS_PER_COMMIT: usize = 1_000;
+
+    /// Whether the oldest of `count` entries has to go.
+    fn ends(&self, count: u64, oldest: Option<Timestamp>, now: Timestamp) -> bool {
+        count > self.entries || oldest.is_some_and(|at| duration::since(at, now) > self.age)
+    }
+}
+
+/// What went wrong, as far as the caller can act on it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Another holds the claim.
+    #[error("claim is held by {holder} until {until}")]
+    Held {
+        /// Who.
+        holder: String,
+        /// Until when, unless renewed.
+        until: Timestamp,
+    },
+    /// The claim is not current any more: do nothing under it.
+    #[error("claim with token {token} is not current")]
+    Fenced {
+        /// The token that was refused.
+        token: Token,
+    },
+    /// The store cannot be reached or written; nothing was stored.
+    #[error("store away: {0}")]
+    Away(String),
+    /// What is stored cannot be read: damaged, or written by a newer version.
+    #[error("store unreadable: {0}")]
+    Unreadable(String),
+}
+
+/// A store's answer.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Opens the store that the configuration names.
+pub fn connect(url: &StoreUrl, clock: Clock, retention: Retention) -> Result<Arc<dyn Store>> {
+    Ok(match url {
+        StoreUrl::Memory => Arc::new(Memory::new(clock, retention)),
+        StoreUrl::File(dir) => Arc::new(Embedded::open(dir, clock, retention)?),
+    })
+}

@@ -1,0 +1,79 @@
+//! The rules of the claim, the same for every store: who holds it, until when, under which token.
+
+use super::{Error, Result};
+use crate::model::{Claim, ClusterName, Token, duration};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The claim of one cluster as it is stored. It is never deleted, so that tokens grow for ever.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Holding {
+    /// The last token that was given out.
+    token: Token,
+    /// Who has it; `None` once it was given back.
+    held: Option<Held>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Held {
+    holder: String,
+    expires: Timestamp,
+}
+
+impl Holding {
+    /// Gives the claim to `holder` under the next token, unless another has it.
+    pub(super) fn take(
+        &mut self,
+        cluster: &ClusterName,
+        holder: &str,
+        ttl: Duration,
+        now: Timestamp,
+    ) -> Result<Claim> {
+        if let Some(held) = &self.held
+            && held.holder != holder
+            && now < held.expires
+        {
+            return Err(Error::Held { holder: held.holder.clone(), until: held.expires });
+        }
+        let expires = duration::after(now, ttl);
+        self.token = Token(self.token.0 + 1);
+        self.held = Some(Held { holder: holder.to_owned(), expires });
+        Ok(Claim {
+            cluster: cluster.clone(),
+            holder: holder.to_owned(),
+            token: self.token,
+            expires,
+        })
+    }
+
+    /// Prolongs the claim while it is current.
+    pub(super) fn renew(&mut self, claim: &Claim, ttl: Duration, now: Timestamp) -> Result<Claim> {
+        self.check(claim, now)?;
+        let expires = duration::after(now, ttl);
+        self.held = Some(Held { holder: claim.holder.clone(), expires });
+        Ok(Claim { expires, ..claim.clone() })
+    }
+
+    /// Frees the claim; the token stays known.
+    pub(super) fn release(&mut self, claim: &Claim, now: Timestamp) -> Result<()> {
+        self.check(claim, now)?;
+        self.held = None;
+        Ok(())
+    }
+
+    /// Whether this claim is the current one. The expiry asked is the stored one: the caller's
+    /// copy may be older, or made up.
+    pub(super) fn check(&self, claim: &Claim, now: Timestamp) -> Result<()> {
+        match &self.held {
+            Some(held)
+                if self.token == claim.token
+                    && held.holder == claim.holder
+                    && now < held.expires =>
+            {
+                Ok(())
+            }
+            Some(_) | None => Err(Error::Fenced { token: claim.token }),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The reference: everything in one map behind one lock, gone with the process.
+
+use super::holding::Holding;
+use super::{HistoryQuery, Result, Retention, Store};
+use crate::clock::Clock;
+use crate::model::{self, Changes, Claim, ClusterName, Entry, Signal, SignalId};
+use async_trait::async_trait;
+use jiff::Timestamp;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// A store in memory. A clone is another replica's handle on the same store.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    clock: Clock,
+    retention: Retention,
+    clusters: Arc<Mutex<BTreeMap<ClusterName, Kept>>>,
+}
+
+/// What is kept of one cluster.
+#[derive(Debug, Default)]
+struct Kept {
+    holding: Holding,
+    signals: BTreeMap<SignalId, Signal>,
+    memory: model::Memory,
+    history: VecDeque<Entry>,
+    last_entry: u64,
+}
+
+impl Memory {
+    /// An empty store.
+    pub fn new(clock: Clock, retention: Retention) -> Self {
+        Self { clock, retention, clusters: Arc::default() }
+    }
+
+    /// Each write checks first and changes then, so what a panic leaves behind is whole.
+    fn clusters(&self) -> MutexGuard<'_, BTreeMap<ClusterName, Kept>> {
+        self.clusters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Store for Memory {
+    async fn now(&self) -> Result<Timestamp> {
+        Ok(self.clock.now())
+    }
+
+    async fn claim(&self, cluster: &ClusterName, holder: &str, ttl: Duration) -> Result<Claim> {
+        let mut clusters = self.clusters();
+        let kept = clusters.entry(cluster.clone()).or_default();
+        kept.holding.take(cluster, holder, ttl, self.clock.now())
+    }
+
+    async fn renew(&self, claim: &Claim, ttl: Duration) -> Result<Claim> {
+        let mut clusters = self.clusters();
+        let kept = clusters.entry(claim.cluster.clone()).or_default();
+        kept.holding.renew(claim, ttl, self.clock.now())
+    }
+
+    async fn release(&self, claim: &Claim) -> Result<()> {
+        let mut clusters = self.clusters();
+        let kept = clusters.entry(claim.cluster.clone()).or_default();
+        kept.holding.release(claim, self.clock.now())
+    }
+
+    async fn load(&self, cluster: &ClusterName) -> Result<model::Memory> {
+        Ok(self.clusters().get(cluster).map(|kept| kept.memory.clone()).unwrap_or_default())
+    }
+
+    async fn commit(&self, claim: &Claim, changes: &Changes) -> Result<()> {
+        let mut clusters = self.clusters();
+        let kept = clusters.entry(claim.cluster.clone()).or_default();
+        let now = self.clock.now();
+        kept.holding.check(claim, now)?;
+        kept.apply(changes.clone());
+        kept.prune(&self.retention, now);
+        Ok(())
+    }
+
+    async fn record_signals(&self, signals: &[Signal]) -> Result<()> {
+        let mut clusters = self.clusters();
+        for signal in signals.iter().cloned() {
+            let kept = clusters.entry(signal.cluster.clone()).or_default();
+            let merged = match kept.signals.remove(&signal.id) {
+                Some(known) => known.merge(signal),
+                None => signal,
+            };
+            kept.signals.insert(merged.id.clone(), merged);
+        }
+        Ok(())
+    }
+
+    async fn signals(&self, cluster: &ClusterName) -> Result<Vec<Signal>> {
+        let clusters = self.clusters();
+        Ok(clusters
+            .get(cluster)
+            .map_or_else(Vec::new, |kept| kept.signals.values().cloned().collect()))
+    }
+
+    async fn history(&self, cluster: &ClusterName, query: &HistoryQuery) -> Result<Vec<Entry>> {
+        let clusters = self.clusters();
+        let before = query.before.unwrap_or(u64::MAX);
+        let entries = clusters.get(cluster).into_iter().flat_map(|kept| kept.history.iter().rev());
+        Ok(entries.filter(|entry| entry.id < before).take(query.limit).cloned().collect())
+    }
+}
+
+impl Kept {
+    fn apply(&mut self, changes: Changes) {
+        let memory = &mut self.memory;
+        memory.workers.extend(changes.workers.into_iter().map(|it| (it.id.clone(), it)));
+        memory.workers.retain(|id, _| !changes.forget_workers.contains(id));
+        memory.intents.extend(changes.intents.into_iter().map(|it| (it.request.batch.clone(), it)));
+        memory.intents.retain(|batch, _| !changes.settled.contains(batch));
+        memory.pools.extend(changes.pools);
+        if let Some(cluster) = changes.cluster {
+            memory.cluster = cluster;
+        }
+        for (id, last_seen) in changes.forget_signals {
+            if self.signals.get(&id).is_some_and(|signal| signal.last_seen == last_seen) {
+                self.signals.remove(&id);
+            }
+        }
+        for entry in changes.history {
+            self.last_entry += 1;
+            self.history.push_back(Entry { id: self.last_entry, ..entry });
+        }
+    }
+
+    fn prune(&mut self, retention: &Retention, now: Timestamp) {
+        for _ in 0..Retention::DROPS_PER_COMMIT {
+            let count = self.history.len() as u64;
+            match self.history.front() {
+                Some(oldest) if retention.ends(count, Some(oldest.at), now) => {
+                    self.history.pop_front();
+                }
+                Some(_) | None => break,
+            }
+        }
+    }
+}
