@@ -10,11 +10,13 @@
 pub mod alert;
 pub mod alertmanager;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod killpoint;
 pub mod metrics;
 pub mod model;
 pub mod prometheus;
+pub mod provider;
 pub mod store;
 pub mod telemetry;
 pub mod wire;

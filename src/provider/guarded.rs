@@ -1,0 +1,205 @@
+//! Time-outs, retries, a rate limit and a breaker around any provider.
+//!
+//! Retried is only what changes nothing when it is done twice *and* is asked for a short answer:
+//! lists, shapes, terminate. A launch is never retried here: its intent is stored, and the next pass
+//! settles it by list and by the very same request.
+
+use super::{Error, Launched, Provider, Result};
+use crate::metrics::Metrics;
+use crate::model::{Instance, InstanceId, LaunchRequest, PoolName, Shape};
+use async_trait::async_trait;
+use rand::RngExt as _;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How a provider is guarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GuardedConfig {
+    /// Limit for one call. Default 30 s.
+    pub call: Duration,
+    /// Attempts after the first, for calls that may be retried. Default 2.
+    pub retries: u32,
+    /// Wait before the first retry, doubling, with up to half of it taken off by chance. Default 200 ms.
+    pub backoff: Duration,
+    /// Calls per second over time. Default 20.
+    pub rate: u32,
+    /// Calls at once after a quiet time. Default 40.
+    pub burst: u32,
+    /// Failures in a row of one kind of call that open its breaker. Default 5.
+    pub failures: u32,
+    /// How long an open breaker refuses. Default 30 s.
+    pub open: Duration,
+}
+
+/// A guarded provider.
+#[derive(Debug)]
+pub struct Guarded {
+    inner: Arc<dyn Provider>,
+    config: GuardedConfig,
+    metrics: Arc<Metrics>,
+    bucket: Mutex<Bucket>,
+    breakers: Mutex<BTreeMap<&'static str, Breaker>>,
+}
+
+/// Tokens for calls.
+#[derive(Debug)]
+struct Bucket {
+    tokens: f64,
+    filled: Instant,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Breaker {
+    failures: u32,
+    until: Option<Instant>,
+}
+
+impl Default for GuardedConfig {
+    fn default() -> Self {
+        Self {
+            call: Duration::from_secs(30),
+            retries: 2,
+            backoff: Duration::from_millis(200),
+            rate: 20,
+            burst: 40,
+            failures: 5,
+            open: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Guarded {
+    /// Guards a provider.
+    pub fn new(inner: Arc<dyn Provider>, config: GuardedConfig, metrics: Arc<Metrics>) -> Self {
+        let bucket = Mutex::new(Bucket { tokens: f64::from(config.burst), filled: Instant::now() });
+        Self { inner, config, metrics, bucket, breakers: Mutex::default() }
+    }
+
+    /// One call with everything around it; tried again up to `retries` times.
+    async fn call<T, F>(
+        &self,
+        name: &'static str,
+        retries: u32,
+        attempt: impl Fn() -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<T>> + Send,
+    {
+        let mut tried = 0;
+        loop {
+            let answer = self.once(name, attempt()).await;
+            match answer {
+                // Our own breaker is no reason to knock again.
+                Err(error)
+                    if error.is_transient() && error != Error::NotAsked && tried < retries =>
+                {
+                    tokio::time::sleep(self.pause(tried)).await;
+                    tried += 1;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn once<T>(
+        &self,
+        name: &'static str,
+        attempt: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        if let Err(error) = self.admitted(name) {
+            self.count(name, Some(&error));
+            return Err(error);
+        }
+        self.turn().await;
+        let timer = self.metrics.calls.seconds.with_label_values(&["provider", name]).start_timer();
+        let answer =
+            tokio::time::timeout(self.config.call, attempt).await.unwrap_or(Err(Error::TimedOut));
+        timer.observe_duration();
+        self.learn(name, answer.as_ref().err());
+        self.count(name, answer.as_ref().err());
+        answer
+    }
+
+    /// Whether the breaker of this kind of call lets it through.
+    fn admitted(&self, name: &'static str) -> Result<()> {
+        let breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = breakers.get(name).and_then(|breaker| breaker.until);
+        if until.is_some_and(|until| Instant::now() < until) {
+            Err(Error::NotAsked)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// An answer, even a refusal, is a sign of life; only what is transient counts towards the breaker.
+    fn learn(&self, name: &'static str, error: Option<&Error>) {
+        let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let breaker = breakers.entry(name).or_default();
+        if !error.is_some_and(Error::is_transient) {
+            *breaker = Breaker::default();
+            return;
+        }
+        breaker.failures = breaker.failures.saturating_add(1);
+        if breaker.failures >= self.config.failures {
+            // Also after the one call that an open breaker lets through again: it opens anew.
+            breaker.until = Some(Instant::now() + self.config.open);
+        }
+    }
+
+    /// Waits for a token.
+    async fn turn(&self) {
+        let wait = {
+            let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+            let rate = f64::from(self.config.rate);
+            let since = bucket.filled.elapsed().as_secs_f64();
+            bucket.filled = Instant::now();
+            bucket.tokens = (bucket.tokens + since * rate).min(f64::from(self.config.burst)) - 1.0;
+            if bucket.tokens < 0.0 {
+                Duration::from_secs_f64(-bucket.tokens / rate)
+            } else {
+                Duration::ZERO
+            }
+        };
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    fn pause(&self, tried: u32) -> Duration {
+        let full = self.config.backoff.saturating_mul(1 << tried.min(10));
+        full.mul_f64(rand::rng().random_range(0.5..=1.0))
+    }
+
+    fn count(&self, name: &'static str, error: Option<&Error>) {
+        let outcome = error.map_or("ok", Error::kind);
+        self.metrics.calls.total.with_label_values(&["provider", name, outcome]).inc();
+        if let Some(error) = error {
+            tracing::debug!(section = "provider", call = name, error = %error, "call failed");
+        }
+    }
+}
+
+#[async_trait]
+impl Provider for Guarded {
+    async fn launch(&self, request: &LaunchRequest) -> Result<Launched> {
+        self.call("launch", 0, || self.inner.launch(request)).await
+    }
+
+    async fn terminate(&self, pool: &PoolName, instance: &InstanceId) -> Result<()> {
+        self.call("terminate", self.config.retries, || self.inner.terminate(pool, instance)).await
+    }
+
+    async fn list(&self, pool: &PoolName) -> Result<Vec<Instance>> {
+        self.call("list", self.config.retries, || self.inner.list(pool)).await
+    }
+
+    async fn shapes(&self, pool: &PoolName) -> Result<Vec<Shape>> {
+        self.call("shapes", self.config.retries, || self.inner.shapes(pool)).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

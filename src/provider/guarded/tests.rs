@@ -1,0 +1,133 @@
+use super::*;
+use std::collections::VecDeque;
+
+/// A provider that answers what it is told, one answer per call; `None` never answers.
+#[derive(Debug, Default)]
+struct Scripted {
+    answers: Mutex<VecDeque<Option<Result<Vec<Instance>>>>>,
+    asked: Mutex<Vec<Instant>>,
+}
+
+impl Scripted {
+    fn of(answers: impl IntoIterator<Item = Option<Result<Vec<Instance>>>>) -> Arc<Self> {
+        Arc::new(Self {
+            answers: Mutex::new(answers.into_iter().collect()),
+            asked: Mutex::default(),
+        })
+    }
+
+    async fn answer(&self) -> Result<Vec<Instance>> {
+        self.asked.lock().unwrap().push(Instant::now());
+        let answer = self.answers.lock().unwrap().pop_front().unwrap_or(Some(Ok(Vec::new())));
+        match answer {
+            Some(answer) => answer,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+}
+
+#[async_trait]
+impl Provider for Scripted {
+    async fn launch(&self, _: &LaunchRequest) -> Result<Launched> {
+        self.answer().await.map(|_| Launched::default())
+    }
+    async fn terminate(&self, _: &PoolName, _: &InstanceId) -> Result<()> {
+        self.answer().await.map(drop)
+    }
+    async fn list(&self, _: &PoolName) -> Result<Vec<Instance>> {
+        self.answer().await
+    }
+    async fn shapes(&self, _: &PoolName) -> Result<Vec<Shape>> {
+        self.answer().await.map(|_| Vec::new())
+    }
+}
+
+fn guarded(inner: &Arc<Scripted>) -> Guarded {
+    Guarded::new(inner.clone(), GuardedConfig::default(), Arc::new(Metrics::new()))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "an entry of a script")]
+fn away() -> Option<Result<Vec<Instance>>> {
+    Some(Err(Error::Unavailable("away".to_owned())))
+}
+
+fn request() -> LaunchRequest {
+    LaunchRequest {
+        cluster: "c".into(),
+        cluster_uid: "u".into(),
+        pool: "p".into(),
+        batch: "b".into(),
+        orders: Vec::new(),
+        fallback: Vec::new(),
+        labels: BTreeMap::new(),
+        taints: Vec::new(),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_is_tried_again_when_the_provider_is_away_for_a_moment() {
+    let inner = Scripted::of([away(), away()]);
+    guarded(&inner).list(&"p".into()).await.unwrap();
+    assert_eq!(inner.asked(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_not_tried_again() {
+    let inner = Scripted::of([Some(Err(Error::Denied("no".to_owned())))]);
+    assert_eq!(guarded(&inner).list(&"p".into()).await, Err(Error::Denied("no".to_owned())));
+    assert_eq!(inner.asked(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_launch_is_never_tried_again() {
+    let inner = Scripted::of([away()]);
+    guarded(&inner).launch(&request()).await.unwrap_err();
+    assert_eq!(inner.asked(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_without_an_answer_times_out_and_its_effect_is_unknown() {
+    let inner = Scripted::of([None]);
+    let error = guarded(&inner).launch(&request()).await.unwrap_err();
+    assert_eq!(error, Error::TimedOut);
+    assert_eq!(error.left_behind(), super::super::LeftBehind::Unknown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_failures_in_a_row_it_is_not_asked_until_its_time() {
+    let inner = Scripted::of((0..5).map(|_| away()));
+    let guarded = guarded(&inner);
+    for _ in 0..5 {
+        guarded.launch(&request()).await.unwrap_err();
+    }
+    assert_eq!(guarded.launch(&request()).await, Err(Error::NotAsked));
+    assert_eq!(inner.asked(), 5);
+    guarded.list(&"p".into()).await.unwrap();
+    tokio::time::advance(Duration::from_secs(31)).await;
+    guarded.launch(&request()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_capacity_is_an_answer_and_opens_no_breaker() {
+    let inner = Scripted::of((0..9).map(|_| Some(Err(Error::Capacity("none".to_owned())))));
+    let guarded = guarded(&inner);
+    for _ in 0..9 {
+        assert!(matches!(guarded.launch(&request()).await, Err(Error::Capacity(_))));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_beyond_the_burst_come_at_the_rate() {
+    let inner = Scripted::of([]);
+    let guarded = guarded(&inner);
+    let began = Instant::now();
+    for _ in 0..60 {
+        guarded.list(&"p".into()).await.unwrap();
+    }
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(950) && took <= Duration::from_millis(1_100), "{took:?}");
+}
