@@ -1,0 +1,332 @@
+//! What is safe: one pure, total function from what is seen, asked and remembered to a [`Plan`].
+//!
+//! No clock, no I/O, no lock, no log, no chance: the same input gives the same plan. It answers for
+//! every pool, `Hold` included, with a [`Reason`] from a closed list (`docs/reasons.md`).
+//!
+//! The order of the rules, each in a file of its own:
+//! 1. whose cluster is it, and what is remembered (`pauses`, here);
+//! 2. records follow what is seen (`records`), breakers and cooldowns with them (`breaker`);
+//! 3. which signals count (`asks`), and where pending pods would go (`fit`, `scale_up`);
+//! 4. growing (`scale_up`, `limits`, `order`), replacing (`replace`);
+//! 5. workers on their way out (`leaving`), taken back before anything is bought;
+//! 6. shrinking (`scale_down`, `candidates`), which anything upward holds.
+//!
+//! The failing direction is always "do not remove": an unknown holds what would be decided from it.
+
+mod asks;
+mod breaker;
+mod candidates;
+mod draft;
+mod fit;
+mod leaving;
+mod limits;
+mod order;
+mod pauses;
+pub mod permit;
+mod records;
+mod replace;
+mod scale_down;
+mod scale_up;
+mod scene;
+
+use crate::config::{ClusterConfig, Mode, PoolConfig};
+use crate::model::{
+    ClusterMemory, Decision, Memory, Observed, Plan, PoolName, Reason, Signal, Source, Verdict,
+    Want, WorkerId, duration,
+};
+use asks::Court;
+use draft::Draft;
+use jiff::Timestamp;
+use scale_up::{Demand, Need};
+use scene::Scene;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// A difference in start times below this is the same Alertmanager: its clock may have been set.
+const SAME_START: Duration = Duration::from_secs(1);
+
+/// Decides what to do with one cluster.
+pub fn plan(
+    observed: &Observed,
+    signals: &[Signal],
+    memory: &Memory,
+    limits: &ClusterConfig,
+    now: Timestamp,
+) -> Plan {
+    let scene = Scene::new(observed, signals, memory, limits, now);
+    let mut draft = Draft::new(limits.name.clone(), now, remember(&scene));
+    draft.plan.pools =
+        limits.pools.keys().map(|pool| (pool.clone(), stored(memory, pool))).collect();
+    if let Some(reason) = other_cluster(&scene) {
+        for pool in limits.pools.values() {
+            let need = Need::nothing(scene.have(&pool.name));
+            draft.plan.decisions.push(hold(pool, &need, reason.clone()));
+        }
+        return draft.plan;
+    }
+    records::follow(&scene, &mut draft);
+    let remembered = draft.plan.memory.clone();
+    let court = Court { truth: &observed.truth, memory: &remembered, signals, limits, now };
+    let demand = scale_up::demand(&scene, &scale_up::open_pools(&scene, &court));
+    for pool in limits.pools.values() {
+        let decision = decide(&scene, &court, pool, &demand, &mut draft);
+        draft.plan.decisions.push(decision);
+    }
+    leaving::proceed(&scene, &court, &mut draft);
+    unmanaged(&scene, &mut draft);
+    tidy(&scene, &mut draft);
+    draft.plan
+}
+
+/// For each signal whether it counts, and why not: for people.
+pub fn standings(
+    signals: &[Signal],
+    observed: &Observed,
+    memory: &Memory,
+    limits: &ClusterConfig,
+    now: Timestamp,
+) -> Vec<Result<(), Reason>> {
+    let scene = Scene::new(observed, signals, memory, limits, now);
+    let remembered = remember(&scene);
+    let court = Court { truth: &observed.truth, memory: &remembered, signals, limits, now };
+    signals.iter().map(|signal| court.standing(signal)).collect()
+}
+
+/// Unschedulable pods, by whether a new worker of some pool could host them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unschedulable {
+    /// A worker would help.
+    pub helpable: usize,
+    /// No shape could host them, or workers were launched for them in vain.
+    pub others: usize,
+}
+
+/// Counts unschedulable pods, whoever may grow.
+pub fn unschedulable(
+    observed: &Observed,
+    memory: &Memory,
+    limits: &ClusterConfig,
+    now: Timestamp,
+) -> Unschedulable {
+    let scene = Scene::new(observed, &[], memory, limits, now);
+    let all = limits.pools.keys().cloned().collect();
+    let Demand { packing, helpable, unhelpable, .. } = scale_up::demand(&scene, &all);
+    Unschedulable { helpable, others: packing.unhostable.len() + unhelpable }
+}
+
+/// One pool: growing beats shrinking whenever both could be said.
+fn decide(
+    scene: &Scene<'_>,
+    court: &Court<'_>,
+    pool: &PoolConfig,
+    demand: &Demand<'_>,
+    draft: &mut Draft,
+) -> Decision {
+    breaker::follow(scene, &pool.name, draft);
+    scale_up::follow(scene, &pool.name, draft);
+    scale_down::follow(scene, pool, draft);
+    let mut need = scale_up::need(scene, court, pool, demand);
+    let targets = replace::targets(scene, court, pool);
+    replace::follow(scene, pool, &targets, &mut need, draft);
+    let back = take_back(scene, pool, &need, draft);
+    asides(scene, court, pool, demand, draft);
+    let decision = match scale_up::decide(scene, pool, &need, back, draft) {
+        Ok(decision) => decision,
+        Err(up) => match scale_down::decide(scene, court, pool, (&need, demand), draft) {
+            Ok(decision) => decision,
+            Err(down) => hold(pool, &need, telling(court, (up, down), pool, draft)),
+        },
+    };
+    let mut also = draft.also.remove(&pool.name).unwrap_or_default();
+    also.retain(|reason| *reason != decision.reason);
+    Decision { also, ..decision }
+}
+
+/// Idle workers on their way out are taken back before anything is bought.
+fn take_back(scene: &Scene<'_>, pool: &PoolConfig, need: &Need, draft: &mut Draft) -> u32 {
+    let idle = leaving::reclaimable(scene, &pool.name);
+    let back: Vec<WorkerId> =
+        idle.iter().take(need.more() as usize).map(|worker| worker.id.clone()).collect();
+    let count = u32::try_from(back.len()).unwrap_or(u32::MAX);
+    draft.taken_back.extend(back);
+    count
+}
+
+/// Of what held growing and what held shrinking, the one that people ask about; the other beside it.
+fn telling(
+    court: &Court<'_>,
+    held: (Reason, Reason),
+    pool: &PoolConfig,
+    draft: &mut Draft,
+) -> Reason {
+    match held {
+        (Reason::NothingAsked, Reason::NothingAsked) => {
+            let told = draft.also.get(&pool.name).into_iter().flatten();
+            let paused =
+                told.clone().find(|reason| matches!(reason, Reason::Paused { .. })).cloned();
+            paused.or_else(|| court.muted_unheard(&pool.name)).unwrap_or(Reason::NothingAsked)
+        }
+        (Reason::NothingAsked, reason) | (reason, Reason::NothingAsked) => reason,
+        (up, down) => {
+            draft.also(&pool.name, down);
+            up
+        }
+    }
+}
+
+/// What else speaks: signals that do not count, pods that cannot be helped.
+fn asides(
+    scene: &Scene<'_>,
+    court: &Court<'_>,
+    pool: &PoolConfig,
+    demand: &Demand<'_>,
+    draft: &mut Draft,
+) {
+    for signal in scene.signals.iter().filter(|signal| speaks_for(court, signal, &pool.name)) {
+        match court.standing(signal) {
+            Err(reason) if court.is_news(signal, &reason) => draft.also(&pool.name, reason),
+            _ => {}
+        }
+        if let Some(Want::Unknown { why }) = scene.observed.wants.get(&signal.id) {
+            draft.also(
+                &pool.name,
+                Reason::WantUnknown { alert: signal.name.clone(), why: why.clone() },
+            );
+        }
+    }
+    if let Some((pod, why)) = demand.packing.unhostable.first() {
+        let pods = u32::try_from(demand.packing.unhostable.len()).unwrap_or(u32::MAX);
+        draft.also(&pool.name, Reason::Unhostable { pods, pod: pod.clone(), why: why.clone() });
+    }
+    let until = draft.pool(&pool.name).unhelpable.values().filter_map(|pod| pod.until).max();
+    if let Some(until) = until.filter(|until| scene.now < *until) {
+        let pods = u32::try_from(demand.unhelpable).unwrap_or(u32::MAX);
+        draft.also(&pool.name, Reason::Unhelpable { pods, until });
+    }
+}
+
+fn speaks_for(court: &Court<'_>, signal: &Signal, pool: &PoolName) -> bool {
+    match (&signal.ask, &signal.pool) {
+        (crate::model::Ask::Watchdog | crate::model::Ask::Reconcile, _) => false,
+        (_, None) => true,
+        (_, Some(_)) => court.pool_of(signal).as_ref() == Some(pool),
+    }
+}
+
+fn hold(pool: &PoolConfig, need: &Need, reason: Reason) -> Decision {
+    Decision {
+        pool: pool.name.clone(),
+        verdict: Verdict::Hold,
+        reason,
+        also: Vec::new(),
+        signals: need.signals.clone(),
+        have: need.have,
+        want: need.want,
+        dry_run: pool.mode == Mode::DryRun,
+    }
+}
+
+/// Pools that are not configured any more: counted, shown, never changed.
+fn unmanaged(scene: &Scene<'_>, draft: &mut Draft) {
+    let live = scene.memory.workers.values().filter(|worker| worker.is_live());
+    let pools: BTreeSet<&PoolName> = live.map(|worker| &worker.pool).collect();
+    for pool in pools.into_iter().filter(|pool| scene.pool(pool).is_none()) {
+        let have = scene.have(pool);
+        draft.plan.decisions.push(Decision {
+            pool: pool.clone(),
+            verdict: Verdict::Hold,
+            reason: Reason::Unmanaged,
+            also: Vec::new(),
+            signals: Vec::new(),
+            have,
+            want: have,
+            dry_run: false,
+        });
+    }
+}
+
+/// The cluster's memory with what this pass saw: silences, restarts, the cluster's UID.
+fn remember(scene: &Scene<'_>) -> ClusterMemory {
+    let truth = &scene.observed.truth;
+    let mut memory = scene.memory.cluster.clone();
+    memory.silences = pauses::remember(&memory.silences, truth, scene.now);
+    for peer in &truth.peers {
+        let Some(started) = peer.started else { continue };
+        let before = memory.alertmanagers.insert(peer.url.clone(), started);
+        let is_new = before.is_some_and(|before| duration::since(before, started) > SAME_START);
+        if is_new {
+            hold_removals(&mut memory, scene, scene.limits.alertmanager.restart_hold);
+        } else if let Some(before) = before {
+            // Kept as first told, so that a clock that creeps never passes for a restart nor hides one.
+            memory.alertmanagers.insert(peer.url.clone(), before);
+        }
+    }
+    if let (None, Ok(view)) = (&memory.uid, scene.view()) {
+        memory.uid = Some(view.uid.clone());
+        if view.nodes.iter().any(|node| node.worker.is_some()) && scene.memory.workers.is_empty() {
+            // Machines of ours and no record: the store was lost.
+            hold_removals(&mut memory, scene, scene.limits.timing.rebuild_hold);
+        }
+    }
+    memory
+}
+
+fn hold_removals(memory: &mut ClusterMemory, scene: &Scene<'_>, time: Duration) {
+    memory.down_held_until = memory.down_held_until.max(Some(duration::after(scene.now, time)));
+}
+
+/// Another UID under the name we know: somebody pointed us at another cluster, or at its store.
+fn other_cluster(scene: &Scene<'_>) -> Option<Reason> {
+    let expected = scene.memory.cluster.uid.as_ref()?;
+    let seen = &scene.view().ok()?.uid;
+    (expected != seen)
+        .then(|| Reason::OtherCluster { expected: expected.clone(), seen: seen.clone() })
+}
+
+fn stored(memory: &Memory, pool: &PoolName) -> crate::model::PoolMemory {
+    memory.pools.get(pool).cloned().unwrap_or_default()
+}
+
+/// Drops what is of no use any more.
+fn tidy(scene: &Scene<'_>, draft: &mut Draft) {
+    let memory = &mut draft.plan.memory;
+    memory.down_held_until = memory.down_held_until.filter(|until| scene.now < *until);
+    let exists =
+        |id: &WorkerId| scene.memory.workers.get(id).is_some_and(crate::model::Worker::is_live);
+    memory.refusals.retain(|id, _| exists(id));
+    memory.kube_system_since.retain(|id, _| exists(id));
+    let peers: BTreeSet<&String> =
+        scene.observed.truth.peers.iter().map(|peer| &peer.url).collect();
+    memory.alertmanagers.retain(|url, _| peers.contains(url));
+    let done: BTreeSet<_> = draft.plan.expired.iter().map(|(id, _)| id.clone()).collect();
+    for signal in scene.signals.iter().filter(|signal| !done.contains(&signal.id)) {
+        if duration::since(signal.last_seen, scene.now) > signal_life(scene, signal) {
+            draft.plan.expired.push((signal.id.clone(), signal.last_seen));
+        }
+    }
+}
+
+/// How long a signal's record is kept: well beyond the time it may count.
+fn signal_life(scene: &Scene<'_>, signal: &Signal) -> Duration {
+    let limits = scene.limits;
+    match signal.source {
+        Source::Alert { .. } => {
+            scene
+                .observed
+                .truth
+                .ttl
+                .max(limits.alertmanager.ttl)
+                .max(limits.alertmanager.watchdog_ttl)
+                * 2
+        }
+        Source::Manual { .. } => match signal.ask {
+            crate::model::Ask::Reconcile => Duration::ZERO,
+            _ => limits.timing.manual_ttl,
+        },
+    }
+}
+
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,208 @@
+//! Which signals count, and why the others do not.
+//!
+//! A delivery is a hint. An alert counts when it was delivered to us within its time *and* Alertmanager
+//! says that it is active, neither silenced nor inhibited. Delivery is needed because muting by time
+//! intervals never shows in the API; the API is needed because silences, inhibition and resolution
+//! never come by webhook. `resolved` and absence are never a cause to act.
+
+use super::pauses;
+use super::scene::labels;
+use crate::config::{ClusterConfig, Require};
+use crate::model::{
+    AlertState, Ask, ClusterMemory, Direction, Fingerprint, PoolName, Reason, Signal, Source,
+    Truth, duration,
+};
+use jiff::Timestamp;
+
+/// What a signal's standing depends on.
+#[derive(Clone, Copy)]
+pub(super) struct Court<'a> {
+    pub(super) truth: &'a Truth,
+    pub(super) memory: &'a ClusterMemory,
+    pub(super) signals: &'a [Signal],
+    pub(super) limits: &'a ClusterConfig,
+    pub(super) now: Timestamp,
+}
+
+impl Court<'_> {
+    /// Whether a signal counts now.
+    pub(super) fn standing(&self, signal: &Signal) -> Result<(), Reason> {
+        match (&signal.ask, &signal.source) {
+            (Ask::Watchdog, _) => self.watchdog_alive(),
+            (Ask::Scale { .. } | Ask::Reconcile, _) | (_, Source::Manual { .. }) => {
+                self.manual(signal)
+            }
+            (_, Source::Alert { fingerprint, resolved, .. }) => {
+                self.target(signal)?;
+                match self.truth.alerts.get(fingerprint) {
+                    // A silenced alert is not delivered any more: the pause is the reason, not the silence of the wire.
+                    Some(state) => self.muted(signal, state)?,
+                    None => self.unconfirmed(signal, *resolved)?,
+                }
+                self.delivered(signal)?;
+                self.remembered(signal)?;
+                if signal.direction() == Direction::Up { Ok(()) } else { self.removal() }
+            }
+        }
+    }
+
+    /// Whether a standing is news: that an alert is over is none.
+    pub(super) fn is_news(&self, signal: &Signal, reason: &Reason) -> bool {
+        let is_over = matches!(signal.source, Source::Alert { resolved: true, .. });
+        !matches!(reason, Reason::NotConfirmed { .. }) || !is_over && self.delivered(signal).is_ok()
+    }
+
+    /// Pauses of alerts that never reached us: muted from the start, so that only the API tells of them.
+    pub(super) fn muted_unheard(&self, pool: &PoolName) -> Option<Reason> {
+        let heard = |print: &Fingerprint| {
+            self.signals.iter().any(|signal| signal.fingerprint() == Some(print))
+        };
+        let unheard = self
+            .truth
+            .alerts
+            .iter()
+            .filter(|(print, state)| !state.silenced_by.is_empty() && !heard(print));
+        let ours = unheard.map(|(_, state)| state).find(|state| {
+            let label = |name: &str| state.labels.get(name).map(String::as_str);
+            label("autoscale").is_some_and(|word| word != "watchdog")
+                && label("cluster").is_none_or(|cluster| cluster == self.limits.name.as_str())
+                && label("pool").is_none_or(|name| name == pool.as_str())
+        });
+        ours.and_then(|state| self.silenced(state))
+    }
+
+    /// What must hold before anything is removed because of an alert.
+    pub(super) fn removal(&self) -> Result<(), Reason> {
+        let (answered, asked) = (self.truth.answered(), self.truth.peers.len());
+        let enough = match self.limits.alertmanager.require {
+            Require::All => answered == asked,
+            Require::Majority => answered * 2 > asked,
+        };
+        if answered == 0 || !enough {
+            return Err(away(self.truth));
+        }
+        if let Some(until) = self.memory.down_held_until.filter(|until| self.now < *until) {
+            return Err(Reason::AlertmanagerRestarted { until });
+        }
+        self.watchdog_alive()
+    }
+
+    /// The watchdog alert reaches us all the time; when it stops, Prometheus may be dead.
+    pub(super) fn watchdog_alive(&self) -> Result<(), Reason> {
+        let heard = |signal: &&Signal| {
+            matches!(signal.ask, Ask::Watchdog)
+                && !matches!(signal.source, Source::Alert { resolved: true, .. })
+        };
+        let last = self.signals.iter().filter(heard).map(|signal| signal.last_seen).max();
+        match last {
+            Some(at) if duration::since(at, self.now) <= self.limits.alertmanager.watchdog_ttl => {
+                Ok(())
+            }
+            last => Err(Reason::WatchdogMissing { last }),
+        }
+    }
+
+    /// The pool a signal speaks for.
+    pub(super) fn pool_of(&self, signal: &Signal) -> Option<PoolName> {
+        signal.pool.clone().or_else(|| {
+            let mut pools = self.limits.pools.keys();
+            pools.next().filter(|_| pools.next().is_none()).cloned()
+        })
+    }
+
+    fn target(&self, signal: &Signal) -> Result<(), Reason> {
+        let wrong =
+            |detail: String| Err(Reason::WrongTarget { alert: signal.name.clone(), detail });
+        match &signal.pool {
+            Some(pool) if !self.limits.pools.contains_key(pool) => {
+                wrong(format!("there is no pool {pool}"))
+            }
+            None if signal.direction() == Direction::Down && self.limits.pools.len() > 1 => {
+                wrong("the cluster has several pools; the rule must name one".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn delivered(&self, signal: &Signal) -> Result<(), Reason> {
+        let ttl = match signal.direction() {
+            Direction::Down | Direction::Replace => {
+                self.truth.ttl.min(self.limits.alertmanager.ttl_max)
+            }
+            _ => self.truth.ttl,
+        };
+        if duration::since(signal.last_seen, self.now) <= ttl {
+            return Ok(());
+        }
+        Err(Reason::NotDelivered { alert: signal.name.clone() })
+    }
+
+    fn muted(&self, signal: &Signal, state: &AlertState) -> Result<(), Reason> {
+        if let Some(paused) = self.silenced(state) {
+            return Err(paused);
+        }
+        if let Some(by) = state.inhibited_by.first() {
+            return Err(Reason::Inhibited { alert: signal.name.clone(), by: self.name_of(by) });
+        }
+        Ok(())
+    }
+
+    fn silenced(&self, state: &AlertState) -> Option<Reason> {
+        let id = state.silenced_by.first()?;
+        let known = self.truth.silences.get(id).or_else(|| self.memory.silences.get(id));
+        Some(known.map_or_else(
+            || Reason::Paused {
+                silence: id.clone(),
+                by: "unknown".to_owned(),
+                until: Timestamp::MAX,
+                comment: String::new(),
+                remembered: false,
+            },
+            |silence| pauses::paused(silence, self.truth),
+        ))
+    }
+
+    /// An alert that no Alertmanager tells of. Peers do not share alerts, so the one that would tell may
+    /// be the one that is away: then, and only for more workers, a fresh delivery is enough.
+    fn unconfirmed(&self, signal: &Signal, resolved: bool) -> Result<(), Reason> {
+        if self.truth.answered() == self.truth.peers.len() && self.truth.answered() > 0 {
+            return Err(Reason::NotConfirmed { alert: signal.name.clone() });
+        }
+        if signal.direction() != Direction::Up {
+            return Err(away(self.truth));
+        }
+        if resolved { Err(Reason::NotConfirmed { alert: signal.name.clone() }) } else { Ok(()) }
+    }
+
+    fn remembered(&self, signal: &Signal) -> Result<(), Reason> {
+        let Source::Alert { labels, .. } = &signal.source else {
+            return Ok(());
+        };
+        pauses::check(labels, self.memory, self.truth, self.now)
+    }
+
+    fn manual(&self, signal: &Signal) -> Result<(), Reason> {
+        if duration::since(signal.last_seen, self.now) > self.limits.timing.manual_ttl {
+            return Err(Reason::NotDelivered { alert: signal.name.clone() });
+        }
+        match self.pool_of(signal) {
+            Some(pool) => pauses::check(
+                &labels("manual", self.limits, &pool),
+                self.memory,
+                self.truth,
+                self.now,
+            ),
+            None => Ok(()),
+        }
+    }
+
+    fn name_of(&self, fingerprint: &Fingerprint) -> String {
+        let alert = self.signals.iter().find(|signal| signal.fingerprint() == Some(fingerprint));
+        alert.map_or_else(|| fingerprint.to_string(), |signal| signal.name.clone())
+    }
+}
+
+fn away(truth: &Truth) -> Reason {
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    Reason::AlertmanagerAway { answered: count(truth.answered()), asked: count(truth.peers.len()) }
+}

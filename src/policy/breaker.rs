@@ -1,0 +1,122 @@
+//! Stops launching when launching does not help: workers that do not become Ready, or that become
+//! Ready and place none of the pods they were launched for.
+
+use super::draft::Draft;
+use super::scene::Scene;
+use crate::config::Timing;
+use crate::model::{
+    Breaker, BreakerState, Failure, Placement, Pod, PoolMemory, PoolName, Reason, Transition, Uid,
+    Unhelpable, Worker, WorkerEvent, WorkerState, duration,
+};
+use jiff::Timestamp;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Launches in vain until a pod counts as unhelpable.
+const VAIN: u32 = 2;
+
+/// Brings a pool's breaker, and what is known of pods that launching did not help, up to date.
+pub(super) fn follow(scene: &Scene<'_>, pool: &PoolName, draft: &mut Draft) {
+    let became_ready = draft.plan.transitions.iter().any(|transition| {
+        matches!(transition, Transition::Move { worker, event: WorkerEvent::BecameReady, .. }
+            if scene.memory.workers.get(worker).is_some_and(|worker| worker.pool == *pool))
+    });
+    // A failed record stays one pass, so each failure is seen here once.
+    let failed = scene.workers(pool).any(|worker| {
+        let launch = [Failure::NotLaunched, Failure::NeverJoined, Failure::NeverReady];
+        matches!(worker.state, WorkerState::Failed { failure } if launch.contains(&failure))
+    });
+    let timing = &scene.limits.timing;
+    let useless = watch(scene, draft.pool(pool), timing);
+    let memory = draft.pool(pool);
+    if became_ready {
+        memory.breaker = Breaker::default();
+    } else if failed || useless {
+        open(&mut memory.breaker, timing, scene.now);
+    }
+    let is_pending = |uid: &Uid| scene.unschedulable().iter().any(|pod| pod.uid == *uid);
+    if scene.view().is_ok() {
+        memory.unhelpable.retain(|uid, _| is_pending(uid));
+    }
+}
+
+/// Whether a launch may happen, and of how many workers at most.
+pub(super) fn allowance(breaker: Breaker, now: Timestamp) -> Result<u32, Reason> {
+    match (breaker.state, breaker.retry_at) {
+        (BreakerState::Closed, _) | (BreakerState::Open, None) => Ok(u32::MAX),
+        (BreakerState::Open | BreakerState::HalfOpen, Some(until)) if now < until => {
+            Err(Reason::BreakerOpen { until, failures: breaker.failures })
+        }
+        (BreakerState::Open | BreakerState::HalfOpen, _) => Ok(1),
+    }
+}
+
+/// Notes that a worker is on trial: until it is Ready or failed, no other.
+pub(super) fn on_trial(memory: &mut PoolMemory) {
+    if memory.breaker.state == BreakerState::Open {
+        memory.breaker.state = BreakerState::HalfOpen;
+    }
+}
+
+fn open(breaker: &mut Breaker, timing: &Timing, now: Timestamp) {
+    breaker.state = BreakerState::Open;
+    breaker.retry_at =
+        Some(duration::after(now, doubled(timing.breaker, breaker.failures, timing.breaker_max)));
+    breaker.failures = breaker.failures.saturating_add(1);
+}
+
+/// `first`, doubled so many times, at most `max`.
+pub(super) fn doubled(first: Duration, times: u32, max: Duration) -> Duration {
+    first.saturating_mul(1_u32.checked_shl(times).unwrap_or(u32::MAX)).min(max)
+}
+
+/// Looks at batches whose workers are Ready: did they place the pods they were launched for?
+/// Answers whether one placed none at all.
+fn watch(scene: &Scene<'_>, memory: &mut PoolMemory, timing: &Timing) -> bool {
+    let Ok(view) = scene.view() else {
+        return false;
+    };
+    let pods: HashMap<&Uid, &Pod> = view.pods.iter().map(|pod| (&pod.uid, pod)).collect();
+    let mut useless = false;
+    let watched = std::mem::take(&mut memory.watching);
+    for (batch, uids) in watched {
+        let workers: Vec<&Worker> = scene
+            .memory
+            .workers
+            .values()
+            .filter(|worker| worker.batch.as_ref() == Some(&batch))
+            .collect();
+        if workers.iter().any(|worker| worker.is_coming()) {
+            memory.watching.insert(batch, uids);
+            continue;
+        }
+        let Some(ready) = workers.iter().filter_map(|worker| worker.ready).max() else {
+            continue;
+        };
+        let is_pending = |uid: &&Uid| {
+            pods.get(uid).is_some_and(|pod| !matches!(pod.placement, Placement::Bound(_)))
+        };
+        let left: Vec<Uid> = uids.iter().filter(is_pending).cloned().collect();
+        if left.is_empty() {
+            continue;
+        }
+        if duration::since(ready, scene.now) < timing.help_check {
+            memory.watching.insert(batch, uids);
+            continue;
+        }
+        useless |= left.len() == uids.len();
+        for uid in left {
+            in_vain(memory, uid, timing, scene.now);
+        }
+    }
+    useless
+}
+
+fn in_vain(memory: &mut PoolMemory, uid: Uid, timing: &Timing, now: Timestamp) {
+    let known = memory.unhelpable.entry(uid).or_insert(Unhelpable { vain: 0, until: None });
+    known.vain = known.vain.saturating_add(1);
+    if known.vain >= VAIN {
+        let wait = doubled(timing.unhelpable, known.vain - VAIN, timing.unhelpable_max);
+        known.until = Some(duration::after(now, wait));
+    }
+}

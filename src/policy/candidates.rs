@@ -1,0 +1,222 @@
+//! Which workers may go, in which order, and what keeps each of the others.
+
+use super::fit::{self, Bin};
+use super::scene::{Machine, Scene};
+use crate::config::{OrderBy, PoolConfig};
+use crate::model::{
+    Cordon, Essential, Market, Node, NodeName, Pin, Pod, Readiness, Reason, Resources, Worker,
+    WorkerId, Zone, duration,
+};
+use std::collections::BTreeMap;
+
+/// A worker that may go.
+#[derive(Clone, Debug)]
+pub(super) struct Candidate<'a> {
+    pub(super) worker: &'a Worker,
+    pub(super) node: &'a Node,
+    /// Pods that must find another place.
+    pub(super) pods: Vec<&'a Pod>,
+}
+
+/// Ready workers of a pool: those that may go, best first, and what keeps the others.
+pub(super) fn find<'a>(
+    scene: &Scene<'a>,
+    pool: &PoolConfig,
+    kube_system: &mut BTreeMap<WorkerId, jiff::Timestamp>,
+    nominated: Option<&NodeName>,
+) -> (Vec<Candidate<'a>>, Vec<(WorkerId, Box<Reason>)>) {
+    let (mut candidates, mut blocked) = (Vec::new(), Vec::new());
+    let ready =
+        scene.workers(&pool.name).filter(|worker| worker.state == crate::model::WorkerState::Ready);
+    for worker in ready {
+        match judge(scene, pool, worker, kube_system) {
+            Ok(candidate) => candidates.push(candidate),
+            Err(reason) => blocked.push((worker.id.clone(), Box::new(reason))),
+        }
+    }
+    sort(scene, pool, &mut candidates, nominated);
+    (candidates, blocked)
+}
+
+fn judge<'a>(
+    scene: &Scene<'a>,
+    pool: &PoolConfig,
+    worker: &'a Worker,
+    kube_system: &mut BTreeMap<WorkerId, jiff::Timestamp>,
+) -> Result<Candidate<'a>, Reason> {
+    let node = scene.node(worker).ok_or(Reason::NodeUnknown)?;
+    by_record(scene, pool, worker, node)?;
+    let pods: Vec<&Pod> = scene.movable_on(&node.at.name).collect();
+    match pinned(pool, &pods) {
+        None => {
+            kube_system.remove(&worker.id);
+        }
+        Some((pod, Pin::KubeSystem)) => {
+            // The wait runs from when nothing else holds the worker.
+            let since = *kube_system.entry(worker.id.clone()).or_insert(scene.now);
+            if duration::since(since, scene.now) < pool.evict.kube_system_after {
+                return Err(Reason::PodPinned { pod: fit::name(pod), pin: Pin::KubeSystem });
+            }
+        }
+        Some((pod, pin)) => {
+            kube_system.remove(&worker.id);
+            return Err(Reason::PodPinned { pod: fit::name(pod), pin });
+        }
+    }
+    Ok(Candidate { worker, node, pods })
+}
+
+/// What speaks against a worker whatever its pods are.
+fn by_record(
+    scene: &Scene<'_>,
+    pool: &PoolConfig,
+    worker: &Worker,
+    node: &Node,
+) -> Result<(), Reason> {
+    let named = [worker.id.as_str(), node.at.name.as_str()];
+    if named.iter().any(|name| pool.permanent.contains(*name)) {
+        return Err(Reason::Permanent);
+    }
+    if node.readiness != Readiness::Ready {
+        return Err(Reason::NotReadyNode);
+    }
+    if node.cordon != Cordon::None {
+        return Err(Reason::ForeignCordon);
+    }
+    let old_enough = duration::after(worker.created, pool.min_age);
+    if scene.now < old_enough {
+        return Err(Reason::TooYoung { until: old_enough });
+    }
+    match scene.machine(worker, &scene.instances(&worker.pool)?) {
+        Machine::Live(instance) if instance.protected => return Err(Reason::Protected),
+        Machine::Live(_) => {}
+        _ => {
+            return Err(Reason::Unknown {
+                what: "its machine".to_owned(),
+                why: "it is not listed".to_owned(),
+            });
+        }
+    }
+    if let Some(refusal) =
+        scene.memory.cluster.refusals.get(&worker.id).filter(|refusal| scene.now < refusal.until)
+    {
+        return Err(Reason::RefusedBefore { until: refusal.until, why: refusal.why.clone() });
+    }
+    Ok(())
+}
+
+/// The strongest pin of any pod; one that only waits in kube-system comes last.
+fn pinned<'p>(pool: &PoolConfig, pods: &[&'p Pod]) -> Option<(&'p Pod, Pin)> {
+    let holds = |pin: &&Pin| match pin {
+        // Budgets hold single evictions, not the choice: they may allow one by the time it comes.
+        Pin::DisruptionBudget(_) => false,
+        Pin::LocalStorage => !pool.evict.local_storage,
+        Pin::Bare | Pin::KubeSystem | Pin::Annotated(_) => true,
+    };
+    let pins = pods
+        .iter()
+        .flat_map(|pod| pod.pins.iter().filter(holds).map(move |pin| (*pod, pin.clone())));
+    pins.min_by_key(|(_, pin)| *pin == Pin::KubeSystem)
+}
+
+/// Nominated first; workers that host what our loop depends on last; then the configured order,
+/// spot before on-demand and the fullest zone first among equals.
+fn sort(
+    scene: &Scene<'_>,
+    pool: &PoolConfig,
+    candidates: &mut [Candidate<'_>],
+    nominated: Option<&NodeName>,
+) {
+    let mut zones: BTreeMap<&Zone, usize> = BTreeMap::new();
+    for worker in scene.workers(&pool.name).filter(|worker| worker.is_serving()) {
+        *zones.entry(&worker.zone).or_default() += 1;
+    }
+    candidates.sort_by_key(|candidate| {
+        let worker = candidate.worker;
+        let requested: u64 = candidate.pods.iter().map(|pod| pod.spec.requests.cpu_milli).sum();
+        let age = worker.created.as_millisecond();
+        let rank = match pool.order {
+            OrderBy::Emptiest => i64::try_from(requested).unwrap_or(i64::MAX),
+            OrderBy::Newest => -age,
+            OrderBy::Oldest => age,
+        };
+        (
+            Some(&candidate.node.at.name) != nominated,
+            essential_on(scene, candidate).is_some(),
+            rank,
+            worker.market != Market::Spot,
+            std::cmp::Reverse(zones.get(&worker.zone).copied().unwrap_or(0)),
+            std::cmp::Reverse(age),
+            worker.id.clone(),
+        )
+    });
+}
+
+fn essential_on(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option<Essential> {
+    scene.pods_on(&candidate.node.at.name).iter().find_map(|pod| pod.essential)
+}
+
+/// Picks up to `count` workers whose pods all fit elsewhere together, with headroom left, never the
+/// last of a zone while another zone can give. What keeps those not picked is told.
+pub(super) fn pick<'a>(
+    scene: &Scene<'a>,
+    pool: &PoolConfig,
+    candidates: &[Candidate<'a>],
+    count: u32,
+    blocked: &mut Vec<(WorkerId, Box<Reason>)>,
+) -> Vec<Candidate<'a>> {
+    let mut picked: Vec<Candidate<'a>> = Vec::new();
+    let mut keep = |candidate: &Candidate<'_>, reason| {
+        blocked.push((candidate.worker.id.clone(), Box::new(reason)));
+    };
+    let (first, last): (Vec<_>, Vec<_>) = candidates
+        .iter()
+        .partition(|candidate| !is_last_of_zone(scene, pool, candidate, candidates));
+    for candidate in first.into_iter().chain(last) {
+        if picked.len() >= count as usize {
+            break;
+        }
+        let mut trial = picked.clone();
+        trial.push(candidate.clone());
+        match fits_without(scene, pool, &trial) {
+            Ok(()) => picked = trial,
+            Err(reason) => keep(candidate, reason),
+        }
+    }
+    picked
+}
+
+fn is_last_of_zone(
+    scene: &Scene<'_>,
+    pool: &PoolConfig,
+    one: &Candidate<'_>,
+    all: &[Candidate<'_>],
+) -> bool {
+    let zone = &one.worker.zone;
+    let inside = scene
+        .workers(&pool.name)
+        .filter(|worker| worker.is_serving() && worker.zone == *zone)
+        .count();
+    inside <= 1 && all.iter().any(|other| other.worker.zone != *zone)
+}
+
+/// Whether all pods of these workers fit on the other nodes together, and headroom is left.
+fn fits_without(
+    scene: &Scene<'_>,
+    pool: &PoolConfig,
+    leaving: &[Candidate<'_>],
+) -> Result<(), Reason> {
+    let without: Vec<&NodeName> = leaving.iter().map(|candidate| &candidate.node.at.name).collect();
+    let mut bins = fit::bins_without(scene, &without);
+    let pods = leaving.iter().flat_map(|candidate| candidate.pods.iter().copied());
+    fit::all_fit(pods, &mut bins).map_err(|pod| Reason::PodFitsNowhere { pod })?;
+    if has_headroom(&bins, &pool.headroom) { Ok(()) } else { Err(Reason::NoHeadroom) }
+}
+
+fn has_headroom(bins: &[Bin<'_>], headroom: &Resources) -> bool {
+    let mut free = Resources::default();
+    for bin in bins {
+        free.add(&bin.free);
+    }
+    headroom.cpu_milli <= free.cpu_milli && headroom.memory <= free.memory
+}

@@ -1,0 +1,256 @@
+//! Do pods fit: onto the room there is, onto workers on their way, onto new ones. Pure arithmetic.
+//!
+//! First-fit decreasing over pods grouped by spec: thousands of pods have a few hundred specs, and
+//! pods of one spec behave alike.
+
+use super::scene::Scene;
+use crate::model::{
+    Cordon, Effect, Node, NodeName, Pod, PodSpec, PoolName, Readiness, Resources, Shape, ShapeName,
+    Taint, Uid,
+};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// Room for pods: a node, a worker on its way, or one that would be launched.
+#[derive(Clone, Debug)]
+pub(super) struct Bin<'a> {
+    pub(super) free: Resources,
+    pub(super) labels: &'a BTreeMap<String, String>,
+    pub(super) taints: &'a [Taint],
+}
+
+/// A worker that would be launched, and the pods it is for.
+#[derive(Clone, Debug)]
+pub(super) struct NewBin {
+    pub(super) pool: PoolName,
+    pub(super) shape: ShapeName,
+    pub(super) pods: Vec<Uid>,
+}
+
+/// Where the unschedulable pods of a cluster would go.
+#[derive(Debug, Default)]
+pub(super) struct Packing {
+    /// Workers to launch.
+    pub(super) new: Vec<NewBin>,
+    /// Pods that find room on what exists or is on its way.
+    pub(super) absorbed: Vec<Uid>,
+    /// Pods that no shape of any pool could host: each with what is missing.
+    pub(super) unhostable: Vec<(String, String)>,
+    /// Pods that a pool could host that may not grow for them now.
+    pub(super) waiting: Vec<Uid>,
+}
+
+/// One pool that may take new workers.
+pub(super) struct Grower<'a> {
+    pub(super) pool: &'a PoolName,
+    pub(super) shapes: &'a [Shape],
+    pub(super) labels: &'a BTreeMap<String, String>,
+    pub(super) taints: &'a [Taint],
+    /// How many more workers it may have.
+    pub(super) room: u32,
+}
+
+/// Whether a spec may stand on a place with these labels and taints, whatever its size. The
+/// predicate that forbids it, in words, otherwise.
+pub(super) fn admits(
+    spec: &PodSpec,
+    labels: &BTreeMap<String, String>,
+    taints: &[Taint],
+) -> Result<(), String> {
+    for (key, value) in &spec.node_selector {
+        if labels.get(key) != Some(value) {
+            return Err(format!("no node has the label {key}={value}"));
+        }
+    }
+    for taint in taints.iter().filter(|taint| taint.effect != Effect::PreferNoSchedule) {
+        if !spec.tolerations.iter().any(|toleration| toleration.covers(taint)) {
+            return Err(format!("the taint {}={} is not tolerated", taint.key, taint.value));
+        }
+    }
+    Ok(())
+}
+
+/// What a node still has room for.
+pub(super) fn free(scene: &Scene<'_>, node: &Node) -> Resources {
+    let mut free = node.allocatable.clone();
+    for pod in scene.pods_on(&node.at.name) {
+        free.subtract(&pod.spec.requests);
+    }
+    free
+}
+
+/// Whether new pods may come to a node.
+pub(super) fn is_open(node: &Node) -> bool {
+    node.readiness == Readiness::Ready && node.cordon == Cordon::None
+}
+
+/// Packs pods onto existing bins, then onto new workers of the growers.
+pub(super) fn pack(
+    pods: &[&Pod],
+    mut bins: Vec<Bin<'_>>,
+    growers: &[Grower<'_>],
+    all: &[Grower<'_>],
+) -> Packing {
+    let mut packing = Packing::default();
+    let mut opened: Vec<(usize, Bin<'_>)> = Vec::new();
+    let mut room: Vec<u32> = growers.iter().map(|grower| grower.room).collect();
+    for (spec, pods) in grouped(pods) {
+        let mut left = pods.into_iter();
+        let mut pod = left.next();
+        // A bin that refused a spec once refuses it for good: nothing is taken out while packing.
+        let (mut bin, mut new) = (0, 0);
+        while let Some(current) = pod {
+            if let Some(at) = next_fitting(&mut bins, &mut bin, &spec) {
+                bins[at].free.subtract(&spec.requests);
+                packing.absorbed.push(current.uid.clone());
+            } else if let Some(at) = next_opened(&opened, &mut new, &spec) {
+                opened[at].1.free.subtract(&spec.requests);
+                packing.new[opened[at].0].pods.push(current.uid.clone());
+            } else if let Some((which, shape)) = choose(growers, &room, &spec) {
+                room[which] -= 1;
+                let grower = &growers[which];
+                let mut free = shape.allocatable.clone();
+                free.subtract(&spec.requests);
+                opened.push((
+                    packing.new.len(),
+                    Bin { free, labels: grower.labels, taints: grower.taints },
+                ));
+                let pods = vec![current.uid.clone()];
+                packing.new.push(NewBin {
+                    pool: grower.pool.clone(),
+                    shape: shape.name.clone(),
+                    pods,
+                });
+            } else {
+                let rest = std::iter::once(current).chain(left.by_ref());
+                match hostable(all, &spec) {
+                    Ok(()) => packing.waiting.extend(rest.map(|pod| pod.uid.clone())),
+                    Err(why) => packing.unhostable.extend(rest.map(|pod| (name(pod), why.clone()))),
+                }
+            }
+            pod = left.next();
+        }
+    }
+    packing
+}
+
+/// Whether all these pods find room on these bins together.
+pub(super) fn all_fit<'p>(
+    pods: impl Iterator<Item = &'p Pod>,
+    bins: &mut [Bin<'_>],
+) -> Result<(), String> {
+    let pods: Vec<&Pod> = pods.collect();
+    for (spec, pods) in grouped(&pods) {
+        let mut at = 0;
+        for pod in pods {
+            match next_fitting(bins, &mut at, &spec) {
+                Some(bin) => bins[bin].free.subtract(&spec.requests),
+                None => return Err(name(pod)),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `namespace/name`.
+pub(super) fn name(pod: &Pod) -> String {
+    format!("{}/{}", pod.namespace, pod.name)
+}
+
+/// Pods by spec, the largest first.
+fn grouped<'p>(pods: &[&'p Pod]) -> Vec<(Arc<PodSpec>, Vec<&'p Pod>)> {
+    let mut groups: HashMap<&Arc<PodSpec>, Vec<&Pod>> = HashMap::new();
+    for pod in pods {
+        groups.entry(&pod.spec).or_default().push(pod);
+    }
+    let mut groups: Vec<_> = groups.into_iter().map(|(spec, pods)| (spec.clone(), pods)).collect();
+    // By size, then by the first pod's name, so that equal views give equal plans.
+    groups.sort_by(|(a, first), (b, second)| {
+        let size = |spec: &PodSpec| (spec.requests.cpu_milli, spec.requests.memory);
+        size(b).cmp(&size(a)).then_with(|| first[0].uid.cmp(&second[0].uid))
+    });
+    groups
+}
+
+fn next_fitting(bins: &mut [Bin<'_>], at: &mut usize, spec: &PodSpec) -> Option<usize> {
+    while *at < bins.len() {
+        let bin = &bins[*at];
+        if spec.requests.fits_in(&bin.free) && admits(spec, bin.labels, bin.taints).is_ok() {
+            return Some(*at);
+        }
+        *at += 1;
+    }
+    None
+}
+
+fn next_opened(opened: &[(usize, Bin<'_>)], at: &mut usize, spec: &PodSpec) -> Option<usize> {
+    while *at < opened.len() {
+        let bin = &opened[*at].1;
+        if spec.requests.fits_in(&bin.free) && admits(spec, bin.labels, bin.taints).is_ok() {
+            return Some(*at);
+        }
+        *at += 1;
+    }
+    None
+}
+
+/// The cheapest shape of any pool with room that hosts the spec; the smaller one where prices agree.
+fn choose<'g>(
+    growers: &'g [Grower<'_>],
+    room: &[u32],
+    spec: &PodSpec,
+) -> Option<(usize, &'g Shape)> {
+    let shapes = growers.iter().enumerate().filter(|(which, _)| room[*which] > 0).flat_map(
+        |(which, grower)| {
+            let admitted = admits(spec, grower.labels, grower.taints).is_ok();
+            grower.shapes.iter().filter(move |_| admitted).map(move |shape| (which, shape))
+        },
+    );
+    shapes
+        .filter(|(_, shape)| {
+            spec.requests.fits_in(&shape.allocatable) && !shape.offerings.is_empty()
+        })
+        .min_by_key(|(which, shape)| {
+            (cheapest(shape), shape.allocatable.cpu_milli, shape.allocatable.memory, *which)
+        })
+}
+
+/// The lowest price of a shape; one without any known price comes last.
+pub(super) fn cheapest(shape: &Shape) -> u64 {
+    shape
+        .offerings
+        .iter()
+        .filter_map(|offering| offering.price)
+        .map(|price| price.0)
+        .min()
+        .unwrap_or(u64::MAX)
+}
+
+/// Whether any shape of any pool could ever host the spec, and what is missing otherwise.
+fn hostable(growers: &[Grower<'_>], spec: &PodSpec) -> Result<(), String> {
+    let mut missing = "no pool has a shape".to_owned();
+    for grower in growers {
+        if let Err(why) = admits(spec, grower.labels, grower.taints) {
+            missing = why;
+            continue;
+        }
+        if grower.shapes.iter().any(|shape| spec.requests.fits_in(&shape.allocatable)) {
+            return Ok(());
+        }
+        missing = format!(
+            "it asks for {}m CPU and {} MiB, more than any shape of pool {} offers",
+            spec.requests.cpu_milli,
+            spec.requests.memory >> 20,
+            grower.pool
+        );
+    }
+    Err(missing)
+}
+
+/// Bins of every open node but these.
+pub(super) fn bins_without<'a>(scene: &Scene<'a>, without: &[&NodeName]) -> Vec<Bin<'a>> {
+    let nodes = scene.view().map(|view| view.nodes.as_slice()).unwrap_or_default();
+    let open = nodes.iter().filter(|node| is_open(node) && !without.contains(&&node.at.name));
+    open.map(|node| Bin { free: free(scene, node), labels: &node.labels, taints: &node.taints })
+        .collect()
+}

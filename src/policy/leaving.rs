@@ -1,0 +1,208 @@
+//! Workers on their way out: one step each pass, taken back when demand returns, a pause is set, or
+//! the drain takes too long; suspended while monitoring is away. Terminating is never taken back.
+
+use super::asks::Court;
+use super::draft::Draft;
+use super::records::{self, acts, go_on, stand_still};
+use super::scene::Scene;
+use super::{breaker, pauses};
+use crate::model::{
+    Act, Cordon, Direction, Instance, Node, Permit, PoolName, Purpose, Reason, Refusal, Worker,
+    WorkerEvent, WorkerId, WorkerState, duration,
+};
+
+/// A worker on its way out, with its node.
+struct Leaver<'a> {
+    worker: &'a Worker,
+    node: &'a Node,
+}
+
+/// Idle workers of a pool that can still be taken back, those that lost least first.
+pub(super) fn reclaimable<'a>(scene: &Scene<'a>, pool: &PoolName) -> Vec<&'a Worker> {
+    let idle = scene
+        .workers(pool)
+        .filter(|worker| worker.is_leaving() && worker.purpose == Some(Purpose::Idle));
+    let mut workers: Vec<&Worker> = idle.filter(|worker| scene.node(worker).is_some()).collect();
+    let progress = |worker: &Worker| match worker.state {
+        WorkerState::Cordoned => 0,
+        WorkerState::Draining => 1,
+        _ => 2,
+    };
+    workers.sort_by_key(|worker| (progress(worker), worker.id.clone()));
+    workers
+}
+
+/// Moves every worker on its way out by one step; those taken back are released.
+pub(super) fn proceed(scene: &Scene<'_>, court: &Court<'_>, draft: &mut Draft) {
+    let busy = draft.busy();
+    let taken_back = std::mem::take(&mut draft.taken_back);
+    let leaving = scene.memory.workers.values().filter(|worker| worker.is_leaving());
+    for worker in leaving.filter(|worker| !busy.contains(&worker.id) && acts(scene, &worker.pool)) {
+        let (Ok(_), Ok(list)) = (scene.fresh_view(), scene.instances(&worker.pool)) else {
+            stand_still(scene, worker, draft);
+            continue;
+        };
+        let Some(node) = scene.node(worker) else {
+            // The node object is gone though the machine is not: nothing is left to drain or uncordon.
+            stand_still(scene, worker, draft);
+            continue;
+        };
+        if let Some(reason) = give_back(scene, court, worker, &taken_back) {
+            release(scene, worker, node, reason, draft);
+        } else if let Some(why) = suspended(court, worker) {
+            draft.also(&worker.pool, Reason::DrainSuspended { why: why.to_string() });
+            stand_still(scene, worker, draft);
+        } else {
+            let left = Leaver { worker, node };
+            advance(scene, court, &left, &list, draft);
+        }
+    }
+}
+
+/// Why a worker is given back, if it is.
+fn give_back(
+    scene: &Scene<'_>,
+    court: &Court<'_>,
+    worker: &Worker,
+    taken_back: &[WorkerId],
+) -> Option<Reason> {
+    if taken_back.contains(&worker.id) {
+        return Some(Reason::DemandReturned);
+    }
+    if let Err(paused) = pause(scene, court, worker) {
+        return Some(paused);
+    }
+    let timeout = scene.pool(&worker.pool)?.drain.timeout;
+    let is_late = worker.elapsed(scene.now) > timeout && worker.purpose != Some(Purpose::Notice);
+    is_late.then(|| Reason::DrainDeadline { after: duration::format(timeout) })
+}
+
+/// A pause set since the drain began.
+fn pause(scene: &Scene<'_>, court: &Court<'_>, worker: &Worker) -> Result<(), Reason> {
+    let (autoscale, direction) = match worker.purpose {
+        Some(Purpose::Manual) => ("manual", None),
+        Some(Purpose::Replace | Purpose::Notice) => ("replace", Some(Direction::Replace)),
+        Some(Purpose::Idle) | None => ("down", Some(Direction::Down)),
+    };
+    pauses::check(&scene.labels(autoscale, &worker.pool), court.memory, court.truth, scene.now)?;
+    let asking = scene.signals.iter().filter(|signal| Some(signal.direction()) == direction);
+    for signal in asking.filter(|signal| court.pool_of(signal).as_ref() == Some(&worker.pool)) {
+        if let Err(reason @ Reason::Paused { .. }) = court.standing(signal) {
+            return Err(reason);
+        }
+    }
+    Ok(())
+}
+
+/// What is away, for a drain that rests on monitoring.
+fn suspended(court: &Court<'_>, worker: &Worker) -> Option<Reason> {
+    if worker.purpose != Some(Purpose::Idle) {
+        return None;
+    }
+    court.removal().err()
+}
+
+fn release(scene: &Scene<'_>, worker: &Worker, node: &Node, reason: Reason, draft: &mut Draft) {
+    if matches!(reason, Reason::DrainDeadline { .. }) {
+        refuse(scene, worker, &reason, draft);
+    }
+    // Uncordon first; the record follows when it is done.
+    draft.step(worker, Act::Uncordon { node: node.at.clone() }, reason, Permit::Begun);
+}
+
+/// No candidate again for an hour, doubling to a day.
+fn refuse(scene: &Scene<'_>, worker: &Worker, reason: &Reason, draft: &mut Draft) {
+    let timing = &scene.limits.timing;
+    let before = draft.plan.memory.refusals.get(&worker.id).map_or(0, |refusal| refusal.count);
+    let wait = breaker::doubled(timing.refusal, before, timing.refusal_max);
+    let refusal = Refusal {
+        count: before.saturating_add(1),
+        until: duration::after(scene.now, wait),
+        why: reason.to_string(),
+    };
+    draft.plan.memory.refusals.insert(worker.id.clone(), refusal);
+}
+
+fn advance(
+    scene: &Scene<'_>,
+    court: &Court<'_>,
+    &Leaver { worker, node }: &Leaver<'_>,
+    list: &[&Instance],
+    draft: &mut Draft,
+) {
+    if worker.held_since.is_some() {
+        return go_on(scene, worker, draft);
+    }
+    let at = node.at.clone();
+    let left = u32::try_from(scene.movable_on(&node.at.name).count()).unwrap_or(u32::MAX);
+    let going = Reason::DrainGoesOn { left };
+    match worker.state {
+        WorkerState::Cordoned if node.cordon != Cordon::Ours => {
+            recordon(scene, court, worker, node, draft);
+        }
+        WorkerState::Cordoned => {
+            draft.step_after(
+                WorkerEvent::StartDrain,
+                records::step(worker, Act::Evict { node: at }, going, Permit::Begun),
+            );
+        }
+        WorkerState::Draining => draft.step(worker, Act::Evict { node: at }, going, Permit::Begun),
+        // Pods may have come back, for example through somebody's uncordon: look once more.
+        WorkerState::Drained if left > 0 || node.cordon != Cordon::Ours => {
+            draft.step(worker, Act::Evict { node: at }, going, Permit::Begun);
+        }
+        WorkerState::Drained => {
+            let machine =
+                list.iter().find(|instance| worker.instance.as_ref() == Some(&instance.id));
+            if let Some(instance) = machine.filter(|instance| instance.is_live()) {
+                let act = Act::Terminate { instance: instance.id.clone() };
+                draft.step_after(
+                    WorkerEvent::Terminate,
+                    records::step(worker, act, Reason::DrainDone, last_word(worker)),
+                );
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Before the point of no return only the pause is asked once more; what asked for it was asked when
+/// the drain began.
+fn last_word(worker: &Worker) -> Permit {
+    match worker.purpose {
+        Some(Purpose::Manual) => Permit::Manual,
+        Some(Purpose::Replace | Purpose::Notice) => Permit::Replace { signals: Vec::new() },
+        Some(Purpose::Idle) | None => Permit::Down { signals: Vec::new(), guards: Vec::new() },
+    }
+}
+
+/// The intent to cordon is stored and the node is open: the call was refused or failed, or we died
+/// before it. What asked for it is asked again; if nothing does any more, the worker is given back.
+fn recordon(scene: &Scene<'_>, court: &Court<'_>, worker: &Worker, node: &Node, draft: &mut Draft) {
+    let at = node.at.clone();
+    if worker.purpose != Some(Purpose::Idle) {
+        return draft.step(
+            worker,
+            Act::Cordon { node: at },
+            Reason::DrainGoesOn { left: 0 },
+            last_word(worker),
+        );
+    }
+    let downs = scene.signals.iter().filter(|signal| signal.direction() == Direction::Down);
+    let ours = downs.filter(|signal| court.pool_of(signal).as_ref() == Some(&worker.pool));
+    let counting: Vec<_> = ours.filter(|signal| court.standing(signal).is_ok()).collect();
+    let Some(first) = counting.first() else {
+        let reason = Reason::Changed { what: "the alert".to_owned() };
+        return release(scene, worker, node, reason, draft);
+    };
+    let permit = Permit::Down {
+        signals: counting.iter().map(|signal| signal.id.clone()).collect(),
+        guards: scene.limits.guards.down.clone(),
+    };
+    draft.step(
+        worker,
+        Act::Cordon { node: at },
+        Reason::Idle { alert: first.name.clone() },
+        permit,
+    );
+}

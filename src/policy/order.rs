@@ -1,0 +1,96 @@
+//! The exact request: ids, and for every worker where to buy it first, and where next.
+
+use super::fit;
+use super::scene::{Scene, unknown};
+use crate::config::PoolConfig;
+use crate::model::{
+    BatchId, ClusterUid, LaunchRequest, Offering, Order, Reason, Shape, ShapeName, WorkerId, Zone,
+};
+use std::collections::BTreeMap;
+
+/// A request for `count` workers: of the shapes named, in that order, and of the cheapest beyond them.
+pub(super) fn request(
+    scene: &Scene<'_>,
+    pool: &PoolConfig,
+    shapes: &[ShapeName],
+    count: u32,
+    cluster_uid: ClusterUid,
+) -> Result<LaunchRequest, Reason> {
+    let known = scene.observed.shapes.get(&pool.name).and_then(|shapes| shapes.known());
+    let known = known.map_or(&[][..], Vec::as_slice);
+    let batch = batch_id(scene, pool);
+    let mut zones = population(scene, pool, known);
+    let mut orders = Vec::new();
+    for number in 0..count {
+        let named = shapes
+            .get(number as usize)
+            .and_then(|name| known.iter().find(|shape| shape.name == *name));
+        let shape = named.or_else(|| cheapest(known));
+        let shape =
+            shape.ok_or_else(|| unknown("what can be bought", "the provider offers no shape"))?;
+        let offering = least_populated(shape, &zones);
+        let offering = offering
+            .ok_or_else(|| unknown("what can be bought", "the shape is offered nowhere"))?;
+        *zones.entry(offering.zone.clone()).or_default() += 1;
+        let worker = WorkerId::new(format!("{batch}-{}", number + 1));
+        orders.push(Order { worker, offering: offering.clone() });
+    }
+    Ok(LaunchRequest {
+        cluster: scene.limits.name.clone(),
+        cluster_uid,
+        pool: pool.name.clone(),
+        fallback: fallback(&orders, known),
+        batch,
+        orders,
+        labels: pool.node.labels.clone(),
+        taints: pool.node.taints.clone(),
+    })
+}
+
+/// Unique as long as a pool starts at most one batch a millisecond, and one is open at a time.
+fn batch_id(scene: &Scene<'_>, pool: &PoolConfig) -> BatchId {
+    let mut number = scene.now.as_millisecond().unsigned_abs();
+    let mut digits = Vec::new();
+    while number > 0 {
+        let digit = u32::try_from(number % 36).expect("below 36");
+        digits.push(char::from_digit(digit, 36).expect("below 36"));
+        number /= 36;
+    }
+    BatchId::new(format!("{}-{}", pool.name, digits.iter().rev().collect::<String>()))
+}
+
+/// How many serving workers each zone has.
+fn population(scene: &Scene<'_>, pool: &PoolConfig, shapes: &[Shape]) -> BTreeMap<Zone, usize> {
+    let offered =
+        shapes.iter().flat_map(|shape| &shape.offerings).map(|offering| (offering.zone.clone(), 0));
+    let mut zones: BTreeMap<Zone, usize> = offered.collect();
+    for worker in scene.workers(&pool.name).filter(|worker| worker.is_serving()) {
+        *zones.entry(worker.zone.clone()).or_default() += 1;
+    }
+    zones
+}
+
+/// The offering in the zone with the fewest workers; the provider's order decides among equals.
+fn least_populated<'s>(shape: &'s Shape, zones: &BTreeMap<Zone, usize>) -> Option<&'s Offering> {
+    shape.offerings.iter().min_by_key(|offering| zones.get(&offering.zone).copied().unwrap_or(0))
+}
+
+fn cheapest(shapes: &[Shape]) -> Option<&Shape> {
+    let offered = shapes.iter().filter(|shape| !shape.offerings.is_empty());
+    offered.min_by_key(|shape| {
+        (fit::cheapest(shape), shape.allocatable.cpu_milli, shape.allocatable.memory)
+    })
+}
+
+/// Every other offering that holds at least what the largest ordered shape holds: same shapes first.
+fn fallback(orders: &[Order], shapes: &[Shape]) -> Vec<Offering> {
+    let ordered = |shape: &&Shape| orders.iter().any(|order| order.offering.shape == shape.name);
+    let needed: Vec<&Shape> = shapes.iter().filter(ordered).collect();
+    let holds =
+        |shape: &Shape| needed.iter().all(|needed| needed.allocatable.fits_in(&shape.allocatable));
+    let (same, others): (Vec<&Shape>, Vec<&Shape>) =
+        shapes.iter().partition(|shape| ordered(shape));
+    let larger = others.into_iter().filter(|shape| holds(shape));
+    let same = same.into_iter().filter(|shape| holds(shape));
+    same.chain(larger).flat_map(|shape| shape.offerings.iter().cloned()).collect()
+}

@@ -1,0 +1,385 @@
+//! Records follow what is seen: joined, Ready, lost, adopted, never joined. And what that makes of
+//! machines that are dead, left over, or not asked for.
+
+use super::draft::Draft;
+use super::scene::{Machine, Scene};
+use crate::config::Mode;
+use crate::model::{
+    Act, Failure, Instance, Node, Permit, PoolName, Readiness, Reason, Step, Transition, Worker,
+    WorkerEvent, WorkerState, duration,
+};
+use std::collections::HashSet;
+use std::time::Duration;
+
+/// Moves every record by at most one state.
+pub(super) fn follow(scene: &Scene<'_>, draft: &mut Draft) {
+    for worker in scene.memory.workers.values() {
+        if worker.is_live() {
+            follow_one(scene, worker, draft);
+        } else if duration::since(worker.since, scene.now) > scene.limits.timing.gone_for {
+            draft.plan.forget.push(worker.id.clone());
+        }
+    }
+    for pool in scene.limits.pools.keys() {
+        adopt(scene, pool, draft);
+    }
+    settle_intents(scene, draft);
+}
+
+fn follow_one(scene: &Scene<'_>, worker: &Worker, draft: &mut Draft) {
+    let (Ok(list), Ok(_)) = (scene.instances(&worker.pool), scene.view()) else {
+        stand_still(scene, worker, draft);
+        return;
+    };
+    let machine = scene.machine(worker, &list);
+    let node = scene.node(worker);
+    let before = draft.plan.transitions.len() + draft.plan.steps.len();
+    match &worker.state {
+        WorkerState::Requested => requested(scene, worker, machine, draft),
+        WorkerState::Booting => booting(scene, worker, machine, node, draft),
+        WorkerState::Joined => joined(scene, worker, machine, node, draft),
+        WorkerState::Ready => ready(scene, worker, machine, node, draft),
+        WorkerState::Cordoned | WorkerState::Draining | WorkerState::Drained => {
+            if is_lost(machine, node) {
+                fail(worker, Failure::Lost, Reason::Lost, draft);
+            }
+        }
+        WorkerState::Failed { failure } => failed(scene, worker, *failure, machine, draft),
+        WorkerState::Terminating => terminating(worker, machine, node, draft),
+        WorkerState::Gone => {}
+    }
+    // One on its way out has its clock set by `leaving`, which knows more reasons to stop it.
+    if worker.is_coming() && draft.plan.transitions.len() + draft.plan.steps.len() == before {
+        go_on(scene, worker, draft);
+    }
+}
+
+fn requested(scene: &Scene<'_>, worker: &Worker, machine: Machine<'_>, draft: &mut Draft) {
+    if let Machine::Live(instance) = machine {
+        let event = WorkerEvent::Launched {
+            instance: instance.id.clone(),
+            shape: instance.shape.clone(),
+            zone: instance.zone.clone(),
+            market: instance.market,
+        };
+        return draft.moved(worker, event, Reason::Launched);
+    }
+    let open = worker.batch.as_ref().and_then(|batch| scene.memory.intents.get_key_value(batch));
+    match open {
+        None => fail(worker, Failure::NotLaunched, Reason::NeverLaunched, draft),
+        // The call may still be under way; after its time the very same request settles it.
+        Some((batch, intent))
+            if duration::since(intent.at, scene.now) > scene.limits.timing.call =>
+        {
+            let asked = draft
+                .plan
+                .steps
+                .iter()
+                .any(|step| step.act == Act::Replay { batch: batch.clone() });
+            if !asked {
+                draft.step(
+                    worker,
+                    Act::Replay { batch: batch.clone() },
+                    Reason::IntentOpen { batch: batch.clone() },
+                    Permit::Need,
+                );
+            }
+        }
+        Some(_) => {}
+    }
+}
+
+fn booting(
+    scene: &Scene<'_>,
+    worker: &Worker,
+    machine: Machine<'_>,
+    node: Option<&Node>,
+    draft: &mut Draft,
+) {
+    if let Some(node) = node {
+        return draft.moved(worker, WorkerEvent::Joined { node: node.at.clone() }, Reason::Joined);
+    }
+    if matches!(machine, Machine::Ending | Machine::Gone) {
+        return fail(worker, Failure::Lost, Reason::Lost, draft);
+    }
+    let deadline = join_deadline(scene, worker);
+    if worker.elapsed(scene.now) > deadline {
+        fail(
+            worker,
+            Failure::NeverJoined,
+            Reason::NeverJoined { after: duration::format(deadline) },
+            draft,
+        );
+    }
+}
+
+fn joined(
+    scene: &Scene<'_>,
+    worker: &Worker,
+    machine: Machine<'_>,
+    node: Option<&Node>,
+    draft: &mut Draft,
+) {
+    if is_lost(machine, node) {
+        return fail(worker, Failure::Lost, Reason::Lost, draft);
+    }
+    if node.is_some_and(|node| node.readiness == Readiness::Ready) {
+        return draft.moved(worker, WorkerEvent::BecameReady, Reason::BecameReady);
+    }
+    let deadline = join_deadline(scene, worker);
+    if worker.elapsed(scene.now) > deadline {
+        fail(
+            worker,
+            Failure::NeverReady,
+            Reason::NeverReady { after: duration::format(deadline) },
+            draft,
+        );
+    }
+}
+
+fn ready(
+    scene: &Scene<'_>,
+    worker: &Worker,
+    machine: Machine<'_>,
+    node: Option<&Node>,
+    draft: &mut Draft,
+) {
+    if is_lost(machine, node) {
+        return fail(worker, Failure::Lost, Reason::Lost, draft);
+    }
+    let Some(Readiness::NotReady { since }) = node.map(|node| node.readiness) else {
+        return;
+    };
+    let deadline = scene.pool(&worker.pool).map_or(Duration::MAX, |pool| pool.not_ready_deadline);
+    if duration::since(since, scene.now) <= deadline {
+        return;
+    }
+    match within_budget(scene, &worker.pool) {
+        Ok(()) => fail(
+            worker,
+            Failure::NotReady,
+            Reason::NotReady { after: duration::format(deadline) },
+            draft,
+        ),
+        Err(reason) => draft.also(&worker.pool, reason),
+    }
+}
+
+/// Many sick at once may mean that it is not them: then nothing is repaired. In a small pool one
+/// may always be sick.
+fn within_budget(scene: &Scene<'_>, pool: &PoolName) -> Result<(), Reason> {
+    let nodes: Vec<&Node> = scene.workers(pool).filter_map(|worker| scene.node(worker)).collect();
+    let sick = nodes.iter().filter(|node| node.readiness != Readiness::Ready).count();
+    let percent = scene.pool(pool).map_or(0, |pool| pool.repair_budget) as usize;
+    let allowed = (nodes.len() * percent / 100).max(1);
+    if sick <= allowed {
+        return Ok(());
+    }
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    Err(Reason::RepairBudget { sick: count(sick), allowed: count(allowed) })
+}
+
+/// A dead or useless machine is ended; one that never was, or is gone already, needs no call.
+fn failed(
+    scene: &Scene<'_>,
+    worker: &Worker,
+    failure: Failure,
+    machine: Machine<'_>,
+    draft: &mut Draft,
+) {
+    let reason = reason_of(scene, worker, failure);
+    if !acts(scene, &worker.pool) {
+        return;
+    }
+    match machine {
+        Machine::Live(instance) => {
+            let permit = if failure == Failure::Orphan { Permit::Gc } else { Permit::Repair };
+            let act = Act::Terminate { instance: instance.id.clone() };
+            draft.step_after(WorkerEvent::Terminate, step(worker, act, reason, permit));
+        }
+        Machine::Ending | Machine::Gone => draft.moved(worker, WorkerEvent::Terminate, reason),
+        Machine::NotYetListed => {}
+    }
+}
+
+/// Asked again every pass until the machine is proven gone; then the node goes, then the record.
+fn terminating(worker: &Worker, machine: Machine<'_>, node: Option<&Node>, draft: &mut Draft) {
+    match (machine, node) {
+        (Machine::Live(instance), _) => {
+            draft.step(
+                worker,
+                Act::Terminate { instance: instance.id.clone() },
+                Reason::DrainDone,
+                Permit::Begun,
+            );
+        }
+        (Machine::Gone, Some(node)) => {
+            draft.step(
+                worker,
+                Act::RemoveNode { node: node.at.clone() },
+                Reason::NodeLeftOver,
+                Permit::Begun,
+            );
+        }
+        (Machine::Gone, None) => draft.moved(worker, WorkerEvent::Finished, Reason::Finished),
+        (Machine::Ending | Machine::NotYetListed, _) => {}
+    }
+}
+
+/// A machine that a whole list does not hold, or that is ending. While its node says Ready the two
+/// contradict each other, and neither is believed.
+fn is_lost(machine: Machine<'_>, node: Option<&Node>) -> bool {
+    match machine {
+        Machine::Ending => true,
+        Machine::Gone => node.is_none_or(|node| node.readiness != Readiness::Ready),
+        Machine::Live(_) | Machine::NotYetListed => false,
+    }
+}
+
+fn fail(worker: &Worker, failure: Failure, reason: Reason, draft: &mut Draft) {
+    draft.moved(worker, WorkerEvent::Fail { failure }, reason);
+}
+
+fn reason_of(scene: &Scene<'_>, worker: &Worker, failure: Failure) -> Reason {
+    let after = duration::format(join_deadline(scene, worker));
+    match failure {
+        Failure::NotLaunched => Reason::NeverLaunched,
+        Failure::Refused => Reason::Changed { what: "what asked for it".to_owned() },
+        Failure::NeverJoined => Reason::NeverJoined { after },
+        Failure::NeverReady => Reason::NeverReady { after },
+        Failure::NotReady => {
+            let deadline =
+                scene.pool(&worker.pool).map_or(Duration::ZERO, |pool| pool.not_ready_deadline);
+            Reason::NotReady { after: duration::format(deadline) }
+        }
+        Failure::Lost => Reason::Lost,
+        Failure::Orphan => Reason::Orphan,
+    }
+}
+
+fn join_deadline(scene: &Scene<'_>, worker: &Worker) -> Duration {
+    scene.pool(&worker.pool).map_or(Duration::MAX, |pool| pool.join_deadline)
+}
+
+/// Whether machines of a pool may be touched: it is configured, and not in dry run.
+pub(super) fn acts(scene: &Scene<'_>, pool: &PoolName) -> bool {
+    scene.pool(pool).is_some_and(|pool| pool.mode == Mode::Act)
+}
+
+/// Machines of ours without a record get one (a lost store, a crash), and then live like all
+/// others: they join, or are ended at the join deadline.
+fn adopt(scene: &Scene<'_>, pool: &PoolName, draft: &mut Draft) {
+    let (Ok(list), Ok(view)) = (scene.instances(pool), scene.view()) else {
+        return;
+    };
+    let ids: HashSet<_> =
+        scene.memory.workers.values().filter_map(|worker| worker.instance.as_ref()).collect();
+    let is_new = |instance: &&&Instance| {
+        instance.is_live()
+            && !ids.contains(&instance.id)
+            && instance.worker.as_ref().is_none_or(|id| !scene.memory.workers.contains_key(id))
+    };
+    for instance in list.iter().filter(is_new) {
+        let worker = adopted(scene, instance);
+        draft.plan.transitions.push(Transition::Adopt { worker, reason: Reason::Orphan });
+    }
+    // A node of ours whose machine a whole list does not hold: its object is left over.
+    let left_over = |node: &&Node| {
+        node.pool.as_ref() == Some(pool)
+            && node.readiness != Readiness::Ready
+            && node.worker.as_ref().is_some_and(|id| {
+                !scene.memory.workers.contains_key(id)
+                    && !list.iter().any(|i| i.worker.as_ref() == Some(id))
+            })
+    };
+    if acts(scene, pool) {
+        for node in view.nodes.iter().filter(left_over) {
+            let worker = left_over_record(scene, pool, node);
+            draft.plan.transitions.push(Transition::Adopt { worker, reason: Reason::NodeLeftOver });
+        }
+    }
+}
+
+fn adopted(scene: &Scene<'_>, instance: &Instance) -> Worker {
+    Worker {
+        id: instance.worker.clone().unwrap_or_else(|| instance.id.as_str().into()),
+        pool: instance.pool.clone(),
+        batch: instance.batch.clone(),
+        shape: instance.shape.clone(),
+        zone: instance.zone.clone(),
+        market: instance.market,
+        instance: Some(instance.id.clone()),
+        node: None,
+        state: WorkerState::Booting,
+        since: scene.now,
+        created: instance.launched,
+        ready: None,
+        purpose: None,
+        held: Duration::ZERO,
+        held_since: None,
+    }
+}
+
+fn left_over_record(scene: &Scene<'_>, pool: &PoolName, node: &Node) -> Worker {
+    Worker {
+        id: node.worker.clone().unwrap_or_else(|| node.at.name.as_str().into()),
+        pool: pool.clone(),
+        batch: None,
+        shape: "unknown".into(),
+        zone: node.zone.clone().unwrap_or_else(|| "unknown".into()),
+        market: crate::model::Market::OnDemand,
+        instance: None,
+        node: Some(node.at.clone()),
+        state: WorkerState::Terminating,
+        since: scene.now,
+        created: node.created,
+        ready: None,
+        purpose: None,
+        held: Duration::ZERO,
+        held_since: None,
+    }
+}
+
+/// An intent whose every order has its machine, or surely has none, is settled.
+fn settle_intents(scene: &Scene<'_>, draft: &mut Draft) {
+    for (batch, intent) in &scene.memory.intents {
+        let is_open = |order: &crate::model::Order| {
+            let record = scene.memory.workers.get(&order.worker);
+            record.is_some_and(|worker| worker.state == WorkerState::Requested)
+        };
+        if !intent.request.orders.iter().any(is_open) {
+            draft.plan.settled.push(batch.clone());
+        }
+    }
+}
+
+/// Stops the clock of a worker that has a deadline: what is not known is not its fault.
+pub(super) fn stand_still(scene: &Scene<'_>, worker: &Worker, draft: &mut Draft) {
+    let has_deadline = worker.is_coming() || worker.is_leaving();
+    if has_deadline && worker.held_since.is_none() {
+        let worker = Worker { held_since: Some(scene.now), ..worker.clone() };
+        draft.plan.transitions.push(Transition::Clock { worker });
+    }
+}
+
+/// Lets the clock go on.
+pub(super) fn go_on(scene: &Scene<'_>, worker: &Worker, draft: &mut Draft) {
+    if let Some(since) = worker.held_since {
+        let held = worker.held + duration::since(since, scene.now);
+        let worker = Worker { held, held_since: None, ..worker.clone() };
+        draft.plan.transitions.push(Transition::Clock { worker });
+    }
+}
+
+/// A step for a worker, as most rules make one.
+pub(super) fn step(worker: &Worker, act: Act, reason: Reason, permit: Permit) -> Step {
+    Step {
+        worker: worker.id.clone(),
+        pool: worker.pool.clone(),
+        act,
+        before: None,
+        reason,
+        permit,
+        dry_run: false,
+    }
+}

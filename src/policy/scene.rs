@@ -1,0 +1,194 @@
+//! What one plan looks at, with the look-ups that every rule needs.
+
+use crate::config::{ClusterConfig, PoolConfig};
+use crate::model::{
+    ClusterView, Instance, InstanceState, Memory, Node, NodeName, Observed, Placement, Pod,
+    PodKind, PoolName, Reason, Signal, View, Worker, WorkerId, duration,
+};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+/// How long a machine may be missing from a provider's list after it was asked for: lists are
+/// eventually consistent.
+const LIST_DELAY: Duration = Duration::from_mins(2);
+
+/// Everything a rule may ask.
+pub(super) struct Scene<'a> {
+    pub(super) observed: &'a Observed,
+    pub(super) signals: &'a [Signal],
+    pub(super) memory: &'a Memory,
+    pub(super) limits: &'a ClusterConfig,
+    pub(super) now: Timestamp,
+    nodes: HashMap<&'a WorkerId, &'a Node>,
+    pods: HashMap<&'a NodeName, Vec<&'a Pod>>,
+}
+
+impl<'a> Scene<'a> {
+    pub(super) fn new(
+        observed: &'a Observed,
+        signals: &'a [Signal],
+        memory: &'a Memory,
+        limits: &'a ClusterConfig,
+        now: Timestamp,
+    ) -> Self {
+        let view = observed.cluster.known();
+        let nodes = view.into_iter().flat_map(|view| &view.nodes);
+        let nodes = nodes.filter_map(|node| Some((node.worker.as_ref()?, node))).collect();
+        let mut pods: HashMap<&NodeName, Vec<&Pod>> = HashMap::new();
+        for pod in view.into_iter().flat_map(|view| &view.pods) {
+            if let Some(node) = pod.node() {
+                pods.entry(node).or_default().push(pod);
+            }
+        }
+        Self { observed, signals, memory, limits, now, nodes, pods }
+    }
+
+    /// Nodes and pods, or why they are not known.
+    pub(super) fn view(&self) -> Result<&'a ClusterView, Reason> {
+        match &self.observed.cluster {
+            View::Known { value, .. } => Ok(value),
+            View::Unknown { why } => Err(unknown("the cluster", why)),
+        }
+    }
+
+    /// The same, young enough to remove something because of it.
+    pub(super) fn fresh_view(&self) -> Result<&'a ClusterView, Reason> {
+        if let View::Known { at, .. } = &self.observed.cluster {
+            self.fresh("the view of the cluster", *at)?;
+        }
+        self.view()
+    }
+
+    /// Our machines of a pool, or why they are not known. Machines of another cluster UID are not ours.
+    pub(super) fn instances(&self, pool: &PoolName) -> Result<Vec<&'a Instance>, Reason> {
+        let uid = &self.view()?.uid;
+        match self.observed.instances.get(pool) {
+            Some(View::Known { at, value }) => {
+                self.fresh("the list of machines", *at)?;
+                Ok(value
+                    .iter()
+                    .filter(|instance| instance.cluster_uid.as_ref() == Some(uid))
+                    .collect())
+            }
+            Some(View::Unknown { why }) => Err(unknown("the list of machines", why)),
+            None => Err(unknown("the list of machines", "the pool was not asked for")),
+        }
+    }
+
+    fn fresh(&self, what: &str, at: Timestamp) -> Result<(), Reason> {
+        let age = duration::since(at, self.now);
+        if age > self.limits.timing.view_max_age {
+            return Err(Reason::Stale { what: what.to_owned(), seconds: age.as_secs() });
+        }
+        Ok(())
+    }
+
+    /// The node that carries a worker's label. One with another UID than the one bound is another machine.
+    pub(super) fn node(&self, worker: &Worker) -> Option<&'a Node> {
+        let node = *self.nodes.get(&worker.id)?;
+        worker.node.as_ref().is_none_or(|bound| bound.uid == node.at.uid).then_some(node)
+    }
+
+    /// Pods on a node.
+    pub(super) fn pods_on(&self, node: &NodeName) -> &[&'a Pod] {
+        self.pods.get(node).map_or(&[], Vec::as_slice)
+    }
+
+    /// Pods on a node that a drain must move.
+    pub(super) fn movable_on(&self, node: &NodeName) -> impl Iterator<Item = &'a Pod> + '_ {
+        self.pods_on(node).iter().copied().filter(|pod| pod.kind == PodKind::Normal)
+    }
+
+    /// Pods that the scheduler found no node for, old enough to count.
+    pub(super) fn unschedulable(&self) -> Vec<&'a Pod> {
+        let pods = self.observed.cluster.known().into_iter().flat_map(|view| &view.pods);
+        let old_enough =
+            |pod: &&Pod| duration::since(pod.created, self.now) >= self.limits.timing.pending_age;
+        pods.filter(|pod| matches!(pod.placement, Placement::Unschedulable { .. }))
+            .filter(old_enough)
+            .collect()
+    }
+
+    /// A pool's records, the gone ones left out.
+    pub(super) fn workers<'s>(
+        &'s self,
+        pool: &'s PoolName,
+    ) -> impl Iterator<Item = &'a Worker> + 's {
+        self.memory.workers.values().filter(move |worker| worker.pool == *pool && worker.is_live())
+    }
+
+    /// Where a worker's machine stands, by a known list.
+    pub(super) fn machine(&self, worker: &Worker, list: &[&'a Instance]) -> Machine<'a> {
+        let is_it = |instance: &&&Instance| {
+            worker.instance.as_ref() == Some(&instance.id)
+                || instance.worker.as_ref() == Some(&worker.id)
+        };
+        if let Some(instance) = list.iter().find(is_it) {
+            return match instance.state {
+                InstanceState::Pending | InstanceState::Running => Machine::Live(instance),
+                InstanceState::Ending => Machine::Ending,
+                InstanceState::Gone => Machine::Gone,
+            };
+        }
+        let is_young =
+            duration::since(worker.created, self.now) < LIST_DELAY.min(self.limits.timing.call * 4);
+        if worker.instance.is_some() && is_young { Machine::NotYetListed } else { Machine::Gone }
+    }
+
+    /// How many workers a pool has or is getting: records, and machines and nodes of ours that no
+    /// record names. A worker on its way out does not count.
+    pub(super) fn have(&self, pool: &PoolName) -> u32 {
+        let recorded: HashSet<&WorkerId> = self.memory.workers.keys().collect();
+        let known: HashSet<_> =
+            self.memory.workers.values().filter_map(|worker| worker.instance.as_ref()).collect();
+        let serving = self.workers(pool).filter(|worker| worker.is_serving()).count();
+        let list = self.instances(pool).unwrap_or_default();
+        let unrecorded = |instance: &&&Instance| {
+            instance.is_live()
+                && !known.contains(&instance.id)
+                && instance.worker.as_ref().is_none_or(|worker| !recorded.contains(worker))
+        };
+        u32::try_from(serving + list.iter().filter(unrecorded).count()).unwrap_or(u32::MAX)
+    }
+
+    /// The pool's configuration.
+    pub(super) fn pool(&self, name: &PoolName) -> Option<&'a PoolConfig> {
+        self.limits.pools.get(name)
+    }
+
+    /// Labels of an act that no alert asks for, as silences are matched against them.
+    pub(super) fn labels(&self, autoscale: &str, pool: &PoolName) -> BTreeMap<String, String> {
+        labels(autoscale, self.limits, pool)
+    }
+}
+
+/// Labels of an act, as silences are matched against them.
+pub(super) fn labels(
+    autoscale: &str,
+    limits: &ClusterConfig,
+    pool: &PoolName,
+) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        ("autoscale".to_owned(), autoscale.to_owned()),
+        ("cluster".to_owned(), limits.name.to_string()),
+        ("pool".to_owned(), pool.to_string()),
+    ])
+}
+
+/// Where a worker's machine stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Machine<'a> {
+    /// It exists, or is being created.
+    Live(&'a Instance),
+    /// It is being ended, by whomever.
+    Ending,
+    /// It was asked for a moment ago, and lists are late.
+    NotYetListed,
+    /// It does not exist, as far as a whole list tells.
+    Gone,
+}
+
+pub(super) fn unknown(what: &str, why: &str) -> Reason {
+    Reason::Unknown { what: what.to_owned(), why: why.to_owned() }
+}
