@@ -1,0 +1,221 @@
+//! A simulated world: machines, nodes and pods that exist only here.
+//!
+//! One seeded world plays provider ([`Provider`]) and cluster ([`Cluster`]) at once, and serves the
+//! metrics that the shipped rules read. It moves when it is looked at: every call first brings it to
+//! the clock's time, so it lives in real time in the demo and in virtual time in tests. The same
+//! seed and the same calls at the same times make the same world.
+
+mod advance;
+mod cluster;
+pub mod control;
+mod metrics;
+mod provider;
+mod state;
+mod workload;
+
+pub use cluster::Cluster;
+pub use provider::Provider;
+pub use state::{Call, Faults};
+pub use workload::{Workload, WorkloadKind};
+
+use crate::clock::Clock;
+use crate::config::SimConfig;
+use crate::model::{Cordon, InstanceId, NodeName, duration};
+use serde_json::{Value, json};
+use state::State;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// A world, cheap to clone.
+#[derive(Clone, Debug)]
+pub struct World {
+    config: Arc<SimConfig>,
+    clock: Clock,
+    state: Arc<Mutex<State>>,
+}
+
+/// What a world refuses.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file it is kept in cannot be read or written.
+    #[error("sim.state {path} cannot be used")]
+    File {
+        /// The file.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// There is no such machine or node.
+    #[error("the world has no machine or node {0}")]
+    NotFound(String),
+    /// A workload that cannot be.
+    #[error("workload {name}: {mend}")]
+    Workload {
+        /// Its name.
+        name: String,
+        /// What to change.
+        mend: &'static str,
+    },
+}
+
+impl World {
+    /// A new world, or the one kept in the configured file.
+    pub fn new(config: &SimConfig, clock: Clock) -> Result<Self, Error> {
+        let kept = match &config.state {
+            Some(path) if path.exists() => Some(read(path)?),
+            _ => None,
+        };
+        let state = kept.unwrap_or_else(|| State::new(config.seed, clock.now()));
+        Ok(Self { config: Arc::new(config.clone()), clock, state: Arc::new(Mutex::new(state)) })
+    }
+
+    /// Sets how many pods a workload has, and of what kind; a new name is a new workload.
+    pub fn set_workload(&self, mut workload: Workload) -> Result<(), Error> {
+        let refuse = |mend| Err(Error::Workload { name: workload.name.clone(), mend });
+        if workload.name.is_empty() {
+            return refuse("give it a name");
+        }
+        if !(0.0..=10.0).contains(&workload.usage) || !(0.0..=10.0).contains(&workload.memory_usage)
+        {
+            return refuse("usage and memory_usage are shares from 0 to 10");
+        }
+        workload.requests.pods = 1;
+        self.change(|state| state.workloads.insert(workload.name.clone(), workload));
+        Ok(())
+    }
+
+    /// Ends a workload and its pods.
+    pub fn remove_workload(&self, name: &str) {
+        self.change(|state| state.workloads.remove(name));
+    }
+
+    /// A machine is gone at once, named by its instance or its node.
+    pub fn kill(&self, name: &str) -> Result<(), Error> {
+        self.change(|state| {
+            let by_node =
+                state.nodes.get(&NodeName::new(name)).and_then(|node| node.instance.clone());
+            let id = by_node.unwrap_or_else(|| InstanceId::new(name));
+            if !state.instances.contains_key(&id) {
+                return Err(Error::NotFound(name.to_owned()));
+            }
+            state.end(&id);
+            Ok(())
+        })
+    }
+
+    /// The provider will take a machine back, and says so before.
+    pub fn notice(&self, instance: &str, ahead: Duration) -> Result<(), Error> {
+        self.change(|state| {
+            let at = duration::after(state.now, ahead);
+            let machine = state.instances.get_mut(&InstanceId::new(instance));
+            machine.ok_or_else(|| Error::NotFound(instance.to_owned()))?.instance.notice = Some(at);
+            Ok(())
+        })
+    }
+
+    /// A person cordons a node.
+    pub fn cordon_by_hand(&self, node: &str) -> Result<(), Error> {
+        self.change(|state| {
+            let node = state
+                .nodes
+                .get_mut(&NodeName::new(node))
+                .ok_or_else(|| Error::NotFound(node.to_owned()))?;
+            node.cordon = Cordon::Foreign;
+            Ok(())
+        })
+    }
+
+    /// Adds a running machine that carries a tag of our pool and another cluster's UID; it never
+    /// joins. The pool is the last one launched for, or `workers`.
+    pub fn add_foreign_instance(&self) -> InstanceId {
+        self.change(provider::add_foreign)
+    }
+
+    /// What goes wrong now.
+    pub fn faults(&self) -> Faults {
+        self.look(|state| state.faults.clone())
+    }
+
+    /// What goes wrong from now on.
+    pub fn set_faults(&self, faults: Faults) {
+        self.change(|state| state.faults = faults);
+    }
+
+    /// Every call that changed the world, oldest first.
+    pub fn calls(&self) -> Vec<Call> {
+        self.look(|state| state.calls.clone())
+    }
+
+    /// Nodes, machines, pods and calls, for people and tests.
+    pub fn summary(&self) -> Value {
+        self.look(|state| {
+            let placed = state.pods.values().filter(|pod| pod.node.is_some()).count();
+            let unschedulable = state.pods.values().filter(|pod| pod.unschedulable.is_some()).count();
+            json!({
+                "now": state.now,
+                "nodes": state.nodes.iter().map(|(name, node)| json!({
+                    "name": name, "ready": node.ready, "cordon": node.cordon, "worker": node.worker,
+                })).collect::<Vec<_>>(),
+                "instances": state.instances.values().map(|machine| &machine.instance).collect::<Vec<_>>(),
+                "pods": {
+                    "placed": placed,
+                    "waiting": state.pods.len() - placed,
+                    "unschedulable": unschedulable,
+                },
+                "workloads": state.workloads,
+                "faults": state.faults,
+                "calls": state.calls,
+            })
+        })
+    }
+
+    pub(crate) fn config(&self) -> Arc<SimConfig> {
+        self.config.clone()
+    }
+
+    /// Looks at the world as it is now.
+    fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        let state = self.now();
+        look(&state)
+    }
+
+    /// Changes the world as it is now; written down before the answer.
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.now();
+        let answer = change(&mut state);
+        // What follows at once from the change is part of it, whoever looks next and when.
+        let now = state.now;
+        state.advance(now);
+        if let Some(path) = &self.config.state
+            && let Err(error) = write(path, &state)
+        {
+            // The world is a test's: going on with one that is not written down would lie to it.
+            panic!("sim.state {}: {error}", path.display());
+        }
+        answer
+    }
+
+    fn now(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.advance(self.clock.now());
+        state
+    }
+}
+
+fn read(path: &Path) -> Result<State, Error> {
+    let file = |source| Error::File { path: path.display().to_string(), source };
+    let text = std::fs::read(path).map_err(file)?;
+    serde_json::from_slice(&text).map_err(|error| file(error.into()))
+}
+
+/// Beside and renamed, so that a crash leaves the old world or the new one.
+fn write(path: &Path, state: &State) -> std::io::Result<()> {
+    let beside = path.with_extension("new");
+    std::fs::write(&beside, serde_json::to_vec(state)?)?;
+    std::fs::rename(&beside, path)
+}
+
+#[cfg(test)]
+mod tests;
