@@ -19,6 +19,7 @@ pub mod model;
 pub mod policy;
 pub mod prometheus;
 pub mod provider;
+pub mod reconcile;
 pub mod sim;
 pub mod store;
 pub mod telemetry;

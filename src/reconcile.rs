@@ -1,0 +1,297 @@
+//! The loop, and the only place that acts.
+//!
+//! wake (signal or period) → claim → observe → plan → commit intent → execute → commit outcome →
+//! report. It takes no input (R3): a wake-up carries no data, each pass looks at the whole world.
+//! No step waits (R5): a pass moves each worker by at most one state. The intent is stored before
+//! the call, and right before each call the claim, the silences and the guards are asked again.
+
+mod claims;
+mod execute;
+mod intent;
+mod ledger;
+mod observe;
+mod report;
+
+pub use claims::Claims;
+pub use report::{PoolReport, Report, SignalReport};
+
+use crate::alertmanager::Alertmanager;
+use crate::clock::Clock;
+use crate::cluster::Cluster;
+use crate::config::{ClusterConfig, Config};
+use crate::killpoint::{self, Point};
+use crate::metrics::Metrics;
+use crate::model::{
+    Claim, ClusterName, Memory, Observed, PassId, Plan, Reason, Signal, Worker, WorkerId,
+    WorkerState, duration,
+};
+use crate::policy;
+use crate::prometheus::Prometheus;
+use crate::provider::Provider;
+use crate::store::{self, Store};
+use execute::Executor;
+use jiff::Timestamp;
+use ledger::{Closed, Ledger};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+/// More than this between our clock and the store's, and nothing is done: stamps would lie.
+const MAX_SKEW: Duration = Duration::from_secs(2);
+
+/// Everything a loop works with.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// State.
+    pub store: Arc<dyn Store>,
+    /// Machines.
+    pub provider: Arc<dyn Provider>,
+    /// Kubernetes.
+    pub cluster: Arc<dyn Cluster>,
+    /// The truth about alerts.
+    pub alertmanager: Arc<dyn Alertmanager>,
+    /// Guards and wanted sizes.
+    pub prometheus: Arc<dyn Prometheus>,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// The configuration; one snapshot per pass.
+    pub config: watch::Receiver<Arc<Config>>,
+    /// Our own clock.
+    pub clock: Clock,
+}
+
+/// The loop of one cluster.
+#[derive(Debug)]
+pub struct Reconciler {
+    name: ClusterName,
+    parts: Parts,
+    claims: Arc<Claims>,
+    wake: Arc<Notify>,
+    report: watch::Sender<Option<Arc<Report>>>,
+}
+
+/// What others may do with a loop: wake it, and read what it last reported.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    wake: Arc<Notify>,
+    report: watch::Receiver<Option<Arc<Report>>>,
+}
+
+/// How a pass ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Something changed: the next pass comes at once.
+    Changed,
+    /// Nothing changed, but something is on its way: look again soon.
+    Busy,
+    /// Nothing changed and nothing is on its way.
+    Quiet,
+    /// Another process holds the claim.
+    Standby,
+    /// The store is away, or clocks differ too much: nothing was done.
+    Failed,
+}
+
+// === impl Handle ===
+
+impl Handle {
+    /// Makes the loop look now. Carries no data; waking twice is waking once.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// What the last pass reported, if there was one.
+    pub fn report(&self) -> Option<Arc<Report>> {
+        self.report.borrow().clone()
+    }
+}
+
+// === impl Reconciler ===
+
+impl Reconciler {
+    /// A loop for one cluster of the configuration.
+    pub fn new(name: ClusterName, parts: Parts, holder: &str) -> Self {
+        let claims = Claims::new(name.clone(), holder, parts.store.clone(), parts.clock);
+        let (report, _) = watch::channel(None);
+        Self { name, parts, claims: Arc::new(claims), wake: Arc::new(Notify::new()), report }
+    }
+
+    /// To wake it and to read its reports.
+    pub fn handle(&self) -> Handle {
+        Handle { wake: self.wake.clone(), report: self.report.subscribe() }
+    }
+
+    /// The claim's keeper; its own task must call [`Claims::keep`].
+    pub fn claims(&self) -> Arc<Claims> {
+        self.claims.clone()
+    }
+
+    /// Runs passes until told to stop; the pass under way is finished first.
+    pub async fn run(&self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let (outcome, next) = self.pass().await;
+            let wait = match outcome {
+                Outcome::Changed => continue,
+                Outcome::Busy => next.min(self.parts.config.borrow().service.busy_interval),
+                Outcome::Quiet | Outcome::Standby | Outcome::Failed => next,
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.wake.notified() => {}
+                () = self.claims.gained() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// One turn: how it ended, and when the next is due at the latest.
+    pub async fn pass(&self) -> (Outcome, Duration) {
+        let config = self.parts.config.borrow().clone();
+        let interval = config.service.interval;
+        let Some(limits) = config.clusters.get(&self.name) else {
+            return (Outcome::Quiet, interval);
+        };
+        let timer = self.parts.metrics.pass.seconds.start_timer();
+        let _watched = self.claims.pass_began(config.service.overdue);
+        let result = self.turn(limits, interval).await;
+        timer.observe_duration();
+        let (outcome, next) = result.unwrap_or_else(|error| {
+            tracing::warn!(section = "pass", cluster = %self.name, error = %error, "pass failed");
+            (Outcome::Failed, interval)
+        });
+        self.count(outcome);
+        (outcome, next)
+    }
+
+    async fn turn(
+        &self,
+        limits: &ClusterConfig,
+        interval: Duration,
+    ) -> store::Result<(Outcome, Duration)> {
+        let pass = self.pass_id();
+        let claim = self.claims.current();
+        let (memory, signals) = self.remember().await?;
+        let observed = observe::observe(&self.parts, limits, &signals).await;
+        let now = self.parts.store.now().await?;
+        let plan = policy::plan(&observed, &signals, &memory, limits, now);
+        let turn = Turn {
+            pass,
+            now,
+            limits,
+            observed: &observed,
+            signals: &signals,
+            memory: &memory,
+            plan: &plan,
+        };
+        let (outcome, workers) = match claim {
+            None => (Outcome::Standby, memory.workers.clone()),
+            Some(_) if self.skew(now) > MAX_SKEW => {
+                tracing::error!(section = "pass", cluster = %self.name, "clock differs from the store's by more than 2 s");
+                (Outcome::Failed, memory.workers.clone())
+            }
+            Some(claim) => self.act(&claim, &turn).await?,
+        };
+        self.publish(&turn, outcome, &workers);
+        Ok((outcome, due(&plan, interval, now)))
+    }
+
+    /// Commits the intent, executes, commits the outcome. Answers with the records as they are then.
+    async fn act(&self, claim: &Claim, turn: &Turn<'_>) -> store::Result<(Outcome, Workers)> {
+        let prepared = intent::prepare(turn, claim);
+        if !prepared.changes.is_empty() {
+            self.parts.store.commit(claim, &prepared.changes).await?;
+            killpoint::reached(Point::IntentCommitted);
+        }
+        let mut ledger = Ledger::new(turn, claim.token, &self.parts.metrics, prepared.workers);
+        Executor::new(&self.parts, &self.claims, turn, claim.token).execute(&mut ledger).await;
+        let Closed { changes, moved, workers } = ledger.close();
+        if !changes.is_empty() {
+            self.parts.store.commit(claim, &changes).await?;
+        }
+        let outcome = match (prepared.changed || moved, is_busy(&workers)) {
+            (true, _) => Outcome::Changed,
+            (false, true) => Outcome::Busy,
+            (false, false) => Outcome::Quiet,
+        };
+        Ok((outcome, workers))
+    }
+
+    async fn remember(&self) -> store::Result<(Memory, Vec<Signal>)> {
+        let memory = self.parts.store.load(&self.name).await?;
+        let signals = self.parts.store.signals(&self.name).await?;
+        Ok((memory, signals))
+    }
+
+    fn publish(&self, turn: &Turn<'_>, outcome: Outcome, workers: &Workers) {
+        report::gauges(&self.parts.metrics, turn, workers);
+        self.report.send_replace(Some(Arc::new(report::report(turn, outcome, workers))));
+    }
+
+    fn count(&self, outcome: Outcome) {
+        let name = match outcome {
+            Outcome::Changed => "changed",
+            Outcome::Busy => "busy",
+            Outcome::Quiet => "quiet",
+            Outcome::Standby => "standby",
+            Outcome::Failed => "failed",
+        };
+        let metrics = &self.parts.metrics.pass;
+        metrics.total.with_label_values(&[self.name.as_str(), name]).inc();
+        metrics
+            .claim
+            .with_label_values(&[self.name.as_str()])
+            .set(i64::from(self.claims.current().is_some()));
+        if outcome != Outcome::Failed {
+            let seconds = self.parts.clock.now().as_millisecond();
+            #[expect(clippy::cast_precision_loss, reason = "a time of day, in seconds")]
+            metrics
+                .last_success
+                .with_label_values(&[self.name.as_str()])
+                .set(seconds as f64 / 1000.0);
+        }
+    }
+
+    fn pass_id(&self) -> PassId {
+        PassId::new(format!("{}-{}", self.name, self.parts.clock.now().as_millisecond()))
+    }
+
+    fn skew(&self, store_now: Timestamp) -> Duration {
+        let ours = self.parts.clock.now();
+        duration::since(ours, store_now).max(duration::since(store_now, ours))
+    }
+}
+
+/// Everything one turn decided from and on.
+struct Turn<'a> {
+    pass: PassId,
+    now: Timestamp,
+    limits: &'a ClusterConfig,
+    observed: &'a Observed,
+    signals: &'a [Signal],
+    memory: &'a Memory,
+    plan: &'a Plan,
+}
+
+/// Records by id.
+type Workers = BTreeMap<WorkerId, Worker>;
+
+/// Whether a worker is on its way in or out, so that a look before the next period is worth it.
+fn is_busy(workers: &Workers) -> bool {
+    workers.values().any(|worker| worker.is_live() && worker.state != WorkerState::Ready)
+}
+
+/// When the next pass is due: the period, or earlier when a pool waits for its siblings to settle.
+fn due(plan: &Plan, interval: Duration, now: Timestamp) -> Duration {
+    let settling = plan
+        .decisions
+        .iter()
+        .flat_map(|decision| std::iter::once(&decision.reason).chain(&decision.also));
+    settling
+        .filter_map(|reason| match reason {
+            Reason::Settling { until } => Some(duration::until(*until, now)),
+            _ => None,
+        })
+        .fold(interval, Duration::min)
+}

@@ -1,0 +1,252 @@
+//! Doing what the plan says, each call checked right before it is made; every outcome is an event.
+
+use super::intent::act_name;
+use super::ledger::Ledger;
+use super::{Claims, Parts, Turn, observe};
+use crate::cluster::{self, Eviction, Mark};
+use crate::killpoint::{self, Point};
+use crate::model::{
+    Act, BatchId, EntryKind, Failure, LaunchRequest, Permit, PoolName, Reason, Step, Token,
+    Verdict, WorkerEvent,
+};
+use crate::policy::permit::{self, Moment};
+use crate::provider::{self, LeftBehind};
+use futures_util::future::{BoxFuture, FutureExt as _};
+use futures_util::stream::{self, StreamExt as _};
+
+/// Steps under way at once. Each is short; more would only burden the apiserver.
+const PARALLEL: usize = 8;
+
+/// Executes one turn's plan under one claim.
+pub(super) struct Executor<'a> {
+    parts: &'a Parts,
+    claims: &'a Claims,
+    turn: &'a Turn<'a>,
+    token: Token,
+}
+
+/// What one call led to.
+enum Done {
+    /// It went well. `event` moves the record; `note` is worth a line of history.
+    Ok { event: Option<WorkerEvent>, note: bool },
+    /// It was refused for now, by what refuses every drain now and then.
+    Waiting,
+    /// It failed: its word in metrics, and for people.
+    Failed(&'static str, String),
+    /// The check right before it said no.
+    Refused(Reason),
+    /// A launch was asked again.
+    Replayed(provider::Result<provider::Launched>, BatchId),
+}
+
+impl<'a> Executor<'a> {
+    pub(super) fn new(
+        parts: &'a Parts,
+        claims: &'a Claims,
+        turn: &'a Turn<'a>,
+        token: Token,
+    ) -> Self {
+        Self { parts, claims, turn, token }
+    }
+
+    /// Launches first, then one step for each worker that has one.
+    pub(super) async fn execute(&self, ledger: &mut Ledger<'_>) {
+        for decision in self.turn.plan.decisions.iter().filter(|decision| !decision.dry_run) {
+            if let Verdict::Launch { intent, permit } = &decision.verdict {
+                self.launch(&intent.request, permit, ledger).await;
+            }
+        }
+        let steps = self.turn.plan.steps.iter().filter(|step| !step.dry_run);
+        // Boxed: the compiler cannot see by itself that these futures may move between threads.
+        let calls: Vec<BoxFuture<'_, (&Step, Done)>> =
+            steps.map(|step| self.step(step).boxed()).collect();
+        let mut under_way = stream::iter(calls).buffer_unordered(PARALLEL);
+        while let Some((step, done)) = under_way.next().await {
+            self.settle(step, done, ledger);
+        }
+    }
+
+    async fn launch(&self, request: &LaunchRequest, permit: &Permit, ledger: &mut Ledger<'_>) {
+        if let Err(reason) = self.permitted(permit, &request.pool).await {
+            ledger.count(&request.pool, "launch", "refused");
+            // Nothing was asked of the provider, so nothing can have been left behind.
+            give_up(request, Failure::Refused, &reason, ledger);
+            return;
+        }
+        let answer = self.parts.provider.launch(request).await;
+        killpoint::reached(Point::LaunchAnswered);
+        launched(request, answer, ledger);
+    }
+
+    async fn step<'s>(&self, step: &'s Step) -> (&'s Step, Done) {
+        match self.permitted(&step.permit, &step.pool).await {
+            Ok(()) => (step, self.call(step).await),
+            Err(reason) => (step, Done::Refused(reason)),
+        }
+    }
+
+    /// The act-time check: what the decision rests on still holds, and the claim is still ours.
+    async fn permitted(&self, permit: &Permit, pool: &PoolName) -> Result<(), Reason> {
+        if *permit != Permit::Begun {
+            let expressions =
+                if let Permit::Down { guards, .. } = permit { guards.as_slice() } else { &[] };
+            let (truth, guards) = tokio::join!(
+                self.parts.alertmanager.truth(),
+                observe::evaluate(self.parts, expressions)
+            );
+            let moment = Moment {
+                cluster: &self.turn.limits.name,
+                pool,
+                signals: self.turn.signals,
+                truth: &truth,
+                guards: &guards,
+                memory: &self.turn.plan.memory,
+                limits: self.turn.limits,
+                now: self.parts.store.now().await.map_err(|_| Reason::StoreAway)?,
+            };
+            permit::check(permit, &moment)?;
+        }
+        // Last, so that nothing waits between this check and the call.
+        match self.claims.current() {
+            Some(claim) if claim.token == self.token => Ok(()),
+            _ => Err(Reason::ClaimLost),
+        }
+    }
+
+    async fn call(&self, step: &Step) -> Done {
+        let cluster = &self.parts.cluster;
+        match &step.act {
+            Act::Cordon { node } => {
+                let answer = cluster.cordon(node, &mark(step)).await;
+                killpoint::reached(Point::Cordoned);
+                from_cluster(answer, None)
+            }
+            Act::Uncordon { node } => {
+                from_cluster(cluster.uncordon(node).await, Some(WorkerEvent::Release))
+            }
+            Act::RemoveNode { node } => {
+                let answer = cluster.remove_node(node).await;
+                killpoint::reached(Point::NodeRemoved);
+                from_cluster(answer, None)
+            }
+            Act::Evict { node } => from_eviction(cluster.evict_step(node).await),
+            Act::Terminate { instance } => {
+                let answer = self.parts.provider.terminate(&step.pool, instance).await;
+                killpoint::reached(Point::TerminateAnswered);
+                match answer {
+                    Ok(()) => Done::Ok { event: None, note: step.before.is_some() },
+                    Err(error) => Done::Failed(error.kind(), error.to_string()),
+                }
+            }
+            Act::Replay { batch } => match self.turn.memory.intents.get(batch) {
+                Some(intent) => {
+                    Done::Replayed(self.parts.provider.launch(&intent.request).await, batch.clone())
+                }
+                None => Done::Waiting,
+            },
+        }
+    }
+
+    fn settle(&self, step: &Step, done: Done, ledger: &mut Ledger<'_>) {
+        let name = act_name(&step.act);
+        match done {
+            Done::Ok { event, note } => {
+                ledger.count(&step.pool, name, "ok");
+                if let Some(event) = event {
+                    ledger.moved(&step.worker, &event);
+                }
+                if note {
+                    ledger.step(EntryKind::Done, step, step.reason.clone(), String::new());
+                }
+            }
+            Done::Waiting => ledger.count(&step.pool, name, "waiting"),
+            Done::Failed(kind, text) => {
+                ledger.count(&step.pool, name, kind);
+                ledger.step(EntryKind::Failed, step, step.reason.clone(), text);
+            }
+            Done::Refused(reason) => {
+                ledger.count(&step.pool, name, "refused");
+                if matches!(step.act, Act::Cordon { .. }) && step.before.is_some() {
+                    // Nothing was called: the node is as it was, and so is the record.
+                    ledger.moved(&step.worker, &WorkerEvent::Release);
+                }
+                ledger.step(EntryKind::Refused, step, reason, String::new());
+            }
+            Done::Replayed(answer, batch) => {
+                if let Some(intent) = self.turn.memory.intents.get(&batch) {
+                    launched(&intent.request, answer, ledger);
+                }
+            }
+        }
+    }
+}
+
+/// A provider's answer to a launch, first or replayed.
+fn launched(
+    request: &LaunchRequest,
+    answer: provider::Result<provider::Launched>,
+    ledger: &mut Ledger<'_>,
+) {
+    let launched = match answer {
+        Ok(launched) => launched,
+        Err(error) => return not_launched(request, &error, ledger),
+    };
+    for (worker, instance, offering) in launched.instances {
+        let (shape, zone, market) = (offering.shape, offering.zone, offering.market);
+        ledger.count(&request.pool, "launch", "ok");
+        ledger.moved(&worker, &WorkerEvent::Launched { instance, shape, zone, market });
+        ledger.launch(EntryKind::Done, request, Some(&worker), Reason::Launched);
+    }
+    for (worker, error) in launched.failed {
+        ledger.count(&request.pool, "launch", error.kind());
+        ledger.moved(&worker, &WorkerEvent::Fail { failure: Failure::NotLaunched });
+        ledger.launch(EntryKind::Failed, request, Some(&worker), no_capacity(&error));
+    }
+    ledger.settled(&request.batch);
+}
+
+fn not_launched(request: &LaunchRequest, error: &provider::Error, ledger: &mut Ledger<'_>) {
+    ledger.count(&request.pool, "launch", error.kind());
+    match error.left_behind() {
+        LeftBehind::Nothing => give_up(request, Failure::NotLaunched, &no_capacity(error), ledger),
+        // The intent stays open: the next pass finds out, by list and by replay.
+        LeftBehind::Unknown => ledger.launch(EntryKind::Failed, request, None, no_capacity(error)),
+    }
+}
+
+/// Every order of a request surely came to nothing.
+fn give_up(request: &LaunchRequest, failure: Failure, reason: &Reason, ledger: &mut Ledger<'_>) {
+    let kind = if failure == Failure::Refused { EntryKind::Refused } else { EntryKind::Failed };
+    for order in &request.orders {
+        ledger.moved(&order.worker, &WorkerEvent::Fail { failure });
+        ledger.launch(kind, request, Some(&order.worker), reason.clone());
+    }
+    ledger.settled(&request.batch);
+}
+
+fn no_capacity(error: &provider::Error) -> Reason {
+    Reason::NoCapacity { detail: error.to_string() }
+}
+
+fn mark(step: &Step) -> Mark {
+    Mark { pool: step.pool.clone(), worker: step.worker.clone(), why: step.reason.to_string() }
+}
+
+fn from_cluster(answer: cluster::Result<()>, event: Option<WorkerEvent>) -> Done {
+    match answer {
+        Ok(()) => Done::Ok { event, note: true },
+        Err(error) => Done::Failed(error.kind(), error.to_string()),
+    }
+}
+
+fn from_eviction(answer: cluster::Result<Eviction>) -> Done {
+    match answer {
+        Ok(Eviction::Empty) => {
+            killpoint::reached(Point::LastEviction);
+            Done::Ok { event: Some(WorkerEvent::Drained), note: true }
+        }
+        Ok(Eviction::Evicting { .. }) => Done::Ok { event: None, note: false },
+        Ok(Eviction::Blocked { .. }) => Done::Waiting,
+        Err(error) => Done::Failed(error.kind(), error.to_string()),
+    }
+}

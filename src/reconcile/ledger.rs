@@ -1,0 +1,130 @@
+//! What came of a turn's calls, collected to be stored in one commit.
+
+use super::Turn;
+use super::intent::{act_name, entry};
+use crate::metrics::Metrics;
+use crate::model::{
+    BatchId, Changes, Entry, EntryKind, LaunchRequest, PoolName, Reason, Step, Token, Worker,
+    WorkerEvent, WorkerId,
+};
+use std::collections::BTreeMap;
+
+/// Collects outcomes: records that move, lines of history, counts.
+pub(super) struct Ledger<'a> {
+    turn: &'a Turn<'a>,
+    token: Token,
+    metrics: &'a Metrics,
+    workers: BTreeMap<WorkerId, Worker>,
+    changes: Changes,
+    changed: bool,
+}
+
+/// What came of a turn's calls.
+pub(super) struct Closed {
+    /// What to store.
+    pub(super) changes: Changes,
+    /// Whether a record moved: the next pass comes at once.
+    pub(super) moved: bool,
+    /// The records as they are after it is stored.
+    pub(super) workers: BTreeMap<WorkerId, Worker>,
+}
+
+impl<'a> Ledger<'a> {
+    /// `workers` are the records as they were stored with the intent.
+    pub(super) fn new(
+        turn: &'a Turn<'a>,
+        token: Token,
+        metrics: &'a Metrics,
+        workers: BTreeMap<WorkerId, Worker>,
+    ) -> Self {
+        Self { turn, token, metrics, workers, changes: Changes::default(), changed: false }
+    }
+
+    /// What came of it all.
+    pub(super) fn close(self) -> Closed {
+        Closed { changes: self.changes, moved: self.changed, workers: self.workers }
+    }
+
+    /// Moves a record. An event that does not fit any more (a replay whose answer was known
+    /// already) changes nothing.
+    pub(super) fn moved(&mut self, id: &WorkerId, event: &WorkerEvent) {
+        let Some(worker) = self.workers.get_mut(id) else {
+            return;
+        };
+        if let Err(error) = worker.on(event, self.turn.now) {
+            tracing::debug!(section = "act", worker.id = %id, error = %error, "outcome changes nothing");
+            return;
+        }
+        let worker = worker.clone();
+        self.changes.workers.retain(|record| record.id != *id);
+        self.changes.workers.push(worker);
+        self.changed = true;
+    }
+
+    /// A launch is settled: every order has its machine, or surely has none.
+    pub(super) fn settled(&mut self, batch: &BatchId) {
+        self.changes.settled.push(batch.clone());
+        self.changed = true;
+    }
+
+    /// A line about one step.
+    pub(super) fn step(&mut self, kind: EntryKind, step: &Step, reason: Reason, detail: String) {
+        self.line(
+            kind,
+            act_name(&step.act),
+            Entry {
+                pool: Some(step.pool.clone()),
+                worker: Some(step.worker.clone()),
+                reason: Some(reason),
+                detail,
+                ..self.blank()
+            },
+        );
+    }
+
+    /// A line about a launch: of one worker, or of the whole batch.
+    pub(super) fn launch(
+        &mut self,
+        kind: EntryKind,
+        request: &LaunchRequest,
+        worker: Option<&WorkerId>,
+        reason: Reason,
+    ) {
+        self.line(
+            kind,
+            "launch",
+            Entry {
+                pool: Some(request.pool.clone()),
+                worker: worker.cloned(),
+                reason: Some(reason),
+                detail: request.batch.to_string(),
+                ..self.blank()
+            },
+        );
+    }
+
+    /// Counts an act's outcome.
+    pub(super) fn count(&self, pool: &PoolName, act: &str, outcome: &str) {
+        let cluster = self.turn.limits.name.as_str();
+        self.metrics.pass.acts.with_label_values(&[cluster, pool.as_str(), act, outcome]).inc();
+    }
+
+    fn line(&mut self, kind: EntryKind, what: &str, line: Entry) {
+        tracing::info!(
+            section = "act",
+            cluster = %line.cluster,
+            pool = line.pool.as_ref().map(tracing::field::display),
+            worker.id = line.worker.as_ref().map(tracing::field::display),
+            pass.id = %line.pass,
+            act = what,
+            outcome = ?kind,
+            reason = line.reason.as_ref().map(tracing::field::display),
+            "act"
+        );
+        self.changes.history.push(Entry { kind, what: what.to_owned(), ..line });
+    }
+
+    fn blank(&self) -> Entry {
+        entry(self.turn, self.token, EntryKind::Done, "")
+    }
+}
