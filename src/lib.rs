@@ -13,6 +13,7 @@ pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod cost;
+pub mod http;
 pub mod killpoint;
 pub mod metrics;
 pub mod model;
