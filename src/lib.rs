@@ -9,6 +9,7 @@
 
 pub mod alert;
 pub mod alertmanager;
+pub mod app;
 pub mod clock;
 pub mod cluster;
 pub mod config;

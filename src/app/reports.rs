@@ -1,0 +1,51 @@
+//! The loops' reports as the HTTP server shows them.
+
+use crate::http;
+use crate::http::reads::ClusterReport;
+use crate::model::ClusterName;
+use crate::reconcile::{Handle, Report};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What the server may do with the loops: wake one, and show its last report.
+pub(super) fn handle(loops: BTreeMap<ClusterName, Handle>) -> http::Handle {
+    let loops = Arc::new(loops);
+    let waking = loops.clone();
+    http::Handle {
+        wake: Box::new(move |cluster| {
+            if let Some(handle) = waking.get(cluster) {
+                handle.wake();
+            }
+        }),
+        report: Box::new(move |cluster| {
+            loops.get(cluster)?.report().map(|report| Arc::new(shown(&report)))
+        }),
+    }
+}
+
+fn shown(report: &Report) -> ClusterReport {
+    ClusterReport {
+        at: report.at,
+        pass: report.pass.clone(),
+        status: json!({
+            "acting": report.acting,
+            "pending_pods": report.pending_pods,
+            "pauses": report.pauses,
+            "alertmanagers": report.alertmanagers,
+            "findings": report.findings,
+            "pools": value(&report.pools),
+        }),
+        pools: value(&report.pools),
+        workers: value(&report.workers),
+        nodes: value(&report.nodes),
+        signals: value(&report.signals),
+        decisions: value(&report.plan.decisions),
+        plan: value(&report.plan),
+    }
+}
+
+fn value(part: &impl Serialize) -> Value {
+    serde_json::to_value(part).expect("reports hold only text keys")
+}
