@@ -1,0 +1,198 @@
+#!/usr/bin/env bash
+# Installs the real servers that the demo and the tests run on. No root, no system service, nothing outside one folder.
+#
+#   tests/servers/install.sh demo    what `make demo` needs: the oldest supported Prometheus and Alertmanager
+#   tests/servers/install.sh all     everything that `make test` needs
+#   tests/servers/install.sh NAME…   single ones, by the names below
+#
+# Layout, for whoever starts them ($CACHE is ${XDG_CACHE_HOME:-$HOME/.cache}/bellwether/servers):
+#
+#   $CACHE/prometheus-2.42/bin/{prometheus,promtool}      Debian's package, unpacked
+#   $CACHE/alertmanager-0.25/bin/{alertmanager,amtool}    Debian's package, unpacked
+#   $CACHE/prometheus-3.16/bin/{prometheus,promtool}      built with Go
+#   $CACHE/alertmanager-0.31/bin/{alertmanager,amtool}    built with Go
+#
+# A folder appears by one rename, when it is complete and its programs have told the right version: what is there
+# can be used. Run it as often as you like; two at once wait for each other.
+set -euo pipefail
+
+readonly DEMO=(prometheus-2.42 alertmanager-0.25)
+readonly ALL=("${DEMO[@]}" alertmanager-0.31 prometheus-3.16)
+
+say() { printf '[servers] %s\n' "$*"; }
+die() { printf '[servers] %s\n' "$@" >&2; exit 1; }
+
+# need PROGRAM WHAT-TO-DO
+need() { command -v "$1" >/dev/null || die "$name needs \`$1\`, which is not installed." "$2"; }
+
+# The programs of a server, and the version that each must tell.
+programs() {
+  case $1 in
+    prometheus-*) echo prometheus promtool ;;
+    alertmanager-*) echo alertmanager amtool ;;
+  esac
+}
+version() {
+  case $1 in
+    prometheus-3.16) echo 3.16.0 ;; # released as Go module v0.316.0
+    alertmanager-0.31) echo 0.31.1 ;;
+    *) echo "${1##*-}" ;; # Debian's patch level may move
+  esac
+}
+
+# complete DIR NAME: whether DIR holds every program of NAME in its right version.
+complete() {
+  local program told
+  for program in $(programs "$2"); do
+    [[ -x $1/bin/$program ]] || return 1
+    told=$("$1/bin/$program" --version 2>&1) || return 1
+    [[ $told == *"version $(version "$2")"* ]] || return 1
+  done
+  [[ $2 != alertmanager-0.25 || -r $1/share/default.tmpl ]]
+}
+
+# watched LABEL COMMAND…: runs it with its output in $work/log, tells every ten seconds that it is still at work,
+# and shows the end of the output if it fails.
+watched() {
+  local label=$1 begin=$SECONDS
+  shift
+  "$@" >>"$work/log" 2>&1 9>&- & # without the lock, which must end with us
+  pid=$!
+  while kill -0 "$pid" 2>/dev/null; do
+    sleep 0.2
+    if ((SECONDS - begin >= 10)); then
+      begin=$SECONDS
+      say "$name: $label, $((SECONDS - started)) s so far, $(wc -l <"$work/log") lines of output"
+    fi
+  done
+  wait "$pid" || {
+    pid=
+    tail -n 25 "$work/log" >&2
+    die "$name: $label failed."
+  }
+  pid=
+}
+
+# debian PACKAGE: unpacks it into $work/root. Package lists of our own where the system's are empty or stale.
+debian() {
+  local package=$1 hint="The servers of the demo are Debian 12's packages, so it runs on Debian 12 (a container will do)."
+  local private=("-oDir::State=$work/apt/state" "-oDir::State::lists=$work/apt/state/lists"
+    "-oDir::State::status=/var/lib/dpkg/status" "-oDir::Cache=$work/apt/cache"
+    "-oAPT::Sandbox::User=$(id -un)")
+  need apt-get "$hint"
+  need dpkg "$hint"
+  mkdir -p "$work/deb" "$work/apt/state/lists/partial" "$work/apt/cache/archives/partial"
+  cd "$work/deb"
+  if ! apt-get download -q "-oAPT::Sandbox::User=$(id -un)" "$package" >>"$work/log" 2>&1; then
+    # A source that fails is no matter as long as the package is found in another.
+    watched "reading the package lists" sh -c 'apt-get "$@" update || true' sh "${private[@]}"
+    watched "downloading" apt-get download -q "${private[@]}" "$package"
+  fi
+  watched "unpacking" dpkg -x ./*.deb "$work/root"
+  cd - >/dev/null
+}
+
+# build MODULE@VERSION VERSION TAGS COMMAND…: `go install` with the version written in, as a release has it.
+build() {
+  local module=$1 version=$2 tags=$3 commands=() command
+  shift 3
+  need go "Install Go 1.26 or later from https://go.dev/dl and put it on the PATH."
+  for command in "$@"; do commands+=("${module%@*}/cmd/$command@${module#*@}"); done
+  watched "building with $(go env GOVERSION)" env CGO_ENABLED=0 GOBIN="$work/out/bin" GOFLAGS= \
+    go install -v -tags "$tags" \
+    -ldflags "-s -w -X github.com/prometheus/common/version.Version=$version" "${commands[@]}"
+}
+
+# relocate PROGRAM FOLDER: Debian's build reads its templates from FOLDER, fixed in the program, and refuses to start
+# without them; putting them there would need root. So the path in our copy becomes one of the same length that leads
+# to file descriptor 8, and a script in the program's place opens ../share as that. It execs: the process id stays.
+relocate() {
+  local program=$work/out/bin/$1 folder=$2 path=/proc/self/fd/8
+  while ((${#path} < ${#folder})); do path+=/; done
+  cp -r "$work/root$folder" "$work/out/share"
+  mkdir -p "$work/out/libexec"
+  LC_ALL=C sed "s#$folder#$path#g" "$program" >"$work/out/libexec/$1"
+  cat >"$program" <<EOF
+#!/bin/sh
+# Written by tests/servers/install.sh, which says why (relocate).
+root=\$(dirname "\$(dirname "\$(readlink -f "\$0")")")
+exec 8<"\$root/share"
+exec "\$root/libexec/$1" "\$@"
+EOF
+  chmod +x "$program" "$work/out/libexec/$1"
+}
+
+# Puts the programs into $work/out/bin.
+make_it() {
+  case $name in
+    prometheus-2.42)
+      debian prometheus
+      mv "$work"/root/usr/bin/{prometheus,promtool} "$work/out/bin"
+      ;;
+    alertmanager-0.25)
+      debian prometheus-alertmanager
+      mv "$work/root/usr/bin/prometheus-alertmanager" "$work/out/bin/alertmanager"
+      mv "$work/root/usr/bin/amtool" "$work/out/bin"
+      relocate alertmanager /usr/share/prometheus/alertmanager
+      ;;
+    prometheus-3.16)
+      # Without the tags a discovery module is missing; file, HTTP and static discovery are always there.
+      build github.com/prometheus/prometheus@v0.316.0 3.16.0 remove_all_sd,enable_kubernetes_sd prometheus promtool
+      ;;
+    alertmanager-0.31)
+      build github.com/prometheus/alertmanager@v0.31.1 0.31.1 "" alertmanager amtool
+      ;;
+  esac
+}
+
+# One server, under its lock. A subshell, so that its lock, trap and folder end with it.
+install() (
+  name=$1 started=$SECONDS pid=
+  exec 9>"$cache/.$name.lock"
+  flock --nonblock 9 || { say "$name: another run installs it, waiting" && flock 9; }
+  if complete "$cache/$name" "$name"; then
+    say "$name: there"
+    exit
+  fi
+  # Beside the goal, as a rename works within one file system only. What a killed run left is swept up.
+  rm -rf "$cache/.$name".*.part
+  work=$(mktemp -d "$cache/.$name.XXXXXX.part")
+  # A background child of a script does not hear Ctrl-C, so it is told.
+  trap '[[ -z $pid ]] || kill "$pid" 2>/dev/null; rm -rf "$work"' EXIT
+  trap 'exit 130' INT TERM
+  mkdir -p "$work/out/bin"
+  say "$name: installing"
+  make_it
+  complete "$work/out" "$name" ||
+    die "$name: the programs that were installed tell another version than $(version "$name"):" \
+      "$("$work/out/bin/$(programs "$name" | cut -d' ' -f1)" --version 2>&1 | head -1)"
+  rm -rf "${cache:?}/$name"
+  mv "$work/out" "$cache/$name"
+  say "$name: ready after $((SECONDS - started)) s"
+)
+
+usage() {
+  die "usage: $0 demo | all | NAME…" "names: ${ALL[*]}"
+}
+
+names=()
+for argument in "$@"; do
+  case $argument in
+    demo) names+=("${DEMO[@]}") ;;
+    all) names+=("${ALL[@]}") ;;
+    *)
+      [[ " ${ALL[*]} " == *" $argument "* ]] || usage
+      names+=("$argument")
+      ;;
+  esac
+done
+((${#names[@]})) || usage
+
+cache=${XDG_CACHE_HOME:-${HOME:?set HOME or XDG_CACHE_HOME, so that there is a place for the cache}/.cache}/bellwether/servers
+mkdir -p "$cache"
+name=install.sh
+need flock "Install util-linux."
+for one in "${names[@]}"; do install "$one"; done
+for one in "${names[@]}"; do
+  for program in $(programs "$one"); do echo "$cache/$one/bin/$program"; done
+done
