@@ -10,10 +10,12 @@
 pub mod alert;
 pub mod alertmanager;
 pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod cost;
+pub mod demo;
 pub mod http;
 pub mod killpoint;
 pub mod metrics;

@@ -1,0 +1,48 @@
+# The tasks of this repository. `.ci/run` calls the same ones.
+
+# Where cargo puts what it builds.
+export CARGO_TARGET_DIR ?= target
+
+# The tests that wait (for servers, for alerts) are many and idle: sixteen at once, however few the cores.
+TEST_THREADS ?= 16
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test quick bench servers check-rules lint fmt build clean
+
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Play the whole story on a real Prometheus and Alertmanager (DEMO_STAY=1 keeps it running)
+	@tests/servers/install.sh demo & servers=$$!; \
+	cargo build --bin bellwether --no-default-features; built=$$?; \
+	wait $$servers && [ $$built -eq 0 ]
+	@$(CARGO_TARGET_DIR)/debug/bellwether demo
+
+test: servers check-rules ## Run every test, on the real servers too (REQUIRE_REAL=1: none may be skipped)
+	cargo test --features killpoints -- --test-threads=$(TEST_THREADS)
+
+quick: ## Run the pure tests only: under a minute once built
+	cargo test --lib --test rooms
+
+bench: ## Measure (ONLY=group for one group) and write target/bench/results.json
+	cargo bench --bench bench -- $(ONLY)
+
+servers: ## Install the real servers into the user's cache: no root, no service
+	tests/servers/install.sh all
+
+check-rules: servers ## Check rules/ and alertmanager/ with both promtools and both amtools
+	tests/servers/check-rules.sh
+
+lint: ## Check the format, and clippy with every feature set
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	cargo clippy --all-targets --features killpoints -- -D warnings
+
+fmt: ## Format the code
+	cargo fmt
+
+build: ## Build the program for use
+	cargo build --release --bin bellwether
+
+clean: ## Remove what was built here (the servers stay in the user's cache)
+	cargo clean

@@ -1,0 +1,237 @@
+//! Reading and asking a running service over its API.
+
+use super::{Output, table};
+use anyhow::{Context as _, bail};
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Where the service is.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Connection {
+    /// The service's address.
+    #[arg(long, default_value = "http://127.0.0.1:8080", env = "BELLWETHER_URL")]
+    url: String,
+    /// A file with the bearer token.
+    #[arg(long, env = "BELLWETHER_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+    /// Only this cluster.
+    #[arg(long)]
+    cluster: Option<String>,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// Which history.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct HistoryOptions {
+    #[command(flatten)]
+    connection: Connection,
+    /// At most this many entries.
+    #[arg(long, default_value_t = 50)]
+    limit: usize,
+}
+
+/// What to ask for.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct ScaleOptions {
+    #[command(flatten)]
+    connection: Connection,
+    /// The pool.
+    pool: String,
+    /// Workers to add; negative to remove.
+    #[arg(allow_negative_numbers = true)]
+    by: i32,
+    /// Why; kept in the history.
+    #[arg(long, default_value = "")]
+    reason: String,
+}
+
+impl Connection {
+    /// One call; anything but success is an error in the service's own words.
+    async fn call(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
+        let client = Client::builder().timeout(Duration::from_secs(30)).build()?;
+        let mut request =
+            client.request(method, format!("{}{path}", self.url.trim_end_matches('/')));
+        if let Some(file) = &self.token_file {
+            let token = std::fs::read_to_string(file)
+                .with_context(|| format!("{} cannot be read", file.display()))?;
+            request = request.bearer_auth(token.trim());
+        }
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer =
+            request.send().await.with_context(|| format!("{} does not answer", self.url))?;
+        let status = answer.status();
+        let value: Value = answer
+            .json()
+            .await
+            .with_context(|| format!("{} answered {status} without JSON", self.url))?;
+        if !status.is_success() {
+            bail!("{status}: {}", value["error"]["message"].as_str().unwrap_or("no message"));
+        }
+        Ok(value)
+    }
+
+    async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        let path = match &self.cluster {
+            Some(cluster) => {
+                format!("{path}{}cluster={cluster}", if path.contains('?') { '&' } else { '?' })
+            }
+            None => path.to_owned(),
+        };
+        self.call(Method::GET, &path, None).await
+    }
+
+    /// Prints as asked: the JSON as it came, or rows made of each cluster's list of that name.
+    fn show(
+        &self,
+        answer: &Value,
+        list: &str,
+        header: &[&str],
+        row: impl Fn(&str, &Value) -> Vec<String>,
+    ) -> ExitCode {
+        if self.output == Output::Json {
+            print_json(answer);
+            return ExitCode::SUCCESS;
+        }
+        let clusters = answer["clusters"].as_object().cloned().unwrap_or_default();
+        let rows = clusters.iter().flat_map(|(cluster, shown)| {
+            shown[list]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|item| row(cluster, item))
+                .collect::<Vec<_>>()
+        });
+        table::print(header, rows.collect());
+        ExitCode::SUCCESS
+    }
+}
+
+/// Pools, what was decided, and why.
+pub(super) async fn status(connection: &Connection) -> anyhow::Result<ExitCode> {
+    let answer = connection.get("/v1/pools").await?;
+    Ok(connection.show(
+        &answer,
+        "pools",
+        &["CLUSTER", "POOL", "HAVE", "WANT", "MIN", "MAX", "PER HOUR", "WHY"],
+        |cluster, pool| {
+            let decision = &pool["decision"];
+            vec![
+                cluster.to_owned(),
+                text(&pool["pool"]),
+                text(&decision["have"]),
+                text(&decision["want"]),
+                text(&pool["min"]),
+                text(&pool["max"]),
+                text(&pool["price_per_hour"]),
+                text(&pool["why"]),
+            ]
+        },
+    ))
+}
+
+/// Workers.
+pub(super) async fn workers(connection: &Connection) -> anyhow::Result<ExitCode> {
+    let answer = connection.get("/v1/workers").await?;
+    Ok(connection.show(
+        &answer,
+        "workers",
+        &["CLUSTER", "WORKER", "STATE", "SINCE", "SHAPE", "ZONE", "MARKET", "NODE"],
+        |cluster, worker| {
+            vec![
+                cluster.to_owned(),
+                text(&worker["id"]),
+                text(&worker["state"]["state"]),
+                text(&worker["since"]),
+                text(&worker["shape"]),
+                text(&worker["zone"]),
+                text(&worker["market"]),
+                text(&worker["node"]["name"]),
+            ]
+        },
+    ))
+}
+
+/// Signals, and whether each counts.
+pub(super) async fn signals(connection: &Connection) -> anyhow::Result<ExitCode> {
+    let answer = connection.get("/v1/signals").await?;
+    Ok(connection.show(
+        &answer,
+        "signals",
+        &["CLUSTER", "NAME", "POOL", "LAST SEEN", "STANDING"],
+        |cluster, view| {
+            let signal = &view["signal"];
+            vec![
+                cluster.to_owned(),
+                text(&signal["name"]),
+                text(&signal["pool"]),
+                text(&signal["last_seen"]),
+                text(&view["words"]),
+            ]
+        },
+    ))
+}
+
+/// The last plan, whole.
+pub(super) async fn plan(connection: &Connection) -> anyhow::Result<ExitCode> {
+    print_json(&connection.get("/v1/plan").await?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What was done, and why.
+pub(super) async fn history(options: &HistoryOptions) -> anyhow::Result<ExitCode> {
+    let answer = options.connection.get(&format!("/v1/history?limit={}", options.limit)).await?;
+    Ok(options.connection.show(
+        &answer,
+        "history",
+        &["AT", "CLUSTER", "POOL", "WORKER", "KIND", "WHAT", "WHY", "DETAIL"],
+        |cluster, entry| {
+            vec![
+                text(&entry["at"]),
+                cluster.to_owned(),
+                text(&entry["pool"]),
+                text(&entry["worker"]),
+                text(&entry["kind"]),
+                text(&entry["what"]),
+                text(&entry["reason"]["code"]),
+                text(&entry["detail"]),
+            ]
+        },
+    ))
+}
+
+/// Asks for more workers, or fewer.
+pub(super) async fn scale(options: &ScaleOptions) -> anyhow::Result<ExitCode> {
+    let mut body = json!({ "by": options.by, "reason": options.reason });
+    if let Some(cluster) = &options.connection.cluster {
+        body["cluster"] = json!(cluster);
+    }
+    let path = format!("/v1/pools/{}/scale", options.pool);
+    print_json(&options.connection.call(Method::POST, &path, Some(body)).await?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Asks for a pass now.
+pub(super) async fn reconcile(connection: &Connection) -> anyhow::Result<ExitCode> {
+    print_json(&connection.call(Method::POST, "/v1/reconcile", Some(json!({}))).await?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the command line speaks to a person")]
+fn print_json(value: &Value) {
+    println!("{value:#}");
+}
