@@ -1,0 +1,4 @@
+//! Contract suites: what every implementation of a trait must do.
+
+pub(crate) mod provider;
+pub(crate) mod store;

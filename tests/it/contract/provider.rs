@@ -1,0 +1,151 @@
+//! What every provider keeps, run on the simulated one, bare and guarded.
+
+use bellwether::clock::Clock;
+use bellwether::config::SimConfig;
+use bellwether::metrics::Metrics;
+use bellwether::model::{InstanceState, LaunchRequest, Market, Offering, Order, PoolName};
+use bellwether::provider::guarded::GuardedConfig;
+use bellwether::provider::{Error, Guarded, LeftBehind, Provider};
+use bellwether::sim::{self, Faults, World};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A provider, and the world behind it to make things go wrong in.
+struct Stage {
+    provider: Arc<dyn Provider>,
+    world: World,
+}
+
+fn world() -> World {
+    let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());
+    World::new(&SimConfig::default(), clock).unwrap()
+}
+
+fn bare() -> Stage {
+    let world = world();
+    Stage { provider: Arc::new(sim::Provider::new(world.clone())), world }
+}
+
+fn guarded() -> Stage {
+    let Stage { provider, world } = bare();
+    let metrics = Arc::new(Metrics::new());
+    Stage { provider: Arc::new(Guarded::new(provider, GuardedConfig::default(), metrics)), world }
+}
+
+fn pool() -> PoolName {
+    "workers".into()
+}
+
+async fn request(stage: &Stage, workers: &[&str]) -> LaunchRequest {
+    let shapes = stage.provider.shapes(&pool()).await.unwrap();
+    let offering = Offering {
+        shape: shapes[0].name.clone(),
+        zone: shapes[0].offerings[0].zone.clone(),
+        market: Market::OnDemand,
+        price: None,
+    };
+    let order = |worker: &&str| Order { worker: (*worker).into(), offering: offering.clone() };
+    LaunchRequest {
+        cluster: "c".into(),
+        cluster_uid: "sim-1".into(),
+        pool: pool(),
+        batch: "b".into(),
+        orders: workers.iter().map(order).collect(),
+        fallback: shapes[0].offerings.clone(),
+        labels: BTreeMap::new(),
+        taints: Vec::new(),
+    }
+}
+
+async fn launching_twice_with_one_token_is_one_machine(stage: Stage) {
+    let request = request(&stage, &["w1", "w2"]).await;
+    let first = stage.provider.launch(&request).await.unwrap();
+    let again = stage.provider.launch(&request).await.unwrap();
+    let ids = |launched: &bellwether::provider::Launched| {
+        launched
+            .instances
+            .iter()
+            .map(|(worker, id, _)| (worker.clone(), id.clone()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&first), ids(&again));
+    assert_eq!(stage.provider.list(&pool()).await.unwrap().len(), 2);
+}
+
+async fn a_lost_answer_leaves_the_effect_unknown_and_the_same_request_settles_it(stage: Stage) {
+    let request = request(&stage, &["w1"]).await;
+    stage.world.set_faults(Faults { lose_launch_reply: true, ..Faults::default() });
+    let error = stage.provider.launch(&request).await.unwrap_err();
+    assert_eq!(error.left_behind(), LeftBehind::Unknown);
+    stage.world.set_faults(Faults::default());
+    assert_eq!(stage.provider.launch(&request).await.unwrap().instances.len(), 1);
+    assert_eq!(stage.provider.list(&pool()).await.unwrap().len(), 1);
+}
+
+async fn orders_without_capacity_fail_and_leave_nothing_behind(stage: Stage) {
+    stage.world.set_faults(Faults { no_capacity: true, ..Faults::default() });
+    let launched = stage.provider.launch(&request(&stage, &["w1"]).await).await.unwrap();
+    assert!(launched.instances.is_empty());
+    assert!(matches!(launched.failed[0].1, Error::Capacity(_)));
+    assert!(stage.provider.list(&pool()).await.unwrap().is_empty());
+}
+
+async fn terminating_twice_and_terminating_nobody_is_well(stage: Stage) {
+    let request = request(&stage, &["w1"]).await;
+    let id = stage.provider.launch(&request).await.unwrap().instances[0].1.clone();
+    stage.provider.terminate(&pool(), &id).await.unwrap();
+    stage.provider.terminate(&pool(), &id).await.unwrap();
+    stage.provider.terminate(&pool(), &"nobody".into()).await.unwrap();
+    let list = stage.provider.list(&pool()).await.unwrap();
+    assert!(
+        list.iter()
+            .all(|instance| matches!(instance.state, InstanceState::Ending | InstanceState::Gone))
+    );
+}
+
+async fn a_list_holds_this_pool_only_with_everything_it_was_tagged_with(stage: Stage) {
+    stage.provider.launch(&request(&stage, &["w1"]).await).await.unwrap();
+    assert!(stage.provider.list(&"others".into()).await.unwrap().is_empty());
+    let list = stage.provider.list(&pool()).await.unwrap();
+    let instance = &list[0];
+    assert_eq!(instance.worker.as_ref().unwrap().as_str(), "w1");
+    assert_eq!(instance.batch.as_ref().unwrap().as_str(), "b");
+    assert_eq!(instance.cluster_uid.as_ref().unwrap().as_str(), "sim-1");
+}
+
+async fn a_list_that_fails_is_an_error_and_not_empty(stage: Stage) {
+    stage.provider.launch(&request(&stage, &["w1"]).await).await.unwrap();
+    stage.world.set_faults(Faults { list_errors: true, ..Faults::default() });
+    let error = tokio::time::timeout(Duration::from_mins(1), stage.provider.list(&pool()))
+        .await
+        .unwrap()
+        .unwrap_err();
+    assert!(error.is_transient());
+}
+
+macro_rules! contract {
+    ($($property:ident),* $(,)?) => {
+        mod sim_provider {
+            $(#[tokio::test(start_paused = true)]
+            async fn $property() {
+                super::$property(super::bare()).await;
+            })*
+        }
+        mod guarded_provider {
+            $(#[tokio::test(start_paused = true)]
+            async fn $property() {
+                super::$property(super::guarded()).await;
+            })*
+        }
+    };
+}
+
+contract! {
+    launching_twice_with_one_token_is_one_machine,
+    a_lost_answer_leaves_the_effect_unknown_and_the_same_request_settles_it,
+    orders_without_capacity_fail_and_leave_nothing_behind,
+    terminating_twice_and_terminating_nobody_is_well,
+    a_list_holds_this_pool_only_with_everything_it_was_tagged_with,
+    a_list_that_fails_is_an_error_and_not_empty,
+}

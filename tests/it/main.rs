@@ -1,0 +1,11 @@
+//! The one integration binary: real sockets, real servers, whole stories.
+#![expect(clippy::unwrap_used, reason = "a test says what broke by panicking")]
+
+mod contract;
+#[cfg(feature = "killpoints")]
+mod crash;
+mod inlet;
+mod render;
+mod store_file;
+mod stories;
+mod support;

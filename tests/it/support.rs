@@ -1,0 +1,13 @@
+//! What several stories need.
+
+pub(crate) mod alertmanager;
+pub(crate) mod configuration;
+pub(crate) mod inlet;
+pub(crate) mod interposed;
+pub(crate) mod ports;
+#[cfg(feature = "killpoints")]
+pub(crate) mod process;
+pub(crate) mod prometheus;
+pub(crate) mod server;
+pub(crate) mod stage;
+pub(crate) mod wait;

@@ -1,0 +1,126 @@
+//! A real Alertmanager.
+
+use super::server::{self, Server};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+/// A running Alertmanager; killed when dropped.
+pub(crate) struct RunningAlertmanager {
+    server: Server,
+    pub(crate) url: String,
+}
+
+impl std::fmt::Debug for RunningAlertmanager {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.url)
+    }
+}
+
+/// Starts version `0.25` or `0.31`; `None` after a printed skip where it is missing.
+pub(crate) async fn start(version: &str, config: &str) -> Option<RunningAlertmanager> {
+    start_with(version, config, &[]).await
+}
+
+/// The same with more flags.
+pub(crate) async fn start_with(
+    version: &str,
+    config: &str,
+    flags: &[&str],
+) -> Option<RunningAlertmanager> {
+    let program = server::find(&format!("alertmanager-{version}"), "alertmanager")?;
+    let (folder, port) = (tempfile::tempdir().unwrap(), super::ports::free());
+    std::fs::write(folder.path().join("alertmanager.yml"), config).unwrap();
+    let own =
+        ["--config.file=alertmanager.yml", "--storage.path=data", "--cluster.listen-address="];
+    let mut arguments: Vec<String> =
+        own.iter().chain(flags).map(|flag| (*flag).to_owned()).collect();
+    arguments.push(format!("--web.listen-address=127.0.0.1:{port}"));
+    let server = Server::start(program, arguments, folder, port).await;
+    Some(RunningAlertmanager { url: server.url.clone(), server })
+}
+
+impl RunningAlertmanager {
+    /// An alert fires, and stays active for five minutes unless told otherwise.
+    pub(crate) async fn fire(&self, labels: &[(&str, &str)]) {
+        self.post_alert(labels, now(), minutes(5)).await;
+    }
+
+    /// An alert is over.
+    pub(crate) async fn resolve(&self, labels: &[(&str, &str)]) {
+        let at = now();
+        self.post_alert(
+            labels,
+            at - SignedDuration::from_secs(1),
+            SignedDuration::from_millis(1_000),
+        )
+        .await;
+    }
+
+    async fn post_alert(&self, labels: &[(&str, &str)], starts: Timestamp, lasts: SignedDuration) {
+        let alert = json!([{ "labels": object(labels), "annotations": { "summary": "a test" },
+            "startsAt": starts, "endsAt": starts + lasts }]);
+        self.post("api/v2/alerts", &alert).await;
+    }
+
+    /// Silences what carries all these labels, for an hour, as Ada. Its id.
+    pub(crate) async fn silence(&self, matchers: &[(&str, &str)], comment: &str) -> String {
+        let matchers: Vec<Value> = matchers
+            .iter()
+            .map(|(name, value)| json!({ "name": name, "value": value, "isRegex": false, "isEqual": true }))
+            .collect();
+        let at = now();
+        let silence = json!({ "matchers": matchers, "startsAt": at, "endsAt": at + minutes(60),
+            "createdBy": "Ada", "comment": comment });
+        let answer = self.post("api/v2/silences", &silence).await;
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        answer["silenceID"].as_str().unwrap().to_owned()
+    }
+
+    /// Ends a silence.
+    pub(crate) async fn expire(&self, id: &str) {
+        let url = format!("{}/api/v2/silence/{id}", self.url);
+        let answer = reqwest::Client::new().delete(url).send().await.unwrap();
+        assert!(answer.status().is_success());
+    }
+
+    /// Every alert it tells of.
+    pub(crate) async fn alerts(&self) -> Value {
+        reqwest::get(format!("{}/api/v2/alerts", self.url)).await.unwrap().json().await.unwrap()
+    }
+
+    /// Ends it at once; fresh silences are forgotten.
+    pub(crate) fn kill(&mut self) {
+        self.server.kill();
+    }
+
+    /// Starts it again.
+    pub(crate) async fn restart(&mut self) {
+        self.server.restart().await;
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> String {
+        let answer = reqwest::Client::new()
+            .post(format!("{}/{path}", self.url))
+            .json(body)
+            .send()
+            .await
+            .unwrap();
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        assert!(status.is_success(), "{status}: {text}");
+        text
+    }
+}
+
+fn object(labels: &[(&str, &str)]) -> Value {
+    labels.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect()
+}
+
+fn minutes(count: i64) -> SignedDuration {
+    SignedDuration::from_mins(count)
+}
+
+/// The real time: what is told to real servers must be.
+fn now() -> Timestamp {
+    bellwether::clock::Clock::system().now()
+}

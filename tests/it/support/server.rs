@@ -1,0 +1,104 @@
+//! What every real server needs: found in the cache, started with a folder and a port of its own, ended by process id.
+
+use super::wait;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// How long a server may take to answer.
+const START: Duration = Duration::from_secs(30);
+
+/// A running server; killed when dropped.
+pub(crate) struct Server {
+    child: Child,
+    program: PathBuf,
+    arguments: Vec<String>,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) url: String,
+}
+
+/// Where `make servers` put a program; `None`, after a printed skip, where it is missing.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "where servers are is no configuration of the product"
+)]
+pub(crate) fn find(server: &str, name: &str) -> Option<PathBuf> {
+    let var =
+        |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty()).map(PathBuf::from);
+    let cache = var("XDG_CACHE_HOME").or_else(|| var("HOME").map(|home| home.join(".cache")))?;
+    let servers =
+        var("BELLWETHER_SERVERS").unwrap_or_else(|| cache.join("bellwether").join("servers"));
+    let program = servers.join(server).join("bin").join(name);
+    if program.is_file() {
+        return Some(program);
+    }
+    assert!(
+        std::env::var("REQUIRE_REAL").is_err(),
+        "{} is missing; run `make servers`",
+        program.display()
+    );
+    skip(server);
+    None
+}
+
+#[expect(clippy::print_stderr, reason = "a skip must be seen")]
+fn skip(server: &str) {
+    eprintln!("skipped: {server} is not installed; run `make servers`");
+}
+
+impl Server {
+    /// Starts a program and waits until `/-/ready` answers.
+    pub(crate) async fn start(
+        program: PathBuf,
+        arguments: Vec<String>,
+        folder: tempfile::TempDir,
+        port: u16,
+    ) -> Self {
+        bellwether::wire::install_crypto();
+        let child = spawn(&program, &arguments, folder.path());
+        let server =
+            Self { child, program, arguments, folder, url: format!("http://127.0.0.1:{port}") };
+        server.ready().await;
+        server
+    }
+
+    async fn ready(&self) {
+        let ready = format!("{}/-/ready", self.url);
+        wait::until(START, "the server to be ready", || async {
+            reqwest::get(&ready).await.is_ok_and(|answer| answer.status().is_success())
+        })
+        .await;
+    }
+
+    /// Ends it at once, as a crash would.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again on its port and its data.
+    pub(crate) async fn restart(&mut self) {
+        self.child = spawn(&self.program, &self.arguments, self.folder.path());
+        self.ready().await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(program: &Path, arguments: &[String], folder: &Path) -> Child {
+    let log =
+        std::fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log);
+    command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.display()))
+}
