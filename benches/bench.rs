@@ -1,0 +1,57 @@
+//! What it costs, measured. `cargo bench` runs every group, `cargo bench -- inlet` (or `ONLY=inlet`)
+//! those whose name begins so. Prints a table, and keeps the newest value of each name in
+//! `target/bench/results.json`.
+
+#[path = "../tests/it/support/configuration.rs"]
+mod configuration;
+#[path = "bench/inlet.rs"]
+mod inlet;
+#[path = "bench/plan.rs"]
+mod plan;
+#[path = "bench/process.rs"]
+mod process;
+#[path = "bench/reaction.rs"]
+mod reaction;
+#[path = "bench/results.rs"]
+mod results;
+#[expect(dead_code, clippy::unwrap_used, reason = "shared with the tests, which use the rest")]
+#[path = "bench/support.rs"]
+mod support;
+
+use results::Measure;
+
+/// A group: its name, and what measures it.
+type Group = (&'static str, fn() -> anyhow::Result<Vec<Measure>>);
+
+/// Every group, in the order in which they run. A new one is a file in `benches/bench/` and a line.
+const GROUPS: [Group; 5] = [
+    ("inlet.memory", inlet::memory),
+    ("inlet.embedded", inlet::embedded),
+    ("loop", reaction::webhook_to_launch),
+    ("plan", plan::plan),
+    ("process", process::idle),
+];
+
+fn main() -> anyhow::Result<()> {
+    let only = only();
+    let (mut measures, mut failed) = (Vec::new(), Vec::new());
+    for (name, measure) in GROUPS {
+        if only.as_ref().is_none_or(|only| name.starts_with(only.as_str())) {
+            match measure() {
+                Ok(measured) => measures.extend(measured),
+                Err(error) => failed.push(format!("{name}: {error:#}")),
+            }
+        }
+    }
+    results::show(&measures);
+    results::keep(&measures)?;
+    anyhow::ensure!(failed.is_empty(), "not measured: {}", failed.join("; "));
+    Ok(())
+}
+
+/// The groups that are asked for. Cargo itself adds `--bench`.
+#[expect(clippy::disallowed_methods, reason = "a bench has no configuration of its own")]
+fn only() -> Option<String> {
+    let argument = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
+    argument.or_else(|| std::env::var("ONLY").ok()).filter(|only| !only.is_empty())
+}
