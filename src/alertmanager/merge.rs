@@ -94,3 +94,78 @@ fn receiver_finding(answers: &Answers, config: &AlertmanagerConfig) -> Option<St
     let near: Vec<&str> = answers.receivers.iter().map(|receiver| receiver.name.as_str()).collect();
     Some(format!("Alertmanager has no receiver {:?}; it has {}", config.receiver, near.join(", ")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Fingerprint, SilenceId};
+    use serde_json::json;
+
+    /// What one peer says of alert `f` and silence `s`.
+    fn reply(url: &str, alert: &serde_json::Value, silence: &str) -> Reply {
+        let silence = json!({ "id": "s", "matchers": [], "startsAt": "2026-01-01T00:00:00Z",
+            "endsAt": "2026-01-02T00:00:00Z", "createdBy": "Ada", "comment": "", "status": { "state": silence } });
+        let answers = Answers {
+            alerts: serde_json::from_value(json!([alert])).unwrap(),
+            silences: serde_json::from_value(json!([silence])).unwrap(),
+            status: serde_json::from_value(json!({ "uptime": "2026-01-01T00:00:00Z",
+                "config": { "original": "route: { receiver: bellwether, repeat_interval: 1m, group_interval: 15s }" } }))
+            .unwrap(),
+            receivers: serde_json::from_value(json!([{ "name": "team/am/bellwether" }])).unwrap(),
+        };
+        Reply { url: url.to_owned(), answer: Ok(answers) }
+    }
+
+    fn alert(starts: &str, state: &str, silenced_by: &[&str]) -> serde_json::Value {
+        json!({ "fingerprint": "f", "labels": {}, "startsAt": starts,
+            "status": { "state": state, "silencedBy": silenced_by, "inhibitedBy": [] } })
+    }
+
+    fn merged(replies: Vec<Reply>) -> Truth {
+        merge(replies, &AlertmanagerConfig::default())
+    }
+
+    #[test]
+    fn one_peer_that_says_suppressed_wins_and_the_earliest_start_stands() {
+        let truth = merged(vec![
+            reply("a", &alert("2026-01-01T00:02:00Z", "active", &[]), "expired"),
+            reply("b", &alert("2026-01-01T00:01:00Z", "suppressed", &["s"]), "active"),
+        ]);
+        let state = &truth.alerts[&Fingerprint::new("f")];
+        assert!(!state.is_active());
+        assert_eq!(state.starts_at, "2026-01-01T00:01:00Z".parse().unwrap());
+        assert_eq!(
+            truth.silences[&SilenceId::new("s")].state,
+            SilenceState::Active,
+            "expired only where nobody says otherwise"
+        );
+    }
+
+    #[test]
+    fn suppressed_without_a_cause_is_suppressed_all_the_same() {
+        let truth =
+            merged(vec![reply("a", &alert("2026-01-01T00:00:00Z", "suppressed", &[]), "expired")]);
+        assert!(!truth.alerts[&Fingerprint::new("f")].is_active());
+    }
+
+    #[test]
+    fn a_peer_that_is_away_is_said_and_the_other_still_counts() {
+        let away = Reply { url: "b".to_owned(), answer: Err("no answer".to_owned()) };
+        let truth = merged(vec![
+            reply("a", &alert("2026-01-01T00:00:00Z", "active", &[]), "expired"),
+            away,
+        ]);
+        assert_eq!((truth.answered(), truth.peers.len()), (1, 2));
+        assert_eq!(truth.alerts.len(), 1);
+    }
+
+    #[test]
+    fn the_time_to_live_comes_from_the_routes_and_a_renamed_receiver_is_found() {
+        let config = AlertmanagerConfig::default();
+        let truth =
+            merged(vec![reply("a", &alert("2026-01-01T00:00:00Z", "active", &[]), "expired")]);
+        assert_eq!(truth.ttl, std::time::Duration::from_secs(75) + config.ttl_slack);
+        assert!(truth.findings.iter().any(|finding| finding.contains("team/am/bellwether")));
+        assert_eq!(merged(Vec::new()).ttl, config.ttl, "configured where it cannot be read");
+    }
+}

@@ -126,3 +126,49 @@ fn faults(webhook: &Webhook) -> Vec<String> {
     }
     faults
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_for(yaml: &str) -> Routes {
+        read(yaml, &AlertmanagerConfig::default()).unwrap()
+    }
+
+    #[test]
+    fn a_delivery_counts_for_repeat_and_group_interval_of_the_slowest_route_to_us() {
+        let routes = read_for(
+            "route:
+  receiver: humans
+  group_interval: 1m
+  routes:
+    - { receiver: bellwether, repeat_interval: 55s, group_interval: 15s }
+    - { receiver: bellwether, repeat_interval: 2m, routes: [{ matchers: [a=b] }] }
+receivers: [{ name: bellwether, webhook_configs: [{ url: x, http_config: { follow_redirects: false } }] }]",
+        );
+        assert_eq!(
+            routes.period,
+            Some(Duration::from_mins(3)),
+            "the second inherits its group_interval"
+        );
+        assert!(routes.findings.is_empty(), "{:?}", routes.findings);
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_set_up_is_found() {
+        let routes = read_for(
+            "route: { receiver: bellwether }
+receivers: [{ name: bellwether, webhook_configs: [{ url: x, max_alerts: 1 }] }]",
+        );
+        assert_eq!(
+            routes.period,
+            Some(REPEAT_INTERVAL + GROUP_INTERVAL),
+            "Alertmanager's own defaults"
+        );
+        for word in ["repeat_interval is 4h", "max_alerts", "follow_redirects"] {
+            assert!(routes.findings.iter().any(|finding| finding.contains(word)), "{word}");
+        }
+        assert!(read_for("route: { receiver: humans }").findings[0].contains("no route"));
+        assert!(read("route: [", &AlertmanagerConfig::default()).is_err());
+    }
+}

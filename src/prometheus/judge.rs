@@ -109,3 +109,76 @@ pub(super) fn larger(a: Want, b: Want) -> Want {
         (Want::Workers(x), Want::Workers(y)) => Want::Workers(*x.max(y)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn read(answer: Value) -> Result<Vec<f64>, String> {
+        numbers(serde_json::from_value(answer).unwrap())
+    }
+
+    fn vector(values: &[&str]) -> Value {
+        let series: Vec<Value> =
+            values.iter().map(|value| json!({ "metric": {}, "value": [1, value] })).collect();
+        json!({ "status": "success", "data": { "resultType": "vector", "result": series } })
+    }
+
+    #[test]
+    fn vectors_and_scalars_are_numbers_and_nothing_else_is() {
+        assert_eq!(read(vector(&["1", "2.5"])), Ok(vec![1.0, 2.5]));
+        assert_eq!(
+            read(
+                json!({ "status": "success", "data": { "resultType": "scalar", "result": [1, "3"] } })
+            ),
+            Ok(vec![3.0])
+        );
+        for wrong in [
+            json!({ "status": "error", "error": "parse error" }),
+            json!({ "status": "success", "data": { "resultType": "matrix", "result": [] } }),
+            json!({ "status": "success", "warnings": ["partial"], "data": { "resultType": "vector", "result": [] } }),
+            json!({ "status": "success", "data": { "resultType": "vector", "result": [{ "metric": {}, "histogram": [] }] } }),
+        ] {
+            assert!(read(wrong.clone()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_guard_holds_only_where_every_number_is_finite_and_not_zero() {
+        assert_eq!(guard(&[1.0, -2.0]), Guard::Holds);
+        assert!(matches!(guard(&[1.0, 0.0]), Guard::Fails { .. }));
+        for unknown in [&[][..], &[f64::NAN], &[1.0, f64::INFINITY]] {
+            assert!(matches!(guard(unknown), Guard::Unknown { .. }), "{unknown:?}");
+        }
+    }
+
+    ///
+    #[test]
+    fn a_61_an_empty_answer_is_unknown_not_zero() {
+        assert!(matches!(want(&[]), Want::Unknown { .. }));
+        assert!(matches!(guard(&[]), Guard::Unknown { .. }));
+    }
+
+    #[test]
+    fn a_wanted_size_is_one_number_of_zero_or_more_rounded_up() {
+        assert_eq!(want(&[2.1]), Want::Workers(3));
+        assert_eq!(want(&[0.0]), Want::Workers(0));
+        for unknown in [&[-1.0][..], &[f64::NAN], &[1.0, 2.0], &[1e12]] {
+            assert!(matches!(want(unknown), Want::Unknown { .. }), "{unknown:?}");
+        }
+    }
+
+    #[test]
+    fn of_several_prometheuses_unknown_wins_then_no() {
+        let (holds, fails) = (|| Guard::Holds, || Guard::Fails { detail: String::new() });
+        let unknown = || Guard::Unknown { why: String::new() };
+        assert_eq!(worse(holds(), fails()), fails());
+        assert_eq!(worse(fails(), unknown()), unknown());
+        assert_eq!(larger(Want::Workers(1), Want::Workers(2)), Want::Workers(2));
+        assert!(matches!(
+            larger(Want::Workers(1), Want::Unknown { why: String::new() }),
+            Want::Unknown { .. }
+        ));
+    }
+}

@@ -46,3 +46,24 @@ fn add(selector: &VectorSelector, found: &mut Vec<String>) -> Result<(), String>
     found.push(selector.to_string());
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_series_an_expression_reads_is_found_once() {
+        let found = selectors(
+            "count(up{job=\"nodes\"} == 1) >= 0.95 * sum(max without(pod) (rate(x[5m]))) and up{job=\"nodes\"}",
+        );
+        assert_eq!(found.unwrap(), ["up{job=\"nodes\"}", "x"]);
+        assert!(selectors("vector(1)").unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_looks_at_another_moment_or_cannot_be_read_is_not_judged() {
+        for odd in ["up offset 5m", "up @ 0", "sum(", ""] {
+            assert!(selectors(odd).is_err(), "{odd:?}");
+        }
+    }
+}

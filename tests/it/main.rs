@@ -9,3 +9,4 @@ mod render;
 mod store_file;
 mod stories;
 mod support;
+mod truth;
