@@ -574,6 +574,48 @@ fn a_drain_past_its_deadline_is_given_up_and_refused_for_an_hour_then_two() {
     assert_eq!(case.plan().memory.refusals[&"w0".into()].until, ago(case.now, -7200));
 }
 
+#[test]
+fn w_07_the_configured_drain_timeout_is_the_one_that_counts() {
+    for (timeout, is_over) in [(Duration::from_mins(5), true), (Duration::from_mins(6), false)] {
+        let mut case = draining().with(|case| case.pool().drain.timeout = timeout);
+        case.now += jiff::SignedDuration::from_secs(301);
+        refresh(&mut case);
+        let plan = case.plan();
+        assert_eq!(
+            matches!(plan.steps[0].reason, Reason::DrainDeadline { .. }),
+            is_over,
+            "{timeout:?}"
+        );
+    }
+}
+
+/// However often it is looked, only time makes a cooldown end and a deadline come.
+#[test]
+fn w_10_waits_are_measured_in_time_not_in_passes() {
+    let mut case = workers(2).up(1);
+    let ended = Some(ago(case.now, 299));
+    let memory = case.memory.pools.entry("workers".into()).or_default();
+    (memory.up_started, memory.up_ended) = (ended, ended);
+    for _ in 0..50 {
+        let plan = case.plan();
+        assert!(matches!(reason(&plan), Reason::Cooldown { .. }));
+        case.apply(&plan);
+    }
+    case.now += jiff::SignedDuration::from_secs(1);
+    assert_eq!(launched(&case.plan()), 1);
+}
+
+///
+#[test]
+fn without_anything_asked_nothing_happens() {
+    let mut case = workers(3).pods_on(0, 1).pods_on(1, 1);
+    let plan = case.plan();
+    assert!(quiet(&plan));
+    assert_eq!(reason(&plan), &Reason::NothingAsked);
+    case.apply(&plan);
+    assert!(quiet(&case.plan()));
+}
+
 /// Everything is seen and delivered anew at the case's time.
 fn refresh(case: &mut Case) {
     let now = case.now;

@@ -144,7 +144,7 @@ async fn killed_after_a_signal_is_stored_it_acts_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_after_an_intent_is_committed_it_launches_once() {
+async fn w_72_killed_after_an_intent_is_committed_it_launches_once() {
     scaling_up_survives(Point::IntentCommitted).await;
 }
 
@@ -172,6 +172,36 @@ async fn killed_after_a_terminate_is_answered_it_ends_one_worker() {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_a_node_is_removed_it_ends_one_worker() {
     scaling_down_survives(Point::NodeRemoved).await;
+}
+
+/// F-175, I10: JSON lines with the part of the turn they belong to, and never a token.
+#[tokio::test(flavor = "multi_thread")]
+async fn log_lines_are_json_with_their_section_and_without_any_secret() {
+    let Some(scene) = Scene::new().await else { return };
+    let yaml = std::fs::read_to_string(&scene.config).unwrap();
+    std::fs::write(&scene.config, format!("auth: {{ bearer_token: hush-hush-hush-hush }}\n{yaml}"))
+        .unwrap();
+    let process = scene.start(None).await;
+    for token in ["hush-hush-hush-hush", "wrong-hush-hush-hush"] {
+        let url = format!("{}/v1/status", scene.url);
+        let answer = reqwest::Client::new().get(url).bearer_auth(token).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), if token.starts_with("wrong") { 401 } else { 200 });
+    }
+    let log = scene.config.with_extension("log");
+    let sections = || -> std::collections::BTreeSet<String> {
+        let text = std::fs::read_to_string(&log).unwrap();
+        let lines = text
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("{line}")));
+        lines.filter_map(|line| Some(line["fields"]["section"].as_str()?.to_owned())).collect()
+    };
+    wait::until(LIMIT, "a start and an act in the log", || async {
+        sections().contains("start") && sections().contains("act")
+    })
+    .await;
+    drop(process);
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert!(!text.contains("hush-hush-hush"), "{text}");
 }
 
 #[test]

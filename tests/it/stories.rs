@@ -140,6 +140,49 @@ async fn a_pause_shows_who_set_it_and_ends_with_it() {
     stage.stop().await;
 }
 
+/// The history is an audit: the intent first, then each outcome, once.
+#[tokio::test(flavor = "multi_thread")]
+async fn w_18_history_tells_the_intent_and_then_each_outcome_once() {
+    let Some(stage) = slow_stage("0.31").await else { return };
+    stage.fire("CPUHigh", UP).await;
+    stage.settled(2).await;
+    let url = format!("{}/v1/history", stage.url);
+    let shown: serde_json::Value = reqwest::get(url).await.unwrap().json().await.unwrap();
+    let lines = shown["clusters"]["default"]["history"].as_array().unwrap().clone();
+    let launches: Vec<(String, u64)> = lines
+        .iter()
+        .filter(|line| line["what"] == "launch" && line["reason"]["code"] != "below_min")
+        .map(|line| (line["kind"].as_str().unwrap().to_owned(), line["id"].as_u64().unwrap()))
+        .collect();
+    let kinds: Vec<&str> = launches.iter().map(|(kind, _)| kind.as_str()).collect();
+    assert_eq!(kinds, ["done", "intent", "done"], "newest first; the last is of min: {lines:#?}");
+    assert!(launches[0].1 > launches[1].1);
+    assert!(lines.iter().all(|line| !line["reason"].is_null()), "every line has its reason");
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w_70_metrics_tell_what_the_last_pass_saw() {
+    let Some(stage) = stage(2, 4).await else { return };
+    stage.pods(9);
+    let url = format!("{}/metrics", stage.url);
+    let lines = [
+        "bellwether_pool_workers{bound=\"have\",cluster=\"default\",pool=\"workers\"} 2",
+        "bellwether_workers{cluster=\"default\",pool=\"workers\",state=\"ready\"} 2",
+        "bellwether_nodes{cluster=\"default\",pool=\"workers\",state=\"ready\"} 2",
+        "bellwether_unschedulable_pods{cluster=\"default\",helpable=\"yes\"} 5",
+        "bellwether_unschedulable_pods{cluster=\"default\",helpable=\"no\"} 0",
+        "bellwether_claim_held{cluster=\"default\"} 1",
+        "bellwether_alertmanager_answered{cluster=\"default\"} 1",
+    ];
+    wait::until(LIMIT, "the metrics to tell it", || async {
+        let text = reqwest::get(&url).await.unwrap().text().await.unwrap();
+        lines.iter().all(|line| text.lines().any(|told| told == *line))
+    })
+    .await;
+    stage.stop().await;
+}
+
 /// Neither `resolved` nor absence ever removes anything.
 #[tokio::test(flavor = "multi_thread")]
 async fn resolved_alone_does_nothing() {
