@@ -206,14 +206,18 @@ impl Reconciler {
         }
         let mut ledger = Ledger::new(turn, claim.token, &self.parts.metrics, prepared.workers);
         Executor::new(&self.parts, &self.claims, turn, claim.token).execute(&mut ledger).await;
-        let Closed { changes, moved, workers } = ledger.close();
+        let Closed { changes, moved, refused, workers } = ledger.close();
         if !changes.is_empty() {
             self.parts.store.commit(claim, &changes).await?;
         }
-        let outcome = match (prepared.changed || moved, is_busy(&workers)) {
-            (true, _) => Outcome::Changed,
-            (false, true) => Outcome::Busy,
-            (false, false) => Outcome::Quiet,
+        let outcome = if refused {
+            Outcome::Busy
+        } else if prepared.changed || moved {
+            Outcome::Changed
+        } else if is_busy(&workers) {
+            Outcome::Busy
+        } else {
+            Outcome::Quiet
         };
         Ok((outcome, workers))
     }

@@ -5,6 +5,7 @@
 
 use super::asks::Court;
 use super::draft::Draft;
+use super::pauses;
 use super::records::{self, acts};
 use super::scale_up::Need;
 use super::scene::{Machine, Scene};
@@ -99,7 +100,11 @@ pub(super) fn follow(
         } else if let (Err(reason), None) = (&allowed, &batch) {
             draft.also(&pool.name, reason.clone());
         }
-        if is_notice || batch.is_some_and(|batch| is_ready(scene, &batch, targets, pool, draft)) {
+        let is_free = !matches!(allowed, Err(Reason::Paused { .. }));
+        if is_free
+            && (is_notice
+                || batch.is_some_and(|batch| is_ready(scene, &batch, targets, pool, draft)))
+        {
             drain(target, draft);
         }
     }
@@ -115,6 +120,8 @@ pub(super) fn follow(
 
 /// One at a time, and so many per hour.
 fn may_replace(scene: &Scene<'_>, pool: &PoolConfig, draft: &mut Draft) -> Result<(), Reason> {
+    let memory = &draft.plan.memory;
+    pauses::check(&scene.labels("replace", &pool.name), memory, &scene.observed.truth, scene.now)?;
     let leaving = |worker: &&Worker| worker.purpose == Some(Purpose::Replace) && worker.is_live();
     if let Some(worker) = scene.workers(&pool.name).find(leaving) {
         return Err(Reason::ReplaceBusy { worker: worker.id.clone() });

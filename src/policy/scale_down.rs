@@ -5,7 +5,7 @@ use super::candidates::{self, Candidate};
 use super::draft::Draft;
 use super::scale_up::{Demand, Need, ups, who};
 use super::scene::Scene;
-use super::{limits, permit};
+use super::{limits, pauses, permit};
 use crate::config::{Mode, PoolConfig};
 use crate::model::{
     Act, Ask, Decision, NodeName, Permit, Purpose, Reason, Signal, SignalId, Step, Verdict, Want,
@@ -35,6 +35,9 @@ pub(super) fn decide(
     draft: &mut Draft,
 ) -> Result<Decision, Reason> {
     let asked = asked(scene, court, pool)?;
+    // A pause of the pool may not match the alert's own labels; the check right before the act would find it.
+    let autoscale = if asked.purpose == Purpose::Idle { "down" } else { "manual" };
+    pauses::check(&scene.labels(autoscale, &pool.name), court.memory, court.truth, scene.now)?;
     scene.fresh_view()?;
     scene.instances(&pool.name)?;
     upward(scene, court, pool, need, demand)?;

@@ -240,6 +240,27 @@ fn a_silenced_alert_does_not_count_and_says_who_and_until_when() {
     assert!(quiet(&plan));
 }
 
+/// The alert of a cluster with one pool may lack the label `pool`; a silence of the pool pauses it all the same.
+#[test]
+fn a_pause_of_the_pool_holds_removal_though_it_does_not_match_the_alert() {
+    let mut case = workers(3).idle();
+    for state in case.observed.truth.alerts.values_mut() {
+        state.labels.remove("pool");
+    }
+    for signal in &mut case.signals {
+        if let Source::Alert { labels, .. } = &mut signal.source {
+            labels.remove("pool");
+        }
+    }
+    let mut case = case.silence("down");
+    case.observed.truth.alerts.values_mut().for_each(|state| state.silenced_by.clear());
+    let silence = case.observed.truth.silences.values_mut().next().unwrap();
+    (silence.matchers[0].name, silence.matchers[0].value) =
+        ("pool".to_owned(), "workers".to_owned());
+    assert!(matches!(reason(&case.plan()), Reason::Paused { .. }));
+    assert!(quiet(&case.plan()));
+}
+
 #[test]
 fn a_silence_that_alertmanager_forgot_is_remembered() {
     let mut case = workers(2).up(1).silence("up");

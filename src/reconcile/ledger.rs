@@ -17,14 +17,18 @@ pub(super) struct Ledger<'a> {
     workers: BTreeMap<WorkerId, Worker>,
     changes: Changes,
     changed: bool,
+    refused: bool,
 }
 
 /// What came of a turn's calls.
 pub(super) struct Closed {
     /// What to store.
     pub(super) changes: Changes,
-    /// Whether a record moved: the next pass comes at once.
+    /// Whether a record moved: the next pass comes at once. Not after a refusal: what refused would be
+    /// asked again and again.
     pub(super) moved: bool,
+    /// Whether an act was refused right before it.
+    pub(super) refused: bool,
     /// The records as they are after it is stored.
     pub(super) workers: BTreeMap<WorkerId, Worker>,
 }
@@ -37,12 +41,25 @@ impl<'a> Ledger<'a> {
         metrics: &'a Metrics,
         workers: BTreeMap<WorkerId, Worker>,
     ) -> Self {
-        Self { turn, token, metrics, workers, changes: Changes::default(), changed: false }
+        Self {
+            turn,
+            token,
+            metrics,
+            workers,
+            changes: Changes::default(),
+            changed: false,
+            refused: false,
+        }
     }
 
     /// What came of it all.
     pub(super) fn close(self) -> Closed {
-        Closed { changes: self.changes, moved: self.changed, workers: self.workers }
+        Closed {
+            changes: self.changes,
+            moved: self.changed,
+            refused: self.refused,
+            workers: self.workers,
+        }
     }
 
     /// Moves a record. An event that does not fit any more (a replay whose answer was known
@@ -110,6 +127,7 @@ impl<'a> Ledger<'a> {
     }
 
     fn line(&mut self, kind: EntryKind, what: &str, line: Entry) {
+        self.refused |= kind == EntryKind::Refused;
         tracing::info!(
             section = "act",
             cluster = %line.cluster,
