@@ -1,7 +1,7 @@
 //! The shipped files, made fast, with the addresses of this machine, in a folder of the demo's own.
 
 use super::render::faster;
-use super::servers::free_port;
+use super::servers::free_ports;
 use std::path::Path;
 
 /// The shipped rules, by file name.
@@ -25,12 +25,8 @@ pub(super) struct Ports {
 
 impl Ports {
     pub(super) fn choose() -> anyhow::Result<Self> {
-        Ok(Self {
-            prometheus: free_port()?,
-            alertmanager: free_port()?,
-            bellwether: free_port()?,
-            world: free_port()?,
-        })
+        let [prometheus, alertmanager, bellwether, world] = free_ports()?;
+        Ok(Self { prometheus, alertmanager, bellwether, world })
     }
 
     /// Puts these ports where the shipped files name hosts that people replace by their own.

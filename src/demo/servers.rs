@@ -103,7 +103,14 @@ impl Server {
     }
 }
 
-/// A port of 127.0.0.1 that was free a moment ago.
-pub(super) fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+/// Different ports of 127.0.0.1 that were free a moment ago.
+pub(super) fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
+    // All held until all are chosen, so that none is chosen twice.
+    let held: Vec<TcpListener> =
+        (0..N).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+    let mut ports = [0; N];
+    for (port, listener) in ports.iter_mut().zip(&held) {
+        *port = listener.local_addr()?.port();
+    }
+    Ok(ports)
 }
