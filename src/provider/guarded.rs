@@ -4,7 +4,7 @@
 //! lists, shapes, terminate. A launch is never retried here: its intent is stored, and the next pass
 //! settles it by list and by the very same request.
 
-use super::{Error, Launched, Provider, Result};
+use super::{Error, Launched, LeftBehind, Provider, Result};
 use crate::metrics::Metrics;
 use crate::model::{Instance, InstanceId, LaunchRequest, PoolName, Shape};
 use async_trait::async_trait;
@@ -88,7 +88,7 @@ impl Guarded {
     where
         F: Future<Output = Result<T>> + Send,
     {
-        let mut tried = 0;
+        let (mut tried, mut unknown) = (0, None);
         loop {
             let answer = self.once(name, attempt()).await;
             match answer {
@@ -98,6 +98,15 @@ impl Guarded {
                 {
                     tokio::time::sleep(self.pause(tried)).await;
                     tried += 1;
+                    if error.left_behind() == LeftBehind::Unknown {
+                        unknown = Some(error);
+                    }
+                }
+                // Told to wait now says nothing of the attempt before, which may have had its effect.
+                Err(error)
+                    if error.is_transient() && error.left_behind() == LeftBehind::Nothing =>
+                {
+                    return Err(unknown.unwrap_or(error));
                 }
                 answer => return answer,
             }
@@ -123,14 +132,18 @@ impl Guarded {
         answer
     }
 
-    /// Whether the breaker of this kind of call lets it through.
+    /// Whether the breaker of this kind of call lets it through: one call each time an open one's time is over.
     fn admitted(&self, name: &'static str) -> Result<()> {
-        let breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
-        let until = breakers.get(name).and_then(|breaker| breaker.until);
-        if until.is_some_and(|until| Instant::now() < until) {
-            Err(Error::NotAsked)
-        } else {
-            Ok(())
+        let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        match breakers.get_mut(name).and_then(|breaker| breaker.until.as_mut()) {
+            Some(until) if now < *until => Err(Error::NotAsked),
+            Some(until) => {
+                // The others wait for what this one learns; by time, for its caller may give it up.
+                *until = now + self.config.open.max(self.config.call);
+                Ok(())
+            }
+            None => Ok(()),
         }
     }
 

@@ -131,3 +131,112 @@ async fn calls_beyond_the_burst_come_at_the_rate() {
     let took = began.elapsed();
     assert!(took >= Duration::from_millis(950) && took <= Duration::from_millis(1_100), "{took:?}");
 }
+
+fn short(answers: u32) -> GuardedConfig {
+    GuardedConfig { failures: answers, retries: 0, ..GuardedConfig::default() }
+}
+
+/// How often a kind of call ended in this way, by the metrics.
+fn counted(guarded: &Guarded, call: &str, outcome: &str) -> u64 {
+    guarded.metrics.calls.total.with_label_values(&["provider", call, outcome]).get()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_may_have_come_is_not_told_as_nothing_because_a_retry_was_refused() {
+    for second in [Error::Throttled, Error::Unavailable("away".to_owned())] {
+        let inner = Scripted::of([None, Some(Err(second.clone())), Some(Err(Error::Throttled))]);
+        let error = guarded(&inner).terminate(&"p".into(), &"i".into()).await.unwrap_err();
+        assert_eq!(error.left_behind(), super::super::LeftBehind::Unknown, "{second:?}");
+        assert_eq!(inner.asked(), 3);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_may_have_come_is_not_told_as_not_asked_when_the_breaker_opens() {
+    let inner = Scripted::of([None]);
+    let config = GuardedConfig { failures: 1, ..GuardedConfig::default() };
+    let guarded = Guarded::new(inner.clone(), config, Arc::new(Metrics::new()));
+    let error = guarded.terminate(&"p".into(), &"i".into()).await.unwrap_err();
+    assert_eq!((error, inner.asked()), (Error::TimedOut, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_after_a_time_out_stands_for_it_can_be_acted_on() {
+    let denied = Error::Denied("no".to_owned());
+    let inner = Scripted::of([None, Some(Err(denied.clone()))]);
+    assert_eq!(guarded(&inner).list(&"p".into()).await, Err(denied));
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_its_time_has_come_an_open_breaker_lets_one_call_through_and_no_more() {
+    let inner = Scripted::of([away(), None]);
+    let guarded = Guarded::new(inner.clone(), short(1), Arc::new(Metrics::new()));
+    guarded.list(&"p".into()).await.unwrap_err();
+    tokio::time::advance(Duration::from_secs(31)).await;
+    let pool = "p".into();
+    let (first, second, third) =
+        tokio::join!(guarded.list(&pool), guarded.list(&pool), guarded.list(&pool));
+    assert_eq!(first, Err(Error::TimedOut));
+    assert_eq!((second, third), (Err(Error::NotAsked), Err(Error::NotAsked)));
+    assert_eq!(inner.asked(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_try_opens_the_breaker_anew_and_a_good_one_closes_it() {
+    let inner = Scripted::of([away(), away()]);
+    let guarded = Guarded::new(inner.clone(), short(1), Arc::new(Metrics::new()));
+    guarded.list(&"p".into()).await.unwrap_err();
+    tokio::time::advance(Duration::from_secs(31)).await;
+    assert_eq!(guarded.list(&"p".into()).await, Err(Error::Unavailable("away".to_owned())));
+    assert_eq!(guarded.list(&"p".into()).await, Err(Error::NotAsked));
+    tokio::time::advance(Duration::from_secs(31)).await;
+    for _ in 0..3 {
+        guarded.list(&"p".into()).await.unwrap();
+    }
+    assert_eq!(inner.asked(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_try_that_was_given_up_by_its_caller_does_not_shut_the_breaker_for_ever() {
+    let inner = Scripted::of([away(), None]);
+    let guarded = Guarded::new(inner.clone(), short(1), Arc::new(Metrics::new()));
+    guarded.list(&"p".into()).await.unwrap_err();
+    tokio::time::advance(Duration::from_secs(31)).await;
+    let pool = "p".into();
+    tokio::time::timeout(Duration::from_secs(1), guarded.list(&pool)).await.unwrap_err();
+    assert_eq!(guarded.list(&pool).await, Err(Error::NotAsked));
+    tokio::time::advance(Duration::from_secs(31)).await;
+    guarded.list(&pool).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_terminate_and_the_shapes_are_tried_again_too() {
+    let inner = Scripted::of([None, away()]);
+    guarded(&inner).terminate(&"p".into(), &"i".into()).await.unwrap();
+    assert_eq!(inner.asked(), 3);
+    let inner = Scripted::of([Some(Err(Error::Throttled))]);
+    guarded(&inner).shapes(&"p".into()).await.unwrap();
+    assert_eq!(inner.asked(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_between_attempts_double_with_up_to_half_taken_off() {
+    let inner = Scripted::of([away(), away()]);
+    guarded(&inner).list(&"p".into()).await.unwrap();
+    let asked = inner.asked.lock().unwrap().clone();
+    for (pair, full) in asked.windows(2).zip([200, 400]) {
+        let waited = pair[1] - pair[0];
+        // One more millisecond: the timer's own grain.
+        let span = Duration::from_millis(full / 2)..=Duration::from_millis(full + 1);
+        assert!(span.contains(&waited), "{waited:?} of {full} ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_attempt_is_counted_by_its_outcome() {
+    let inner = Scripted::of([away(), Some(Err(Error::Throttled))]);
+    let guarded = guarded(&inner);
+    guarded.list(&"p".into()).await.unwrap();
+    let counts = ["unavailable", "throttled", "ok"].map(|kind| counted(&guarded, "list", kind));
+    assert_eq!((counts, counted(&guarded, "launch", "ok")), ([1, 1, 1], 0));
+}
