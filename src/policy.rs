@@ -18,6 +18,8 @@ mod breaker;
 mod candidates;
 mod draft;
 mod fit;
+#[cfg(test)]
+mod fixtures;
 mod leaving;
 mod limits;
 mod order;
@@ -28,11 +30,13 @@ mod replace;
 mod scale_down;
 mod scale_up;
 mod scene;
+#[cfg(test)]
+mod tests;
 
 use crate::config::{ClusterConfig, Mode, PoolConfig};
 use crate::model::{
-    ClusterMemory, Decision, Memory, Observed, Plan, PoolName, Reason, Signal, Source, Verdict,
-    Want, WorkerId, duration,
+    Ask, ClusterMemory, Decision, Memory, Observed, Plan, PoolName, Reason, Signal, Source,
+    Verdict, Want, WorkerId, duration,
 };
 use asks::Court;
 use draft::Draft;
@@ -125,7 +129,8 @@ fn decide(
     breaker::follow(scene, &pool.name, draft);
     scale_up::follow(scene, &pool.name, draft);
     scale_down::follow(scene, pool, draft);
-    let mut need = scale_up::need(scene, court, pool, demand);
+    let cooling = limits::up_cooling(draft.pool(&pool.name), pool.cooldown.up, scene.now, true);
+    let mut need = scale_up::need(scene, court, pool, demand, cooling.is_some());
     let targets = replace::targets(scene, court, pool);
     replace::follow(scene, pool, &targets, &mut need, draft);
     let back = take_back(scene, pool, &need, draft);
@@ -145,8 +150,9 @@ fn decide(
 /// Idle workers on their way out are taken back before anything is bought.
 fn take_back(scene: &Scene<'_>, pool: &PoolConfig, need: &Need, draft: &mut Draft) -> u32 {
     let idle = leaving::reclaimable(scene, &pool.name);
+    let most = need.more().min(pool.max.saturating_sub(need.have));
     let back: Vec<WorkerId> =
-        idle.iter().take(need.more() as usize).map(|worker| worker.id.clone()).collect();
+        idle.iter().take(most as usize).map(|worker| worker.id.clone()).collect();
     let count = u32::try_from(back.len()).unwrap_or(u32::MAX);
     draft.taken_back.extend(back);
     count
@@ -185,13 +191,12 @@ fn asides(
     for signal in scene.signals.iter().filter(|signal| speaks_for(court, signal, &pool.name)) {
         match court.standing(signal) {
             Err(reason) if court.is_news(signal, &reason) => draft.also(&pool.name, reason),
-            _ => {}
-        }
-        if let Some(Want::Unknown { why }) = scene.observed.wants.get(&signal.id) {
-            draft.also(
-                &pool.name,
-                Reason::WantUnknown { alert: signal.name.clone(), why: why.clone() },
-            );
+            Err(_) => {}
+            Ok(()) => {
+                if let Some(reason) = unanswered(scene, signal) {
+                    draft.also(&pool.name, reason);
+                }
+            }
         }
     }
     if let Some((pod, why)) = demand.packing.unhostable.first() {
@@ -205,9 +210,22 @@ fn asides(
     }
 }
 
+/// An alert's query that gave no number asks for nothing.
+fn unanswered(scene: &Scene<'_>, signal: &Signal) -> Option<Reason> {
+    let Ask::Up { want_query: Some(_), .. } = &signal.ask else {
+        return None;
+    };
+    let why = match scene.observed.wants.get(&signal.id) {
+        Some(Want::Workers(_)) => return None,
+        Some(Want::Unknown { why }) => why.clone(),
+        None => "not asked".to_owned(),
+    };
+    Some(Reason::WantUnknown { alert: signal.name.clone(), why })
+}
+
 fn speaks_for(court: &Court<'_>, signal: &Signal, pool: &PoolName) -> bool {
     match (&signal.ask, &signal.pool) {
-        (crate::model::Ask::Watchdog | crate::model::Ask::Reconcile, _) => false,
+        (Ask::Watchdog | Ask::Reconcile, _) => false,
         (_, None) => true,
         (_, Some(_)) => court.pool_of(signal).as_ref() == Some(pool),
     }
@@ -320,13 +338,8 @@ fn signal_life(scene: &Scene<'_>, signal: &Signal) -> Duration {
                 * 2
         }
         Source::Manual { .. } => match signal.ask {
-            crate::model::Ask::Reconcile => Duration::ZERO,
+            Ask::Reconcile => Duration::ZERO,
             _ => limits.timing.manual_ttl,
         },
     }
 }
-
-#[cfg(test)]
-mod fixtures;
-#[cfg(test)]
-mod tests;

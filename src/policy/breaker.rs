@@ -40,13 +40,13 @@ pub(super) fn follow(scene: &Scene<'_>, pool: &PoolName, draft: &mut Draft) {
     }
 }
 
-/// Whether a launch may happen, and of how many workers at most.
-pub(super) fn allowance(breaker: Breaker, now: Timestamp) -> Result<u32, Reason> {
+/// Whether a launch may happen, and of how many workers at most; while one is on trial, of none.
+pub(super) fn allowance(breaker: Breaker, some_come: bool, now: Timestamp) -> Result<u32, Reason> {
+    let refused = |until| Err(Reason::BreakerOpen { until, failures: breaker.failures });
     match (breaker.state, breaker.retry_at) {
         (BreakerState::Closed, _) | (BreakerState::Open, None) => Ok(u32::MAX),
-        (BreakerState::Open | BreakerState::HalfOpen, Some(until)) if now < until => {
-            Err(Reason::BreakerOpen { until, failures: breaker.failures })
-        }
+        (BreakerState::Open | BreakerState::HalfOpen, Some(until)) if now < until => refused(until),
+        (BreakerState::HalfOpen, until) if some_come => refused(until.unwrap_or(now)),
         (BreakerState::Open | BreakerState::HalfOpen, _) => Ok(1),
     }
 }

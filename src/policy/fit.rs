@@ -4,6 +4,7 @@
 //! pods of one spec behave alike.
 
 use super::scene::Scene;
+use crate::config::NodeTemplate;
 use crate::model::{
     Cordon, Effect, Node, NodeName, Pod, PodSpec, PoolName, Readiness, Resources, Shape, ShapeName,
     Taint, Uid,
@@ -213,6 +214,17 @@ fn choose<'g>(
         .min_by_key(|(which, shape)| {
             (cheapest(shape), shape.allocatable.cpu_milli, shape.allocatable.memory, *which)
         })
+}
+
+/// The cheapest shape for one pod on a node that will look like this.
+pub(super) fn cheapest_for(
+    spec: &PodSpec,
+    shapes: &[Shape],
+    node: &NodeTemplate,
+) -> Option<ShapeName> {
+    let grower =
+        Grower { pool: &"".into(), shapes, labels: &node.labels, taints: &node.taints, room: 1 };
+    choose(&[grower], &[1], spec).map(|(_, shape)| shape.name.clone())
 }
 
 /// The lowest price of a shape; one without any known price comes last.

@@ -1,330 +1,305 @@
-//! Worlds for tests, in words: so many Ready workers, these pods, these alerts.
+//! Small worlds for the tests of the rules: a cluster, what is asked of it, and what is remembered.
 
-use crate::config::{ClusterConfig, Config, PoolConfig};
+mod apply;
+mod asked;
+
+use crate::config::{ClusterConfig, Guards, Mode, PoolConfig, Timing};
 use crate::model::{
-    AlertState, Ask, ClusterView, Cordon, Fingerprint, Guard, Instance, InstanceState, Market,
-    Memory, Node, NodeRef, Observed, Offering, PeerState, Placement, Plan, Pod, PodKind, PodSpec,
-    PoolName, Price, Readiness, Resources, Shape, Signal, Silence, SilenceState, Source,
-    Transition, Truth, Verdict, View, Worker, WorkerState,
+    ClusterMemory, ClusterView, Cordon, Decision, Instance, InstanceState, Market, Memory, Node,
+    NodeRef, Observed, Offering, PeerState, Placement, Plan, Pod, PodKind, PodSpec, PoolName,
+    Price, Readiness, Reason, Resources, Shape, Signal, Truth, View, Worker, WorkerState, duration,
 };
-use jiff::{SignedDuration, Timestamp};
+use crate::policy;
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Allocatable of every worker: two pods of 900m fit.
-const CPU: u64 = 1900;
-const MEMORY: u64 = 3 << 30;
+pub(super) const GIB: u64 = 1 << 30;
+pub(super) const DAY: Duration = Duration::from_hours(24);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const MINUTE: Duration = Duration::from_mins(1);
 
-/// A whole input of `plan`.
+/// The cluster's real UID in every world.
+pub(super) const UID: &str = "uid-1";
+
+/// Everything one plan is made from.
 #[derive(Clone, Debug)]
-pub(super) struct Case {
+pub(super) struct World {
     pub(super) observed: Observed,
     pub(super) signals: Vec<Signal>,
     pub(super) memory: Memory,
     pub(super) limits: ClusterConfig,
     pub(super) now: Timestamp,
+    made: u32,
 }
 
-/// One pool `workers` of 1 to 5 with so many Ready workers, an hour old, and a live watchdog.
-pub(super) fn workers(count: usize) -> Case {
-    let yaml = "alertmanager: { urls: [http://am:9093] }
-prometheus: { urls: [http://p:9090] }
-clusters:
-  c:
-    kubernetes: { sim: {} }
-    pools: { workers: { provider: { sim: {} }, min: 1, max: 5, settle: 0s } }
-";
-    let config = Config::parse(yaml, &BTreeMap::<String, String>::new()).unwrap().config;
-    let now: Timestamp = "2026-01-01T12:00:00Z".parse().unwrap();
-    let view = ClusterView { uid: "uid".into(), nodes: Vec::new(), pods: Vec::new() };
-    let observed = Observed {
-        cluster: View::Known { at: now, value: view },
-        instances: BTreeMap::from([("workers".into(), View::Known { at: now, value: Vec::new() })]),
-        shapes: BTreeMap::from([("workers".into(), View::Known { at: now, value: vec![shape()] })]),
-        truth: Truth {
-            peers: vec![PeerState {
-                url: "am".to_owned(),
-                started: Some(ago(now, 7200)),
-                error: None,
-            }],
-            ttl: Duration::from_secs(85),
-            ..Truth::default()
-        },
-        guards: BTreeMap::new(),
-        wants: BTreeMap::new(),
-    };
-    let mut memory = Memory::default();
-    memory.cluster.uid = Some("uid".into());
-    memory.cluster.alertmanagers.insert("am".to_owned(), ago(now, 7200));
-    let limits = config.clusters[&"c".into()].clone();
-    let mut case = Case { observed, signals: Vec::new(), memory, limits, now };
-    (0..count).for_each(|number| case.add_worker(number));
-    case.alert("Watchdog", "watchdog", Ask::Watchdog)
+/// What a machine of 2 cores and 4 GiB offers.
+pub(super) fn small() -> Resources {
+    Resources::new(2_000, 4 * GIB).with_pods(110)
 }
 
-fn shape() -> Shape {
+pub(super) fn shape(name: &str, allocatable: Resources, price: Option<u64>) -> Shape {
     let offering = |zone: &str| Offering {
-        shape: "m".into(),
+        shape: name.into(),
         zone: zone.into(),
         market: Market::OnDemand,
-        price: Some(Price(50_000)),
+        price: price.map(Price),
     };
-    Shape {
-        name: "m".into(),
-        allocatable: Resources::new(CPU, MEMORY).with_pods(110),
-        offerings: vec![offering("a"), offering("b")],
+    Shape { name: name.into(), allocatable, offerings: vec![offering("a"), offering("b")] }
+}
+
+/// A pool with every default, but that need does not wait for siblings.
+pub(super) fn pool(name: &str, max: u32) -> PoolConfig {
+    PoolConfig { settle: Duration::ZERO, ..PoolConfig::new(name.into(), max) }
+}
+
+impl World {
+    /// One pool `workers` of up to 10 with `count` Ready workers, a day old, in zones a and b in turn.
+    /// Alertmanager answers, and the watchdog has just been heard.
+    pub(super) fn of(count: u32) -> Self {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let mut world = Self {
+            observed: Observed {
+                cluster: View::Known {
+                    at: now,
+                    value: ClusterView { uid: UID.into(), nodes: Vec::new(), pods: Vec::new() },
+                },
+                instances: BTreeMap::new(),
+                shapes: BTreeMap::new(),
+                truth: Truth {
+                    peers: vec![PeerState {
+                        url: "http://am-1".to_owned(),
+                        started: Some(duration::before(now, DAY)),
+                        error: None,
+                    }],
+                    ttl: Duration::from_secs(130),
+                    ..Truth::default()
+                },
+                guards: BTreeMap::new(),
+                wants: BTreeMap::new(),
+            },
+            signals: Vec::new(),
+            memory: Memory {
+                cluster: ClusterMemory { uid: Some(UID.into()), ..ClusterMemory::default() },
+                ..Memory::default()
+            },
+            limits: ClusterConfig {
+                name: "c".into(),
+                kubernetes: crate::config::KubernetesConfig::default(),
+                mode: Mode::Act,
+                accept_unlabelled: false,
+                guards: Guards::default(),
+                alertmanager: crate::config::AlertmanagerConfig::default(),
+                prometheus: crate::config::PrometheusConfig::default(),
+                timing: Timing::default(),
+                pools: BTreeMap::new(),
+            },
+            now,
+            made: 0,
+        };
+        world.add_pool("workers", 10);
+        world.watchdog();
+        for _ in 0..count {
+            world.ready("workers");
+        }
+        world
     }
-}
 
-pub(super) fn ago(now: Timestamp, seconds: i64) -> Timestamp {
-    now - SignedDuration::from_secs(seconds)
-}
+    /// One more pool of the same small shape, empty.
+    pub(super) fn add_pool(&mut self, name: &str, max: u32) {
+        self.limits.pools.insert(name.into(), pool(name, max));
+        let small = shape("small", small(), Some(50_000));
+        self.observed.shapes.insert(name.into(), View::Known { at: self.now, value: vec![small] });
+        self.observed
+            .instances
+            .insert(name.into(), View::Known { at: self.now, value: Vec::new() });
+    }
 
-impl Case {
-    pub(super) fn plan(&self) -> Plan {
-        super::plan(&self.observed, &self.signals, &self.memory, &self.limits, self.now)
+    /// The configuration of the pool `workers`.
+    pub(super) fn pool(&mut self) -> &mut PoolConfig {
+        self.pool_named("workers")
+    }
+
+    pub(super) fn pool_named(&mut self, name: &str) -> &mut PoolConfig {
+        self.limits.pools.get_mut(&PoolName::from(name)).unwrap()
+    }
+
+    /// A Ready worker with machine and node: `w1` on `n1` is `i1`, and so on.
+    pub(super) fn ready(&mut self, pool: &str) -> u32 {
+        self.made += 1;
+        let number = self.made;
+        let zone = if number % 2 == 1 { "a" } else { "b" };
+        let created = duration::before(self.now, DAY);
+        let node = NodeRef {
+            name: format!("n{number}").as_str().into(),
+            uid: format!("node-uid-{number}").as_str().into(),
+        };
+        let worker = Worker {
+            id: format!("w{number}").as_str().into(),
+            pool: pool.into(),
+            batch: None,
+            shape: "small".into(),
+            zone: zone.into(),
+            market: Market::OnDemand,
+            instance: Some(format!("i{number}").as_str().into()),
+            node: Some(node.clone()),
+            state: WorkerState::Ready,
+            since: created,
+            created,
+            ready: Some(created),
+            purpose: None,
+            held: Duration::ZERO,
+            held_since: None,
+        };
+        self.add_instance(&worker);
+        self.add_node(&worker, node);
+        self.memory.workers.insert(worker.id.clone(), worker);
+        number
+    }
+
+    /// The machine of a worker.
+    pub(super) fn add_instance(&mut self, worker: &Worker) {
+        let instance = Instance {
+            id: worker.instance.clone().unwrap(),
+            worker: Some(worker.id.clone()),
+            batch: worker.batch.clone(),
+            pool: worker.pool.clone(),
+            cluster_uid: Some(UID.into()),
+            shape: worker.shape.clone(),
+            zone: worker.zone.clone(),
+            market: worker.market,
+            launched: worker.created,
+            state: InstanceState::Running,
+            protected: false,
+            notice: None,
+        };
+        self.instances(worker.pool.as_str()).push(instance);
+    }
+
+    /// The Ready node of a worker.
+    pub(super) fn add_node(&mut self, worker: &Worker, at: NodeRef) {
+        let node = Node {
+            at,
+            worker: Some(worker.id.clone()),
+            pool: Some(worker.pool.clone()),
+            provider_id: None,
+            control_plane: false,
+            created: worker.created,
+            readiness: Readiness::Ready,
+            cordon: Cordon::None,
+            allocatable: small(),
+            labels: BTreeMap::new(),
+            taints: Vec::new(),
+            zone: Some(worker.zone.clone()),
+        };
+        self.view().nodes.push(node);
     }
 
     pub(super) fn view(&mut self) -> &mut ClusterView {
         match &mut self.observed.cluster {
             View::Known { value, .. } => value,
-            View::Unknown { .. } => panic!("the cluster is unknown"),
+            View::Unknown { why } => panic!("the view is unknown: {why}"),
         }
     }
 
-    pub(super) fn list(&mut self) -> &mut Vec<Instance> {
-        match self.observed.instances.get_mut(&PoolName::from("workers")) {
+    pub(super) fn node(&mut self, number: u32) -> &mut Node {
+        let name = format!("n{number}");
+        self.view().nodes.iter_mut().find(|node| node.at.name.as_str() == name).unwrap()
+    }
+
+    pub(super) fn instances(&mut self, pool: &str) -> &mut Vec<Instance> {
+        match self.observed.instances.get_mut(&PoolName::from(pool)) {
             Some(View::Known { value, .. }) => value,
-            _ => panic!("the list is unknown"),
+            _ => panic!("the list of machines is unknown"),
         }
     }
 
-    pub(super) fn pool(&mut self) -> &mut PoolConfig {
-        self.limits.pools.get_mut(&PoolName::from("workers")).unwrap()
+    pub(super) fn shapes(&mut self) -> &mut Vec<Shape> {
+        match self.observed.shapes.get_mut(&PoolName::from("workers")) {
+            Some(View::Known { value, .. }) => value,
+            _ => panic!("what can be bought is unknown"),
+        }
     }
 
-    pub(super) fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
-        change(&mut self);
-        self
+    pub(super) fn worker(&mut self, number: u32) -> &mut Worker {
+        let id = format!("w{number}").as_str().into();
+        self.memory.workers.get_mut(&id).unwrap()
     }
 
-    fn add_worker(&mut self, number: usize) {
-        let created = ago(self.now, 3600);
-        let zone = ["a", "b"][number % 2];
-        let node = node(number, created, zone);
-        let worker = worker(number, created, zone, &node);
-        self.list().push(instance(number, created, zone));
-        self.view().nodes.push(node);
-        self.memory.workers.insert(worker.id.clone(), worker);
+    /// Puts a worker into a state it has just come into.
+    pub(super) fn set(&mut self, number: u32, state: WorkerState) {
+        let now = self.now;
+        let worker = self.worker(number);
+        (worker.state, worker.since) = (state, now);
     }
 
-    /// Pods of 900m and 1 GiB on a worker.
-    pub(super) fn pods_on(mut self, number: usize, count: usize) -> Self {
-        let created = ago(self.now, 600);
+    /// Pods that the scheduler found no node for, each asking for so many millicores.
+    pub(super) fn pending(&mut self, count: u32, cpu_milli: u64) {
+        let since = duration::before(self.now, MINUTE);
         for _ in 0..count {
-            let name = format!("n{number}");
-            self.add_pod(Placement::Bound(name.as_str().into()), created, 900);
+            self.add_pod(Placement::Unschedulable { since }, cpu_milli);
         }
-        self
     }
 
-    /// Unschedulable pods of so many millicores.
-    pub(super) fn waiting(mut self, count: usize, cpu: u64) -> Self {
-        let since = ago(self.now, 60);
-        (0..count).for_each(|_| self.add_pod(Placement::Unschedulable { since }, since, cpu));
-        self
+    /// A pod on a worker's node.
+    pub(super) fn pod_on(&mut self, number: u32, cpu_milli: u64) -> &mut Pod {
+        self.add_pod(Placement::Bound(format!("n{number}").as_str().into()), cpu_milli)
     }
 
-    fn add_pod(&mut self, placement: Placement, created: Timestamp, cpu: u64) {
-        let number = self.view().pods.len();
-        let spec =
-            PodSpec { requests: Resources::new(cpu, 1 << 30).with_pods(1), ..PodSpec::default() };
-        self.view().pods.push(Pod {
-            uid: format!("pod{number:04}").as_str().into(),
+    pub(super) fn add_pod(&mut self, placement: Placement, cpu_milli: u64) -> &mut Pod {
+        self.made += 1;
+        let name = format!("pod-{}", self.made);
+        let pod = Pod {
+            uid: name.as_str().into(),
             namespace: "default".to_owned(),
-            name: format!("pod{number:04}"),
-            created,
+            name,
+            created: duration::before(self.now, MINUTE),
             placement,
-            spec: Arc::new(spec),
+            spec: Arc::new(PodSpec {
+                requests: Resources::new(cpu_milli, GIB / 8).with_pods(1),
+                ..PodSpec::default()
+            }),
             kind: PodKind::Normal,
             pins: Vec::new(),
             essential: None,
-        });
-    }
-
-    /// An alert that was just delivered and that Alertmanager says is active.
-    pub(super) fn alert(mut self, name: &str, autoscale: &str, ask: Ask) -> Self {
-        let labels: BTreeMap<String, String> =
-            [("alertname", name), ("autoscale", autoscale), ("cluster", "c"), ("pool", "workers")]
-                .into_iter()
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .collect();
-        let state = AlertState {
-            labels: labels.clone(),
-            annotations: BTreeMap::new(),
-            starts_at: ago(self.now, 30),
-            silenced_by: Vec::new(),
-            inhibited_by: Vec::new(),
         };
-        self.observed.truth.alerts.insert(Fingerprint::new(name), state);
-        self.signals.push(Signal {
-            id: name.into(),
-            cluster: "c".into(),
-            pool: Some("workers".into()),
-            ask,
-            source: Source::Alert {
-                fingerprint: Fingerprint::new(name),
-                starts_at: ago(self.now, 30),
-                labels,
-                resolved: false,
-            },
-            name: name.to_owned(),
-            summary: String::new(),
-            description: String::new(),
-            first_seen: self.now,
-            last_seen: self.now,
-        });
-        self
+        let pods = &mut self.view().pods;
+        pods.push(pod);
+        pods.last_mut().unwrap()
     }
 
-    pub(super) fn up(self, step: u32) -> Self {
-        self.alert("CPUHigh", "up", Ask::Up { step: Some(step), want_query: None })
+    pub(super) fn plan(&self) -> Plan {
+        policy::plan(&self.observed, &self.signals, &self.memory, &self.limits, self.now)
     }
 
-    /// An up-alert without a step: as many as the pods need.
-    pub(super) fn need(self) -> Self {
-        self.alert("PodsUnschedulable", "up", Ask::Up { step: None, want_query: None })
+    /// The decision about the pool `workers`.
+    pub(super) fn decision(&self) -> Decision {
+        self.decision_of("workers")
     }
 
-    pub(super) fn idle(self) -> Self {
-        self.alert("SustainedIdle", "down", Ask::Down { node: None })
+    pub(super) fn decision_of(&self, pool: &str) -> Decision {
+        let plan = self.plan();
+        plan.decisions.into_iter().find(|decision| decision.pool.as_str() == pool).unwrap()
     }
 
-    /// A silence that Alertmanager knows, on everything with this `autoscale` label.
-    pub(super) fn silence(mut self, autoscale: &str) -> Self {
-        let silence = Silence {
-            id: "s1".into(),
-            matchers: vec![crate::model::Matcher {
-                name: "autoscale".to_owned(),
-                value: autoscale.to_owned(),
-                is_regex: false,
-                is_equal: true,
-            }],
-            starts: ago(self.now, 10),
-            ends: ago(self.now, -3600),
-            created_by: "Ada".to_owned(),
-            comment: "maintenance".to_owned(),
-            state: SilenceState::Active,
-        };
-        for state in self.observed.truth.alerts.values_mut() {
-            if state.labels.get("autoscale").map(String::as_str) == Some(autoscale) {
-                state.silenced_by.push("s1".into());
-            }
-        }
-        self.observed.truth.silences.insert("s1".into(), silence);
-        self
+    /// Why the pool `workers` holds; a decision that does anything fails the test.
+    pub(super) fn held(&self) -> Reason {
+        let decision = self.decision();
+        assert!(matches!(decision.verdict, policy::Verdict::Hold), "{decision:#?}");
+        decision.reason
     }
 
-    pub(super) fn guard(mut self, answer: Guard) -> Self {
-        self.limits.guards.down = vec!["g".to_owned()];
-        self.observed.guards.insert("g".to_owned(), answer);
-        self
-    }
-
-    /// The records as they are after a plan is committed.
-    pub(super) fn apply(&mut self, plan: &Plan) {
-        for transition in &plan.transitions {
-            match transition {
-                Transition::Move { worker, event, .. } => {
-                    self.memory.workers.get_mut(worker).unwrap().on(event, self.now).unwrap();
-                }
-                Transition::Adopt { worker, .. } | Transition::Clock { worker } => {
-                    self.memory.workers.insert(worker.id.clone(), worker.clone());
-                }
-            }
-        }
-        for step in plan.steps.iter().filter(|step| !step.dry_run) {
-            if let Some(event) = &step.before {
-                self.memory.workers.get_mut(&step.worker).unwrap().on(event, self.now).unwrap();
-            }
-        }
-        for decision in &plan.decisions {
-            if let (Verdict::Launch { intent, .. }, false) = (&decision.verdict, decision.dry_run) {
-                for order in &intent.request.orders {
-                    let zone = order.offering.zone.as_str().to_owned();
-                    let node = node(0, self.now, &zone);
-                    let mut record = worker(0, self.now, &zone, &node);
-                    record.id = order.worker.clone();
-                    record.batch = Some(intent.request.batch.clone());
-                    (record.node, record.instance, record.ready) = (None, None, None);
-                    record.state = WorkerState::Requested;
-                    self.memory.workers.insert(record.id.clone(), record);
-                }
-                self.memory.intents.insert(intent.request.batch.clone(), (**intent).clone());
-            }
-        }
-        for batch in &plan.settled {
-            self.memory.intents.remove(batch);
-        }
-        self.memory.pools.extend(plan.pools.clone());
-        self.memory.cluster = plan.memory.clone();
+    /// How many workers the pool `workers` launches.
+    pub(super) fn launches(&self) -> usize {
+        launches(&self.decision())
     }
 }
 
-fn node(number: usize, created: Timestamp, zone: &str) -> Node {
-    Node {
-        at: NodeRef {
-            name: format!("n{number}").as_str().into(),
-            uid: format!("nu{number}").as_str().into(),
-        },
-        worker: Some(format!("w{number}").as_str().into()),
-        pool: Some("workers".into()),
-        provider_id: None,
-        control_plane: false,
-        created,
-        readiness: Readiness::Ready,
-        cordon: Cordon::None,
-        allocatable: Resources::new(CPU, MEMORY).with_pods(110),
-        labels: BTreeMap::new(),
-        taints: Vec::new(),
-        zone: Some(zone.into()),
-    }
-}
-
-fn instance(number: usize, launched: Timestamp, zone: &str) -> Instance {
-    Instance {
-        id: format!("i{number}").as_str().into(),
-        worker: Some(format!("w{number}").as_str().into()),
-        batch: None,
-        pool: "workers".into(),
-        cluster_uid: Some("uid".into()),
-        shape: "m".into(),
-        zone: zone.into(),
-        market: Market::OnDemand,
-        launched,
-        state: InstanceState::Running,
-        protected: false,
-        notice: None,
-    }
-}
-
-fn worker(number: usize, created: Timestamp, zone: &str, node: &Node) -> Worker {
-    Worker {
-        id: format!("w{number}").as_str().into(),
-        pool: "workers".into(),
-        batch: None,
-        shape: "m".into(),
-        zone: zone.into(),
-        market: Market::OnDemand,
-        instance: Some(format!("i{number}").as_str().into()),
-        node: Some(node.at.clone()),
-        state: WorkerState::Ready,
-        since: created,
-        created,
-        ready: Some(created),
-        purpose: None,
-        held: Duration::ZERO,
-        held_since: None,
+/// How many workers a decision launches.
+pub(super) fn launches(decision: &Decision) -> usize {
+    match &decision.verdict {
+        policy::Verdict::Launch { intent, .. } => intent.request.orders.len(),
+        _ => 0,
     }
 }

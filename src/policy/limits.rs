@@ -8,16 +8,17 @@ use crate::model::{Direction, Permit, PoolMemory, Reason, Uid, duration};
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// How many of `more` workers the limits allow; the limit that allows none, otherwise.
+/// How many workers the limits allow beside those taken back; the limit that allows none, otherwise.
 pub(super) fn clamp(
     scene: &Scene<'_>,
     pool: &PoolConfig,
     need: &Need,
-    more: u32,
+    taken_back: u32,
     draft: &mut Draft,
 ) -> Result<u32, Reason> {
+    let more = need.more().saturating_sub(taken_back);
     let surge = if matches!(need.permit, Some(Permit::Replace { .. })) { pool.surge } else { 0 };
-    let room = pool.max.saturating_add(surge).saturating_sub(need.have);
+    let room = pool.max.saturating_add(surge).saturating_sub(need.have.saturating_add(taken_back));
     if room == 0 {
         return Err(Reason::AtMax { max: pool.max });
     }
@@ -127,4 +128,10 @@ pub(super) fn settle(
     let since = memory.need_since.unwrap_or(now);
     let until = duration::after(since, pool.settle).min(duration::after(first, pool.settle_max));
     if now < until { Err(Reason::Settling { until }) } else { Ok(()) }
+}
+
+/// The need that waited is served or gone; the next one waits for its own siblings.
+pub(super) fn unsettle(memory: &mut PoolMemory) {
+    (memory.need_since, memory.need_first) = (None, None);
+    memory.need.clear();
 }

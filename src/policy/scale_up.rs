@@ -30,9 +30,9 @@ pub(super) struct Need {
     pub(super) permit: Option<Permit>,
     /// Alerts and wishes that speak for it.
     pub(super) signals: Vec<SignalId>,
-    /// Pods it is for.
-    pub(super) pods: Vec<Uid>,
-    /// Shapes the packing chose for them; any shape will do for the rest.
+    /// Pods it is for, per worker.
+    pub(super) pods: Vec<Vec<Uid>>,
+    /// Shapes chosen for them; any shape will do for the rest.
     pub(super) shapes: Vec<ShapeName>,
     /// Whether pods wait that this pool could host if it were not full.
     is_capped: bool,
@@ -40,6 +40,8 @@ pub(super) struct Need {
     wishes: Vec<(SignalId, jiff::Timestamp)>,
     /// Whether only the up-cooldown's rules bind it (step, query), not those of proven need.
     by_alert_only: bool,
+    /// Whether any other need goes before it: what alerts size is cooling down.
+    gives_way: bool,
 }
 
 /// The unschedulable pods of the cluster, packed once for all pools.
@@ -56,6 +58,8 @@ pub(super) struct Demand<'a> {
 pub(super) fn demand<'a>(scene: &Scene<'a>, open: &HashSet<PoolName>) -> Demand<'a> {
     let (pods, unhelpable): (Vec<&Pod>, Vec<&Pod>) =
         scene.unschedulable().into_iter().partition(|pod| !is_unhelpable(scene, pod));
+    let (watched, pods): (Vec<&Pod>, Vec<&Pod>) =
+        pods.into_iter().partition(|pod| is_watched(scene, pod));
     let mut bins = fit::bins_without(scene, &[]);
     let coming: Vec<(&PoolConfig, Resources)> = coming(scene);
     bins.extend(coming.iter().map(|(pool, free)| Bin {
@@ -76,19 +80,21 @@ pub(super) fn demand<'a>(scene: &Scene<'a>, open: &HashSet<PoolName>) -> Demand<
     let growers: Vec<Grower<'_>> =
         scene.limits.pools.values().filter(|pool| open.contains(&pool.name)).map(grower).collect();
     let packing = fit::pack(&pods, bins, &growers, &all);
-    let helpable = pods.len() - packing.unhostable.len();
+    let helpable = pods.len() + watched.len() - packing.unhostable.len();
     Demand { packing, helpable, unhelpable: unhelpable.len(), pending: pods }
 }
 
-/// Workers on their way are room already, with what their shape will offer.
+/// Workers on their way are room already, with what their shape will offer. One whose node is open
+/// already is counted by its node.
 fn coming<'a>(scene: &Scene<'a>) -> Vec<(&'a PoolConfig, Resources)> {
+    let is_open = |worker: &Worker| scene.node(worker).is_some_and(fit::is_open);
     let workers = scene.memory.workers.values().filter(|worker| worker.is_coming());
     workers
+        .filter(|worker| !is_open(worker))
         .filter_map(|worker| {
             let pool = scene.pool(&worker.pool)?;
-            let shapes = scene.observed.shapes.get(&worker.pool)?.known()?;
-            let shape = shapes.iter().find(|shape| shape.name == worker.shape)?;
-            Some((pool, shape.allocatable.clone()))
+            let shape = shapes(scene, pool).into_iter().find(|shape| shape.name == worker.shape)?;
+            Some((pool, shape.allocatable))
         })
         .collect()
 }
@@ -106,6 +112,25 @@ fn shapes(scene: &Scene<'_>, pool: &PoolConfig) -> Vec<Shape> {
 fn is_unhelpable(scene: &Scene<'_>, pod: &Pod) -> bool {
     let pools = scene.memory.pools.values();
     pools.filter_map(|pool| pool.unhelpable.get(&pod.uid)?.until).any(|until| scene.now < until)
+}
+
+/// Whether a Ready worker that was launched for a pod has room for it and yet keeps it off: a new node
+/// is often tainted for a while. One need never launches twice; whether it helped is judged later.
+fn is_watched(scene: &Scene<'_>, pod: &Pod) -> bool {
+    let batches = scene.memory.pools.values().flat_map(|pool| &pool.watching);
+    let batches = batches.filter(|(_, pods)| pods.contains(&pod.uid)).map(|(batch, _)| batch);
+    let keeps_off = |worker: &Worker| {
+        worker.state == WorkerState::Ready
+            && scene.node(worker).is_some_and(|node| {
+                let admits = fit::admits(&pod.spec, &node.labels, &node.taints).is_ok();
+                !(admits && fit::is_open(node))
+                    && pod.spec.requests.fits_in(&fit::free(scene, node))
+            })
+    };
+    let mut workers = batches.flat_map(|batch| {
+        scene.memory.workers.values().filter(move |worker| worker.batch.as_ref() == Some(batch))
+    });
+    workers.any(keeps_off)
 }
 
 /// Pools whose packing is served: an up-alert counts for them, or no alert could come at all.
@@ -142,12 +167,14 @@ pub(super) fn ups<'s>(
     ours.map(|signal| (signal, court.standing(signal)))
 }
 
-/// What a pool is asked for, before any limit.
+/// What a pool is asked for, before any limit. While what alerts size is `cooling`, any other need
+/// goes before it, however small: the larger one could not be served, and would hold both.
 pub(super) fn need(
     scene: &Scene<'_>,
     court: &Court<'_>,
     pool: &PoolConfig,
     demand: &Demand<'_>,
+    cooling: bool,
 ) -> Need {
     let have = scene.have(&pool.name);
     let mut need = Need::nothing(have);
@@ -178,12 +205,14 @@ pub(super) fn need(
     if let Some(reason) = reason {
         need.set(want, reason, Permit::Up { signals: alerts.clone() });
         need.by_alert_only = true;
+        need.gives_way = cooling;
     }
     by_hand(scene, court, pool, &mut need);
     by_packing(pool, demand, &alerts, &mut need);
     essential(scene, pool, demand, &mut need);
     if have < pool.min {
-        // Only so many, so that nothing else rides on what needs neither alert nor cooldown.
+        // No more than that: what others ask for beyond it has cooldowns and pauses of its own, and
+        // comes next.
         need.set(pool.min, Reason::BelowMin { have, min: pool.min }, Permit::Restore);
         need.by_alert_only = false;
         need.pods.clear();
@@ -208,7 +237,7 @@ fn by_hand(scene: &Scene<'_>, court: &Court<'_>, pool: &PoolConfig, need: &mut N
             continue;
         }
         let want = need.have.saturating_add(by.unsigned_abs());
-        if want > need.want {
+        if want > need.want || need.gives_way {
             need.set(want, Reason::ManualScale { who: who(signal), by }, Permit::Manual);
             need.by_alert_only = false;
         }
@@ -229,11 +258,11 @@ fn by_packing(pool: &PoolConfig, demand: &Demand<'_>, alerts: &[SignalId], need:
     let workers = u32::try_from(bins.len()).unwrap_or(u32::MAX);
     need.is_capped =
         !demand.packing.waiting.is_empty() && !alerts.is_empty() && need.have >= pool.max;
-    need.pods = bins.iter().flat_map(|bin| bin.pods.clone()).collect();
+    need.pods = bins.iter().map(|bin| bin.pods.clone()).collect();
     need.shapes = bins.iter().map(|bin| bin.shape.clone()).collect();
     let want = need.have.saturating_add(workers);
-    if workers > 0 && want >= need.want {
-        let pods = u32::try_from(need.pods.len()).unwrap_or(u32::MAX);
+    if workers > 0 && (want >= need.want || need.gives_way) {
+        let pods = u32::try_from(need.pods.iter().flatten().count()).unwrap_or(u32::MAX);
         let permit =
             if alerts.is_empty() { Permit::Need } else { Permit::Up { signals: alerts.to_vec() } };
         need.set(want, Reason::PodsPending { pods, workers }, permit);
@@ -242,31 +271,31 @@ fn by_packing(pool: &PoolConfig, demand: &Demand<'_>, alerts: &[SignalId], need:
 }
 
 /// Our own monitoring or store finds no room: one worker at a time, without an alert, for without
-/// them no alert could ever come.
+/// them no alert could ever come. Of several pools that could, the first that may still grow.
 fn essential(scene: &Scene<'_>, pool: &PoolConfig, demand: &Demand<'_>, need: &mut Need) {
+    let is_packed = |pod: &Pod| demand.packing.new.iter().any(|bin| bin.pods.contains(&pod.uid));
     let waits = |pod: &&&Pod| {
         pod.essential.is_some()
+            && !is_packed(pod)
             && !demand.packing.absorbed.contains(&pod.uid)
             && !demand.packing.unhostable.iter().any(|(name, _)| *name == fit::name(pod))
     };
-    let comes = scene.workers(&pool.name).any(Worker::is_coming);
-    let hosts = |pod: &Pod| {
-        fit::admits(&pod.spec, &pool.node.labels, &pool.node.taints).is_ok()
-            && shapes(scene, pool).iter().any(|shape| pod.spec.requests.fits_in(&shape.allocatable))
-    };
-    if let Some(pod) = demand
-        .pending
-        .iter()
-        .find(waits)
-        .filter(|pod| hosts(pod) && !comes && need.want <= need.have)
-    {
-        need.set(
-            need.have.saturating_add(1),
-            Reason::EssentialPending { pod: fit::name(pod) },
-            Permit::Restore,
-        );
-        need.pods = vec![pod.uid.clone()];
+    let Some(pod) = demand.pending.iter().find(waits) else { return };
+    let hosts = |pool: &PoolConfig| fit::cheapest_for(&pod.spec, &shapes(scene, pool), &pool.node);
+    let mut hosts = scene.limits.pools.values().filter_map(|pool| Some((pool, hosts(pool)?)));
+    let comes = hosts.clone().any(|(pool, _)| scene.workers(&pool.name).any(Worker::is_coming));
+    let first = hosts.find(|(pool, _)| scene.have(&pool.name) < pool.max);
+    let Some((_, shape)) = first.filter(|(first, _)| first.name == pool.name) else { return };
+    if comes || need.want > need.have {
+        return;
     }
+    need.set(
+        need.have.saturating_add(1),
+        Reason::EssentialPending { pod: fit::name(pod) },
+        Permit::Restore,
+    );
+    need.pods = vec![vec![pod.uid.clone()]];
+    need.shapes = vec![shape];
 }
 
 impl Need {
@@ -279,6 +308,7 @@ impl Need {
         self.want = want;
         self.reason = Some(reason);
         self.permit = Some(permit);
+        self.gives_way = false;
     }
 
     /// Replacements, where nothing else asks for as many.
@@ -301,17 +331,23 @@ pub(super) fn decide(
     taken_back: u32,
     draft: &mut Draft,
 ) -> Result<Decision, Reason> {
+    if need.pods.is_empty() {
+        limits::unsettle(draft.pool(&pool.name));
+    }
     let reason = need.reason.clone().ok_or_else(|| nothing(pool, need))?;
     if need.more() <= taken_back {
         return Err(if taken_back > 0 { Reason::DemandReturned } else { Reason::NothingAsked });
     }
     held(scene, pool, need, draft)?;
     let uid = scene.view()?.uid.clone();
-    let allowed = breaker::allowance(draft.pool(&pool.name).breaker, scene.now)?;
-    let count = limits::clamp(scene, pool, need, need.more() - taken_back, draft)?.min(allowed);
+    let some_come = scene.workers(&pool.name).any(Worker::is_coming);
+    let allowed = breaker::allowance(draft.pool(&pool.name).breaker, some_come, scene.now)?;
+    let count = limits::clamp(scene, pool, need, taken_back, draft)?.min(allowed);
     let request = order::request(scene, pool, &need.shapes, count, uid)?;
     let ordered = u32::try_from(request.orders.len()).unwrap_or(u32::MAX);
-    let intent = Intent { at: scene.now, pods: need.pods.clone(), request };
+    // Those that a limit leaves out are not launched for.
+    let pods = need.pods.iter().take(request.orders.len()).flatten().cloned().collect();
+    let intent = Intent { at: scene.now, pods, request };
     let dry_run = pool.mode == Mode::DryRun;
     if !dry_run {
         remember(scene, pool, need, &intent, draft);
@@ -364,7 +400,7 @@ fn held(
         return Err(Reason::Cooldown { direction: Direction::Up, until });
     }
     if matches!(need.reason, Some(Reason::PodsPending { .. })) {
-        limits::settle(memory, &need.pods, pool, scene.now)?;
+        limits::settle(memory, &need.pods.concat(), pool, scene.now)?;
     }
     Ok(())
 }
@@ -391,8 +427,7 @@ fn remember(scene: &Scene<'_>, pool: &PoolConfig, need: &Need, intent: &Intent, 
     let count = u32::try_from(intent.request.orders.len()).unwrap_or(u32::MAX);
     memory.launches.push((scene.now, count));
     breaker::on_trial(memory);
-    (memory.need_since, memory.need_first) = (None, None);
-    memory.need.clear();
+    limits::unsettle(memory);
     if !intent.pods.is_empty() {
         memory.watching.insert(intent.request.batch.clone(), intent.pods.clone());
     }

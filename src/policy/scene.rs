@@ -3,7 +3,7 @@
 use crate::config::{ClusterConfig, PoolConfig};
 use crate::model::{
     ClusterView, Instance, InstanceState, Memory, Node, NodeName, Observed, Placement, Pod,
-    PodKind, PoolName, Reason, Signal, View, Worker, WorkerId, duration,
+    PodKind, PoolName, Readiness, Reason, Signal, View, Worker, WorkerId, duration,
 };
 use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -149,7 +149,16 @@ impl<'a> Scene<'a> {
                 && !known.contains(&instance.id)
                 && instance.worker.as_ref().is_none_or(|worker| !recorded.contains(worker))
         };
-        u32::try_from(serving + list.iter().filter(unrecorded).count()).unwrap_or(u32::MAX)
+        let nodes = self.observed.cluster.known().into_iter().flat_map(|view| &view.nodes);
+        let alone = |node: &&Node| {
+            let listed = |id| list.iter().any(|instance| instance.worker.as_ref() == Some(id));
+            node.pool.as_ref() == Some(pool)
+                && node.readiness == Readiness::Ready
+                && !node.control_plane
+                && node.worker.as_ref().is_some_and(|id| !recorded.contains(id) && !listed(id))
+        };
+        let others = list.iter().filter(unrecorded).count() + nodes.filter(alone).count();
+        u32::try_from(serving + others).unwrap_or(u32::MAX)
     }
 
     /// The pool's configuration.

@@ -1,0 +1,222 @@
+//! Which signals count.
+
+use crate::config::Require;
+use crate::model::{Reason, SilenceState, Want, duration};
+use crate::policy::fixtures::{DAY, MINUTE, World};
+use crate::policy::standings;
+use std::time::Duration;
+
+fn standing(world: &World, name: &str) -> Result<(), Reason> {
+    let at = world.signals.iter().position(|signal| signal.name == name).unwrap();
+    standings(&world.signals, &world.observed, &world.memory, &world.limits, world.now).remove(at)
+}
+
+fn code(world: &World, name: &str) -> &'static str {
+    standing(world, name).map_or_else(|reason| reason.code(), |()| "counts")
+}
+
+fn asked() -> World {
+    let mut world = World::of(2);
+    world.up(Some(1));
+    world.down();
+    world.replace(1);
+    world
+}
+
+#[test]
+fn alerts_count_that_were_delivered_and_that_alertmanager_calls_active() {
+    let world = asked();
+    for name in ["Up", "Idle", "Sick", "Watchdog"] {
+        assert_eq!(standing(&world, name), Ok(()), "{name}");
+    }
+}
+
+#[test]
+fn an_alert_that_alertmanager_does_not_tell_of_does_not_count() {
+    let mut world = asked();
+    for name in ["Up", "Idle", "Sick"] {
+        world.not_told_of(name);
+        assert_eq!(code(&world, name), "not_confirmed", "{name}");
+    }
+}
+
+#[test]
+fn an_active_alert_that_was_not_delivered_lately_does_not_count() {
+    let mut world = asked();
+    for name in ["Up", "Idle", "Sick"] {
+        let late = world.observed.truth.ttl + Duration::from_secs(1);
+        world.signal_named(name).last_seen = duration::before(world.now, late);
+        assert_eq!(code(&world, name), "not_delivered", "{name}");
+    }
+}
+
+#[test]
+fn a_long_repeat_counts_for_growing_and_never_for_removing() {
+    let mut world = asked();
+    world.observed.truth.ttl = DAY;
+    for (name, expected) in [("Up", "counts"), ("Idle", "not_delivered"), ("Sick", "not_delivered")]
+    {
+        world.signal_named(name).last_seen = duration::before(world.now, MINUTE * 7);
+        assert_eq!(code(&world, name), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_silenced_alert_tells_who_paused_it_until_when_and_why() {
+    let mut world = asked();
+    world.silence("up");
+    let Err(Reason::Paused { by, comment, remembered, .. }) = standing(&world, "Up") else {
+        panic!("not paused");
+    };
+    assert_eq!((by.as_str(), comment.as_str(), remembered), ("ada", "maintenance", false));
+    assert_eq!(code(&world, "Idle"), "counts");
+}
+
+#[test]
+fn an_alert_silenced_by_an_unknown_silence_is_paused_all_the_same() {
+    let mut world = asked();
+    world.told_of("Up").silenced_by.push("somewhere".into());
+    assert_eq!(code(&world, "Up"), "paused");
+}
+
+#[test]
+fn an_inhibited_alert_names_what_inhibits_it() {
+    let mut world = asked();
+    world.told_of("Idle").inhibited_by.push("fp-Up".into());
+    let reason = standing(&world, "Idle").unwrap_err();
+    assert_eq!(reason, Reason::Inhibited { alert: "Idle".to_owned(), by: "Up".to_owned() });
+}
+
+#[test]
+fn a_silence_that_a_restarted_alertmanager_forgot_is_honoured_to_its_end() {
+    let mut world = asked();
+    world.remembered_silence("down");
+    assert!(matches!(standing(&world, "Idle"), Err(Reason::Paused { remembered: true, .. })));
+    world.later(MINUTE * 61);
+    assert_eq!(code(&world, "Idle"), "counts");
+}
+
+#[test]
+fn a_silence_that_alertmanager_calls_expired_is_forgotten_at_once() {
+    let mut world = asked();
+    let id = world.remembered_silence("down");
+    let mut silence = world.memory.cluster.silences[&id].clone();
+    silence.state = SilenceState::Expired;
+    world.observed.truth.silences.insert(id.clone(), silence);
+    assert_eq!(code(&world, "Idle"), "counts");
+    assert!(!world.plan().memory.silences.contains_key(&id));
+}
+
+#[test]
+fn silences_seen_are_remembered_by_the_plan() {
+    let mut world = asked();
+    let id = world.silence("down");
+    assert!(world.plan().memory.silences.contains_key(&id));
+}
+
+#[test]
+fn after_an_alertmanager_restart_removals_wait_and_growing_does_not() {
+    let mut world = asked();
+    let first = world.plan();
+    world.apply(&first);
+    world.observed.truth.peers[0].started = Some(world.now);
+    assert_eq!(code(&world, "Idle"), "alertmanager_restarted");
+    assert_eq!(code(&world, "Sick"), "alertmanager_restarted");
+    assert_eq!(code(&world, "Up"), "counts");
+    world.memory.cluster = world.plan().memory;
+    world.later(MINUTE * 5 + Duration::from_secs(1));
+    assert_eq!(code(&world, "Idle"), "counts");
+}
+
+#[test]
+fn a_start_time_that_creeps_is_no_restart() {
+    let mut world = asked();
+    world.memory.cluster = world.plan().memory;
+    let peer = &mut world.observed.truth.peers[0];
+    peer.started = peer.started.map(|at| duration::after(at, Duration::from_millis(400)));
+    assert_eq!(code(&world, "Idle"), "counts");
+}
+
+#[test]
+fn without_alertmanager_fresh_deliveries_still_grow_and_nothing_is_removed() {
+    let mut world = asked();
+    world.alertmanager_away();
+    assert_eq!(code(&world, "Up"), "counts");
+    assert_eq!(code(&world, "Idle"), "alertmanager_away");
+    assert_eq!(code(&world, "Sick"), "alertmanager_away");
+}
+
+#[test]
+fn without_alertmanager_a_delivery_that_said_resolved_grows_nothing() {
+    let mut world = asked();
+    world.resolve("Up");
+    world.alertmanager_away();
+    assert_eq!(code(&world, "Up"), "not_confirmed");
+}
+
+#[test]
+fn one_of_two_alertmanagers_away_holds_removals_only() {
+    let mut world = asked();
+    world.a_peer_is_away();
+    assert_eq!(code(&world, "Idle"), "alertmanager_away");
+    assert_eq!(code(&world, "Up"), "counts");
+    world.not_told_of("Up");
+    assert_eq!(code(&world, "Up"), "counts", "the one that would tell may be the one away");
+}
+
+#[test]
+fn a_majority_is_enough_where_it_is_configured() {
+    let mut world = asked();
+    world.a_peer_is_away();
+    world.limits.alertmanager.require = Require::Majority;
+    assert_eq!(code(&world, "Idle"), "alertmanager_away", "one of two is no majority");
+    let third = crate::model::PeerState {
+        url: "http://am-3".to_owned(),
+        ..world.observed.truth.peers[0].clone()
+    };
+    world.observed.truth.peers.push(third);
+    assert_eq!(code(&world, "Idle"), "counts");
+}
+
+#[test]
+fn without_the_watchdog_nothing_is_removed() {
+    let mut world = asked();
+    world.watchdog_falls_silent();
+    assert_eq!(code(&world, "Idle"), "watchdog_missing");
+    assert_eq!(code(&world, "Sick"), "watchdog_missing");
+    assert_eq!(code(&world, "Up"), "counts");
+    world.signals.retain(|signal| signal.name != "Watchdog");
+    assert_eq!(standing(&world, "Idle"), Err(Reason::WatchdogMissing { last: None }));
+}
+
+#[test]
+fn an_alert_that_names_no_pool_of_ours_does_not_count() {
+    let mut world = asked();
+    world.signal_named("Up").pool = Some("elsewhere".into());
+    assert_eq!(code(&world, "Up"), "wrong_target");
+    world.signal_named("Idle").pool = None;
+    assert_eq!(code(&world, "Idle"), "counts", "there is only one pool it could mean");
+    world.add_pool("other", 3);
+    assert_eq!(code(&world, "Idle"), "wrong_target");
+}
+
+#[test]
+fn a_wish_is_pausable_and_does_not_wait_for_ever() {
+    let mut world = World::of(2);
+    world.manual(1);
+    assert_eq!(code(&world, "manual"), "counts");
+    world.silence("manual");
+    assert_eq!(code(&world, "manual"), "paused");
+    world.observed.truth.silences.clear();
+    world.signal_named("manual").last_seen = duration::before(world.now, MINUTE * 11);
+    assert_eq!(code(&world, "manual"), "not_delivered");
+}
+
+#[test]
+fn a_pause_is_the_reason_where_nothing_else_asks() {
+    let mut world = World::of(2);
+    world.up_wants(Want::Workers(4));
+    world.silence("up");
+    let decision = world.decision();
+    assert!(matches!(decision.reason, Reason::Paused { .. }), "{decision:#?}");
+}

@@ -1,0 +1,117 @@
+//! Whether pods fit.
+
+use crate::model::{Effect, PodSpec, Readiness, Reason, Resources, Taint, Toleration};
+use crate::policy::fixtures::{GIB, World, launches, shape, small};
+use std::sync::Arc;
+
+const NOT_READY: Readiness = Readiness::NotReady { since: jiff::Timestamp::UNIX_EPOCH };
+
+fn taint(effect: Effect) -> Taint {
+    Taint { key: "team".to_owned(), value: "red".to_owned(), effect }
+}
+
+fn spec(world: &mut World, change: impl FnOnce(&mut PodSpec)) {
+    let pod = world.view().pods.last_mut().unwrap();
+    let mut spec = PodSpec::clone(&pod.spec);
+    change(&mut spec);
+    pod.spec = Arc::new(spec);
+}
+
+fn unhostable(world: &World) -> String {
+    let decision = world.decision();
+    assert_eq!(launches(&decision), 0);
+    let why = decision.also.iter().find_map(|reason| match reason {
+        Reason::Unhostable { why, .. } => Some(why.clone()),
+        _ => None,
+    });
+    why.unwrap_or_else(|| panic!("{decision:#?}"))
+}
+
+#[test]
+fn a_pod_larger_than_any_shape_launches_nothing_and_says_so() {
+    let mut world = World::of(1);
+    world.up(None);
+    world.pending(1, 2_500);
+    assert!(unhostable(&world).contains("2500m CPU"), "{}", unhostable(&world));
+}
+
+#[test]
+fn labels_and_taints_that_no_pool_offers_launch_nothing_and_say_so() {
+    let mut world = World::of(0);
+    world.up(None);
+    world.pending(1, 500);
+    spec(&mut world, |spec| {
+        spec.node_selector.insert("disk".to_owned(), "ssd".to_owned());
+    });
+    assert!(unhostable(&world).contains("disk=ssd"));
+    world.pool().node.labels.insert("disk".to_owned(), "ssd".to_owned());
+    assert_eq!(world.launches(), 1);
+    world.pool().node.taints.push(taint(Effect::NoSchedule));
+    assert!(unhostable(&world).contains("team=red"));
+    spec(&mut world, |spec| {
+        let value = Some("red".to_owned());
+        spec.tolerations.push(Toleration { key: "team".to_owned(), value, effect: None });
+    });
+    assert_eq!(world.launches(), 1);
+}
+
+#[test]
+fn a_preference_never_decides_whether_a_pod_fits() {
+    let mut world = World::of(0);
+    world.up(None);
+    world.pending(1, 500);
+    world.pool().node.taints.push(taint(Effect::PreferNoSchedule));
+    assert_eq!(world.launches(), 1);
+}
+
+#[test]
+fn extended_resources_and_the_number_of_pods_are_counted() {
+    let mut world = World::of(0);
+    world.up(None);
+    world.pending(1, 100);
+    spec(&mut world, |spec| {
+        spec.requests.extended.insert("nvidia.com/gpu".to_owned(), 1);
+    });
+    unhostable(&world);
+    *world.shapes() = vec![shape("tiny", small().with_pods(2), None)];
+    world.view().pods.clear();
+    world.pending(5, 10);
+    assert_eq!(world.launches(), 3);
+}
+
+#[test]
+fn the_cheapest_shape_that_holds_the_pod_is_bought() {
+    let mut world = World::of(0);
+    world.up(None);
+    let large = Resources::new(8_000, 16 * GIB).with_pods(110);
+    *world.shapes() = vec![
+        shape("large", large, Some(200_000)),
+        shape("small", small(), Some(50_000)),
+        shape("unpriced", small(), None),
+    ];
+    world.pending(1, 1_000);
+    assert_eq!(bought(&world), ["small"]);
+    world.pending(1, 5_000);
+    assert_eq!(bought(&world), ["large"], "the small pod finds room on it");
+}
+
+fn bought(world: &World) -> Vec<String> {
+    let crate::model::Verdict::Launch { intent, .. } = world.decision().verdict else { panic!() };
+    intent.request.orders.iter().map(|order| order.offering.shape.to_string()).collect()
+}
+
+#[test]
+fn nodes_that_are_cordoned_tainted_or_not_ready_are_no_room() {
+    let room = |change: fn(&mut crate::model::Node)| {
+        let mut world = World::of(1);
+        world.up(None);
+        world.pending(1, 500);
+        change(world.node(1));
+        world.launches()
+    };
+    assert_eq!(room(|_| {}), 0);
+    assert_eq!(room(|node| node.cordon = crate::model::Cordon::Foreign), 1);
+    assert_eq!(room(|node| node.cordon = crate::model::Cordon::Ours), 1);
+    assert_eq!(room(|node| node.taints.push(taint(Effect::NoExecute))), 1);
+    assert_eq!(room(|node| node.readiness = NOT_READY), 1);
+}
