@@ -44,24 +44,25 @@ fn judge<'a>(
     worker: &'a Worker,
     kube_system: &mut BTreeMap<WorkerId, jiff::Timestamp>,
 ) -> Result<Candidate<'a>, Reason> {
-    let node = scene.node(worker).ok_or(Reason::NodeUnknown)?;
-    by_record(scene, pool, worker, node)?;
-    let pods: Vec<&Pod> = scene.movable_on(&node.at.name).collect();
-    match pinned(pool, &pods) {
-        None => {
-            kube_system.remove(&worker.id);
-        }
+    let judged = scene.node(worker).ok_or(Reason::NodeUnknown).and_then(|node| {
+        by_record(scene, pool, worker, node)?;
+        let pods: Vec<&Pod> = scene.movable_on(&node.at.name).collect();
+        Ok((node, pinned(pool, &pods), pods))
+    });
+    // The wait in kube-system runs from when nothing else holds the worker.
+    if !matches!(judged, Ok((_, Some((_, Pin::KubeSystem)), _))) {
+        kube_system.remove(&worker.id);
+    }
+    let (node, pin, pods) = judged?;
+    match pin {
+        None => {}
         Some((pod, Pin::KubeSystem)) => {
-            // The wait runs from when nothing else holds the worker.
             let since = *kube_system.entry(worker.id.clone()).or_insert(scene.now);
             if duration::since(since, scene.now) < pool.evict.kube_system_after {
                 return Err(Reason::PodPinned { pod: fit::name(pod), pin: Pin::KubeSystem });
             }
         }
-        Some((pod, pin)) => {
-            kube_system.remove(&worker.id);
-            return Err(Reason::PodPinned { pod: fit::name(pod), pin });
-        }
+        Some((pod, pin)) => return Err(Reason::PodPinned { pod: fit::name(pod), pin }),
     }
     Ok(Candidate { worker, node, pods })
 }
@@ -166,38 +167,39 @@ pub(super) fn pick<'a>(
     blocked: &mut Vec<(WorkerId, Box<Reason>)>,
 ) -> Vec<Candidate<'a>> {
     let mut picked: Vec<Candidate<'a>> = Vec::new();
-    let mut keep = |candidate: &Candidate<'_>, reason| {
-        blocked.push((candidate.worker.id.clone(), Box::new(reason)));
-    };
-    let (first, last): (Vec<_>, Vec<_>) = candidates
-        .iter()
-        .partition(|candidate| !is_last_of_zone(scene, pool, candidate, candidates));
-    for candidate in first.into_iter().chain(last) {
-        if picked.len() >= count as usize {
-            break;
-        }
+    let mut left: Vec<&Candidate<'a>> = candidates.iter().collect();
+    while picked.len() < count as usize && !left.is_empty() {
+        let next = left.iter().position(|one| !is_last_of_zone(scene, pool, one, &left, &picked));
+        let candidate = left.remove(next.unwrap_or(0));
         let mut trial = picked.clone();
         trial.push(candidate.clone());
         match fits_without(scene, pool, &trial) {
             Ok(()) => picked = trial,
-            Err(reason) => keep(candidate, reason),
+            Err(reason) => blocked.push((candidate.worker.id.clone(), Box::new(reason))),
         }
     }
     picked
 }
 
+/// Whether a zone would be left without a worker, when another could give one.
 fn is_last_of_zone(
     scene: &Scene<'_>,
     pool: &PoolConfig,
     one: &Candidate<'_>,
-    all: &[Candidate<'_>],
+    left: &[&Candidate<'_>],
+    picked: &[Candidate<'_>],
 ) -> bool {
+    let is_picked = |worker: &Worker| picked.iter().any(|other| other.worker.id == worker.id);
+    let stays = |zone: &Zone| {
+        let workers = scene.workers(&pool.name);
+        workers
+            .filter(|worker| worker.is_serving() && worker.zone == *zone && !is_picked(worker))
+            .count()
+    };
     let zone = &one.worker.zone;
-    let inside = scene
-        .workers(&pool.name)
-        .filter(|worker| worker.is_serving() && worker.zone == *zone)
-        .count();
-    inside <= 1 && all.iter().any(|other| other.worker.zone != *zone)
+    let may_give =
+        |other: &&&Candidate<'_>| other.worker.zone != *zone && stays(&other.worker.zone) > 1;
+    stays(zone) <= 1 && left.iter().any(|other| may_give(&other))
 }
 
 /// Whether all pods of these workers fit on the other nodes together, and headroom is left.

@@ -6,7 +6,7 @@ mod asked;
 use crate::config::{ClusterConfig, Guards, Mode, PoolConfig, Timing};
 use crate::model::{
     ClusterMemory, ClusterView, Cordon, Decision, Instance, InstanceState, Market, Memory, Node,
-    NodeRef, Observed, Offering, PeerState, Placement, Plan, Pod, PodKind, PodSpec, PoolName,
+    NodeRef, Observed, Offering, PeerState, Pin, Placement, Plan, Pod, PodKind, PodSpec, PoolName,
     Price, Readiness, Reason, Resources, Shape, Signal, Truth, View, Worker, WorkerState, duration,
 };
 use crate::policy;
@@ -215,6 +215,11 @@ impl World {
         }
     }
 
+    pub(super) fn instance(&mut self, number: u32) -> &mut Instance {
+        let id = format!("i{number}");
+        self.instances("workers").iter_mut().find(|i| i.id.as_str() == id).unwrap()
+    }
+
     pub(super) fn shapes(&mut self) -> &mut Vec<Shape> {
         match self.observed.shapes.get_mut(&PoolName::from("workers")) {
             Some(View::Known { value, .. }) => value,
@@ -245,6 +250,11 @@ impl World {
     /// A pod on a worker's node.
     pub(super) fn pod_on(&mut self, number: u32, cpu_milli: u64) -> &mut Pod {
         self.add_pod(Placement::Bound(format!("n{number}").as_str().into()), cpu_milli)
+    }
+
+    /// The same, kept there by something.
+    pub(super) fn pinned_on(&mut self, number: u32, pin: Pin) {
+        self.pod_on(number, 100).pins.push(pin);
     }
 
     pub(super) fn add_pod(&mut self, placement: Placement, cpu_milli: u64) -> &mut Pod {
@@ -294,6 +304,14 @@ impl World {
     pub(super) fn launches(&self) -> usize {
         launches(&self.decision())
     }
+
+    /// The workers that are to go now, of the pool `workers`.
+    pub(super) fn drains(&self) -> Vec<String> {
+        match self.decision().verdict {
+            policy::Verdict::Drain { workers } => workers.iter().map(ToString::to_string).collect(),
+            _ => Vec::new(),
+        }
+    }
 }
 
 /// How many workers a decision launches.
@@ -301,5 +319,15 @@ pub(super) fn launches(decision: &Decision) -> usize {
     match &decision.verdict {
         policy::Verdict::Launch { intent, .. } => intent.request.orders.len(),
         _ => 0,
+    }
+}
+
+/// What keeps each worker, of a decision without a candidate.
+pub(super) fn blocked(reason: &Reason) -> BTreeMap<String, Reason> {
+    match reason {
+        Reason::NoCandidate { blocked } => {
+            blocked.iter().map(|(id, reason)| (id.to_string(), (**reason).clone())).collect()
+        }
+        other => panic!("{other}"),
     }
 }

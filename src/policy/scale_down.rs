@@ -41,6 +41,7 @@ pub(super) fn decide(
     scene.fresh_view()?;
     scene.instances(&pool.name)?;
     upward(scene, court, pool, need, demand)?;
+    changing(scene, pool, draft)?;
     if asked.purpose == Purpose::Idle {
         limits::down_cooling(draft.pool(&pool.name), pool.cooldown.down, scene.now)?;
         let guards = scene.limits.guards.down.iter();
@@ -49,7 +50,7 @@ pub(super) fn decide(
             .try_for_each(|guard| permit::holds(guard, scene.observed.guards.get(guard)))?;
     }
     let permanent = u32::try_from(pool.permanent.len()).unwrap_or(u32::MAX);
-    let floor = pool.min.max(permanent).max(still_wanted(scene, court, pool));
+    let floor = pool.min.max(permanent).max(still_wanted(scene, court, pool)?);
     if need.have <= floor {
         return Err(if floor > pool.min.max(permanent) {
             Reason::StillWanted { want: floor }
@@ -160,20 +161,35 @@ fn upward(
     Ok(())
 }
 
+/// Workers that fail or begin to go in this very pass are counted as they were: the next pass knows.
+fn changing(scene: &Scene<'_>, pool: &PoolConfig, draft: &Draft) -> Result<(), Reason> {
+    let busy = draft.busy();
+    let going = scene
+        .workers(&pool.name)
+        .filter(|worker| worker.state == WorkerState::Ready && busy.contains(&worker.id));
+    match u32::try_from(going.count()).unwrap_or(u32::MAX) {
+        0 => Ok(()),
+        workers => Err(Reason::Draining { workers }),
+    }
+}
+
 /// The size an up-alert's query still wants; removal may go down to it, not below. An unknown answer
-/// wants what there is.
-fn still_wanted(scene: &Scene<'_>, court: &Court<'_>, pool: &PoolConfig) -> u32 {
+/// holds it.
+fn still_wanted(scene: &Scene<'_>, court: &Court<'_>, pool: &PoolConfig) -> Result<u32, Reason> {
     let queried = ups(scene, court, &pool.name).filter(|(signal, standing)| {
         let is_active = signal
             .fingerprint()
             .is_some_and(|print| scene.observed.truth.alerts.contains_key(print));
         matches!(signal.ask, Ask::Up { want_query: Some(_), .. }) && (is_active || standing.is_ok())
     });
-    let want = |signal: &Signal| match scene.observed.wants.get(&signal.id) {
-        Some(Want::Workers(want)) => *want,
-        Some(Want::Unknown { .. }) | None => u32::MAX,
-    };
-    queried.map(|(signal, _)| want(signal)).max().unwrap_or(0)
+    let mut most = 0;
+    for (signal, _) in queried {
+        match scene.observed.wants.get(&signal.id) {
+            Some(Want::Workers(want)) => most = most.max(*want),
+            _ => return Err(super::unanswered(scene, signal).unwrap_or(Reason::NothingAsked)),
+        }
+    }
+    Ok(most)
 }
 
 /// Empty workers may go several at once; others by the pool's step.
