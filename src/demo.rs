@@ -29,6 +29,7 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// How the demo is played.
@@ -74,7 +75,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let watching = watch::Watch::start(&stage, folder.path(), ports, screen);
     let played = tokio::select! {
         played = story::play(&mut stage) => played,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+        interrupted = interrupted() => Err(anyhow::anyhow!("interrupted by {}", interrupted?)),
     };
     if played.is_err() {
         board.fail();
@@ -83,12 +84,24 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     summary::print(&board, played.as_ref().err(), folder.path());
     if options.stay && played.is_ok() {
         summary::addresses(ports);
-        tokio::signal::ctrl_c().await?;
+        interrupted().await?;
     }
     stop.cancel();
     running.await.context("the service panicked")??;
     stage.servers.stop().await?;
     Ok(if played.is_ok() && board.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Waits until somebody ends the demo, so that its servers end with it. The signal's name.
+async fn interrupted() -> anyhow::Result<&'static str> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(tokio::select! {
+        _ = interrupt.recv() => "SIGINT",
+        _ = terminate.recv() => "SIGTERM",
+        _ = hangup.recv() => "SIGHUP",
+    })
 }
 
 async fn start_servers(options: &Options, folder: &Path, ports: Ports) -> anyhow::Result<Servers> {

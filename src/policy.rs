@@ -49,6 +49,9 @@ use std::time::Duration;
 /// A difference in start times below this is the same Alertmanager: its clock may have been set.
 const SAME_START: Duration = Duration::from_secs(1);
 
+/// How long an Alertmanager that is not asked any more is remembered after its start.
+const ALERTMANAGER_KEPT: Duration = Duration::from_hours(7 * 24);
+
 /// Decides what to do with one cluster.
 pub fn plan(
     observed: &Observed,
@@ -271,7 +274,11 @@ fn remember(scene: &Scene<'_>) -> ClusterMemory {
     for peer in &truth.peers {
         let Some(started) = peer.started else { continue };
         let before = memory.alertmanagers.insert(peer.url.clone(), started);
-        let is_new = before.is_some_and(|before| duration::since(before, started) > SAME_START);
+        let is_first = scene.memory.cluster.alertmanagers.is_empty();
+        let is_fresh = duration::since(started, scene.now) < scene.limits.alertmanager.restart_hold;
+        // One that comes under a new address, and has just started, has restarted as well.
+        let is_new = before
+            .map_or(!is_first && is_fresh, |before| duration::since(before, started) > SAME_START);
         if is_new {
             hold_removals(&mut memory, scene, scene.limits.alertmanager.restart_hold);
         } else if let Some(before) = before {
@@ -313,9 +320,12 @@ fn tidy(scene: &Scene<'_>, draft: &mut Draft) {
         |id: &WorkerId| scene.memory.workers.get(id).is_some_and(crate::model::Worker::is_live);
     memory.refusals.retain(|id, _| exists(id));
     memory.kube_system_since.retain(|id, _| exists(id));
+    // One that is away for a while keeps its start time: else its restart would pass unseen.
     let peers: BTreeSet<&String> =
         scene.observed.truth.peers.iter().map(|peer| &peer.url).collect();
-    memory.alertmanagers.retain(|url, _| peers.contains(url));
+    memory.alertmanagers.retain(|url, started| {
+        peers.contains(url) || duration::since(*started, scene.now) < ALERTMANAGER_KEPT
+    });
     let done: BTreeSet<_> = draft.plan.expired.iter().map(|(id, _)| id.clone()).collect();
     for signal in scene.signals.iter().filter(|signal| !done.contains(&signal.id)) {
         if duration::since(signal.last_seen, scene.now) > signal_life(scene, signal) {

@@ -205,7 +205,9 @@ impl Reconciler {
             killpoint::reached(Point::IntentCommitted);
         }
         let mut ledger = Ledger::new(turn, claim.token, &self.parts.metrics, prepared.workers);
-        Executor::new(&self.parts, &self.claims, turn, claim.token).execute(&mut ledger).await;
+        Executor::new(&self.parts, &self.claims, turn, claim.token)
+            .execute(&prepared.skipped, &mut ledger)
+            .await;
         let Closed { changes, moved, refused, workers } = ledger.close();
         if !changes.is_empty() {
             self.parts.store.commit(claim, &changes).await?;

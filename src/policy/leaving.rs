@@ -81,17 +81,22 @@ fn give_back(
 fn pause(scene: &Scene<'_>, court: &Court<'_>, worker: &Worker) -> Result<(), Reason> {
     let (autoscale, direction) = match worker.purpose {
         Some(Purpose::Manual) => ("manual", None),
-        Some(Purpose::Replace | Purpose::Notice) => ("replace", Some(Direction::Replace)),
+        Some(Purpose::Replace) => ("replace", Some(Direction::Replace)),
+        Some(Purpose::Notice) => ("replace", None),
         Some(Purpose::Idle) | None => ("down", Some(Direction::Down)),
     };
     pauses::check(&scene.labels(autoscale, &worker.pool), court.memory, court.truth, scene.now)?;
     let asking = scene.signals.iter().filter(|signal| Some(signal.direction()) == direction);
+    let mut paused = Ok(());
     for signal in asking.filter(|signal| court.pool_of(signal).as_ref() == Some(&worker.pool)) {
-        if let Err(reason @ Reason::Paused { .. }) = court.standing(signal) {
-            return Err(reason);
+        match court.standing(signal) {
+            // Another alert still asks for it.
+            Ok(()) => return Ok(()),
+            Err(reason @ Reason::Paused { .. }) => paused = Err(reason),
+            Err(_) => {}
         }
     }
-    Ok(())
+    paused
 }
 
 /// What is away, for a drain that rests on monitoring.
@@ -140,6 +145,10 @@ fn advance(
         WorkerState::Cordoned if node.cordon != Cordon::Ours => {
             recordon(scene, court, worker, node, draft);
         }
+        // Somebody uncordoned it: it would fill again while it empties.
+        WorkerState::Draining | WorkerState::Drained if node.cordon == Cordon::None => {
+            recordon(scene, court, worker, node, draft);
+        }
         WorkerState::Cordoned => {
             draft.step_after(
                 WorkerEvent::StartDrain,
@@ -168,11 +177,12 @@ fn advance(
 
 /// Before the point of no return only the pause is asked once more; what asked for it was asked when
 /// the drain began.
-fn last_word(worker: &Worker) -> Permit {
+pub(super) fn last_word(worker: &Worker) -> Permit {
     match worker.purpose {
         Some(Purpose::Manual) => Permit::Manual,
         Some(Purpose::Replace | Purpose::Notice) => Permit::Replace { signals: Vec::new() },
-        Some(Purpose::Idle) | None => Permit::Down { signals: Vec::new(), guards: Vec::new() },
+        Some(Purpose::Idle) => Permit::Down { signals: Vec::new(), guards: Vec::new() },
+        None => Permit::Repair,
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::draft::Draft;
 use super::scene::{Machine, Scene};
+use super::{leaving, pauses};
 use crate::config::Mode;
 use crate::model::{
     Act, Failure, Instance, Node, Permit, PoolName, Readiness, Reason, Step, Transition, Worker,
@@ -45,8 +46,10 @@ fn follow_one(scene: &Scene<'_>, worker: &Worker, draft: &mut Draft) {
             }
         }
         WorkerState::Failed { failure } => failed(scene, worker, *failure, machine, draft),
-        WorkerState::Terminating => terminating(worker, machine, node, draft),
-        WorkerState::Gone => {}
+        WorkerState::Terminating if acts(scene, &worker.pool) => {
+            terminating(worker, machine, node, draft);
+        }
+        WorkerState::Terminating | WorkerState::Gone => {}
     }
     // One on its way out has its clock set by `leaving`, which knows more reasons to stop it.
     if worker.is_coming() && draft.plan.transitions.len() + draft.plan.steps.len() == before {
@@ -151,7 +154,7 @@ fn ready(
         return;
     };
     let deadline = scene.pool(&worker.pool).map_or(Duration::MAX, |pool| pool.not_ready_deadline);
-    if duration::since(since, scene.now) <= deadline {
+    if duration::since(since, scene.now) <= deadline || is_permanent(scene, worker, node) {
         return;
     }
     match within_budget(scene, &worker.pool) {
@@ -163,6 +166,14 @@ fn ready(
         ),
         Err(reason) => draft.also(&worker.pool, reason),
     }
+}
+
+/// Permanent workers are never removed by us, sick or not.
+fn is_permanent(scene: &Scene<'_>, worker: &Worker, node: Option<&Node>) -> bool {
+    let names = [Some(worker.id.as_str()), node.map(|node| node.at.name.as_str())];
+    scene
+        .pool(&worker.pool)
+        .is_some_and(|pool| names.iter().flatten().any(|name| pool.permanent.contains(*name)))
 }
 
 /// Many sick at once may mean that it is not them: then nothing is repaired. In a small pool one
@@ -191,9 +202,13 @@ fn failed(
     if !acts(scene, &worker.pool) {
         return;
     }
+    let (word, permit) =
+        if failure == Failure::Orphan { ("gc", Permit::Gc) } else { ("repair", Permit::Repair) };
+    if let Err(paused) = unpaused(scene, word, &worker.pool, draft) {
+        return draft.also(&worker.pool, paused);
+    }
     match machine {
         Machine::Live(instance) => {
-            let permit = if failure == Failure::Orphan { Permit::Gc } else { Permit::Repair };
             let act = Act::Terminate { instance: instance.id.clone() };
             draft.step_after(WorkerEvent::Terminate, step(worker, act, reason, permit));
         }
@@ -205,13 +220,14 @@ fn failed(
 /// Asked again every pass until the machine is proven gone; then the node goes, then the record.
 fn terminating(worker: &Worker, machine: Machine<'_>, node: Option<&Node>, draft: &mut Draft) {
     match (machine, node) {
+        // Taken for left over, and here it is after all: the record goes, and the machine is adopted anew.
+        (Machine::Live(_), _) if worker.instance.is_none() => {
+            draft.plan.forget.push(worker.id.clone());
+        }
         (Machine::Live(instance), _) => {
-            draft.step(
-                worker,
-                Act::Terminate { instance: instance.id.clone() },
-                Reason::DrainDone,
-                Permit::Begun,
-            );
+            // A pause that was set meanwhile holds this too, though it takes nothing back.
+            let act = Act::Terminate { instance: instance.id.clone() };
+            draft.step(worker, act, Reason::DrainDone, leaving::last_word(worker));
         }
         (Machine::Gone, Some(node)) => {
             draft.step(
@@ -261,6 +277,11 @@ fn join_deadline(scene: &Scene<'_>, worker: &Worker) -> Duration {
     scene.pool(&worker.pool).map_or(Duration::MAX, |pool| pool.join_deadline)
 }
 
+/// Whether an act that no alert asks for is paused.
+fn unpaused(scene: &Scene<'_>, word: &str, pool: &PoolName, draft: &Draft) -> Result<(), Reason> {
+    pauses::check(&scene.labels(word, pool), &draft.plan.memory, &scene.observed.truth, scene.now)
+}
+
 /// Whether machines of a pool may be touched: it is configured, and not in dry run.
 pub(super) fn acts(scene: &Scene<'_>, pool: &PoolName) -> bool {
     scene.pool(pool).is_some_and(|pool| pool.mode == Mode::Act)
@@ -272,21 +293,27 @@ fn adopt(scene: &Scene<'_>, pool: &PoolName, draft: &mut Draft) {
     let (Ok(list), Ok(view)) = (scene.instances(pool), scene.view()) else {
         return;
     };
-    let ids: HashSet<_> =
-        scene.memory.workers.values().filter_map(|worker| worker.instance.as_ref()).collect();
+    let known = || scene.memory.workers.values().filter(|worker| scene.is_known(worker));
+    let ids: HashSet<_> = known().filter_map(|worker| worker.instance.as_ref()).collect();
+    let names: HashSet<_> = known().map(|worker| &worker.id).collect();
     let is_new = |instance: &&&Instance| {
         instance.is_live()
             && !ids.contains(&instance.id)
-            && instance.worker.as_ref().is_none_or(|id| !scene.memory.workers.contains_key(id))
+            && instance.worker.as_ref().is_none_or(|id| !names.contains(id))
     };
     for instance in list.iter().filter(is_new) {
         let worker = adopted(scene, instance);
         draft.plan.transitions.push(Transition::Adopt { worker, reason: Reason::Orphan });
     }
     // A node of ours whose machine a whole list does not hold: its object is left over.
+    let deadline = scene.pool(pool).map_or(Duration::MAX, |pool| pool.not_ready_deadline);
+    let is_sick = |node: &Node| match node.readiness {
+        Readiness::Ready => false,
+        Readiness::NotReady { since } => duration::since(since, scene.now) > deadline,
+    };
     let left_over = |node: &&Node| {
         node.pool.as_ref() == Some(pool)
-            && node.readiness != Readiness::Ready
+            && is_sick(node)
             && node.worker.as_ref().is_some_and(|id| {
                 !scene.memory.workers.contains_key(id)
                     && !list.iter().any(|i| i.worker.as_ref() == Some(id))

@@ -11,8 +11,8 @@ use super::scale_up::Need;
 use super::scene::{Machine, Scene};
 use crate::config::PoolConfig;
 use crate::model::{
-    Act, Ask, BatchId, Node, Permit, Purpose, Reason, Signal, SignalId, Source, Worker,
-    WorkerEvent, WorkerState, duration,
+    Act, Ask, BatchId, Cordon, Instance, Node, Permit, Purpose, Reason, Signal, SignalId, Source,
+    Worker, WorkerEvent, WorkerState, duration,
 };
 use std::time::Duration;
 
@@ -38,26 +38,55 @@ pub(super) fn targets<'a>(
     let mut targets: Vec<Target<'a>> = Vec::new();
     for worker in ready {
         let Some(node) = scene.node(worker) else { continue };
-        let target = |reason, purpose, signals| Target { worker, node, reason, purpose, signals };
+        if is_permanent(pool, worker, node) {
+            continue;
+        }
         let notice = match scene.machine(worker, &list) {
             Machine::Live(instance) => instance.notice,
             _ => None,
         };
-        if let Some(at) = notice {
-            targets.push(target(Reason::SpotNotice { at }, Purpose::Notice, Vec::new()));
-        } else if let Some(signal) = alert_about(scene, court, node) {
-            let reason = Reason::NodeAlert { alert: signal.name.clone() };
-            targets.push(target(reason, Purpose::Replace, vec![signal.id.clone()]));
-        } else if pool.max_age.is_some_and(|age| duration::since(worker.created, scene.now) > age)
-            && !is_permanent(pool, worker, node)
-        {
-            targets.push(target(Reason::MaxAge, Purpose::Replace, Vec::new()));
-        }
+        let why = match notice {
+            Some(at) => Some((Reason::SpotNotice { at }, Purpose::Notice, Vec::new())),
+            None if is_kept(scene, worker, node, &list) => None,
+            None => why(scene, court, pool, (worker, node)),
+        };
+        targets.extend(why.map(|(reason, purpose, signals)| Target {
+            worker,
+            node,
+            reason,
+            purpose,
+            signals,
+        }));
     }
     targets.sort_by_key(|target| {
         (target.purpose != Purpose::Notice, target.worker.created, target.worker.id.clone())
     });
     targets
+}
+
+/// Why a worker is to be replaced, if it is: an alert about its node, or its age.
+fn why(
+    scene: &Scene<'_>,
+    court: &Court<'_>,
+    pool: &PoolConfig,
+    (worker, node): (&Worker, &Node),
+) -> Option<(Reason, Purpose, Vec<SignalId>)> {
+    if let Some(signal) = alert_about(scene, court, node) {
+        let reason = Reason::NodeAlert { alert: signal.name.clone() };
+        return Some((reason, Purpose::Replace, vec![signal.id.clone()]));
+    }
+    let is_old = pool.max_age.is_some_and(|age| duration::since(worker.created, scene.now) > age);
+    is_old.then_some((Reason::MaxAge, Purpose::Replace, Vec::new()))
+}
+
+/// Protected, cordoned by somebody else, or refused by a drain lately: not replaced, unless the provider takes it.
+fn is_kept(scene: &Scene<'_>, worker: &Worker, node: &Node, list: &[&Instance]) -> bool {
+    let is_protected =
+        matches!(scene.machine(worker, list), Machine::Live(instance) if instance.protected);
+    let refusal = scene.memory.cluster.refusals.get(&worker.id);
+    is_protected
+        || node.cordon == Cordon::Foreign
+        || refusal.is_some_and(|refusal| scene.now < refusal.until)
 }
 
 fn is_permanent(pool: &PoolConfig, worker: &Worker, node: &Node) -> bool {

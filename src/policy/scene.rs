@@ -131,17 +131,22 @@ impl<'a> Scene<'a> {
                 InstanceState::Gone => Machine::Gone,
             };
         }
-        let is_young =
-            duration::since(worker.created, self.now) < LIST_DELAY.min(self.limits.timing.call * 4);
+        let is_young = duration::since(worker.created.max(worker.since), self.now)
+            < LIST_DELAY.min(self.limits.timing.call * 4);
         if worker.instance.is_some() && is_young { Machine::NotYetListed } else { Machine::Gone }
+    }
+
+    /// Whether a record speaks for its machine: one of a gone worker does as long as lists may be late.
+    pub(super) fn is_known(&self, worker: &Worker) -> bool {
+        worker.is_live() || duration::since(worker.since, self.now) < LIST_DELAY
     }
 
     /// How many workers a pool has or is getting: records, and machines and nodes of ours that no
     /// record names. A worker on its way out does not count.
     pub(super) fn have(&self, pool: &PoolName) -> u32 {
-        let recorded: HashSet<&WorkerId> = self.memory.workers.keys().collect();
-        let known: HashSet<_> =
-            self.memory.workers.values().filter_map(|worker| worker.instance.as_ref()).collect();
+        let records = || self.memory.workers.values().filter(|worker| self.is_known(worker));
+        let recorded: HashSet<&WorkerId> = records().map(|worker| &worker.id).collect();
+        let known: HashSet<_> = records().filter_map(|worker| worker.instance.as_ref()).collect();
         let serving = self.workers(pool).filter(|worker| worker.is_serving()).count();
         let list = self.instances(pool).unwrap_or_default();
         let unrecorded = |instance: &&&Instance| {

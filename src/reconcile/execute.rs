@@ -7,12 +7,13 @@ use crate::cluster::{self, Eviction, Mark};
 use crate::killpoint::{self, Point};
 use crate::model::{
     Act, BatchId, EntryKind, Failure, LaunchRequest, Permit, PoolName, Reason, Step, Token,
-    Verdict, WorkerEvent,
+    Verdict, WorkerEvent, WorkerId,
 };
 use crate::policy::permit::{self, Moment};
 use crate::provider::{self, LeftBehind};
 use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::{self, StreamExt as _};
+use std::collections::HashSet;
 
 /// Steps under way at once. Each is short; more would only burden the apiserver.
 const PARALLEL: usize = 8;
@@ -50,13 +51,14 @@ impl<'a> Executor<'a> {
     }
 
     /// Launches first, then one step for each worker that has one.
-    pub(super) async fn execute(&self, ledger: &mut Ledger<'_>) {
+    pub(super) async fn execute(&self, skipped: &HashSet<WorkerId>, ledger: &mut Ledger<'_>) {
         for decision in self.turn.plan.decisions.iter().filter(|decision| !decision.dry_run) {
             if let Verdict::Launch { intent, permit } = &decision.verdict {
                 self.launch(&intent.request, permit, ledger).await;
             }
         }
-        let steps = self.turn.plan.steps.iter().filter(|step| !step.dry_run);
+        let made = |step: &&Step| !step.dry_run && !skipped.contains(&step.worker);
+        let steps = self.turn.plan.steps.iter().filter(made);
         // Boxed: the compiler cannot see by itself that these futures may move between threads.
         let calls: Vec<BoxFuture<'_, (&Step, Done)>> =
             steps.map(|step| self.step(step).boxed()).collect();

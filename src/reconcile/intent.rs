@@ -5,13 +5,15 @@ use crate::model::{
     Act, Changes, Claim, ClusterMemory, Decision, Entry, EntryKind, Intent, PoolMemory, PoolName,
     Reason, Step, Token, Transition, Verdict, Worker, WorkerEvent, WorkerId, WorkerState,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 /// What to store, and the records as they are after it is stored.
 pub(super) struct Prepared {
     pub(super) changes: Changes,
     pub(super) workers: BTreeMap<WorkerId, Worker>,
+    /// Workers whose intent did not fit their record: their steps must not be made.
+    pub(super) skipped: HashSet<WorkerId>,
     /// Whether a record moved or a launch begins: the next pass comes at once.
     pub(super) changed: bool,
 }
@@ -25,6 +27,7 @@ pub(super) fn prepare(turn: &Turn<'_>, claim: &Claim) -> Prepared {
         changes: Changes::default(),
         workers: turn.memory.workers.clone(),
         changed: false,
+        skipped: HashSet::new(),
     };
     for transition in &turn.plan.transitions {
         intent.transition(transition);
@@ -36,7 +39,12 @@ pub(super) fn prepare(turn: &Turn<'_>, claim: &Claim) -> Prepared {
         intent.decision(decision);
     }
     intent.housekeeping();
-    Prepared { changes: intent.changes, workers: intent.workers, changed: intent.changed }
+    Prepared {
+        changes: intent.changes,
+        workers: intent.workers,
+        changed: intent.changed,
+        skipped: intent.skipped,
+    }
 }
 
 struct Preparation<'a> {
@@ -45,6 +53,7 @@ struct Preparation<'a> {
     changes: Changes,
     workers: BTreeMap<WorkerId, Worker>,
     changed: bool,
+    skipped: HashSet<WorkerId>,
 }
 
 impl Preparation<'_> {
@@ -71,6 +80,7 @@ impl Preparation<'_> {
         if let Some(event) = &step.before
             && !self.apply(&step.worker, event)
         {
+            self.skipped.insert(step.worker.clone());
             return;
         }
         if is_first(step) {

@@ -141,6 +141,8 @@ fn what_is_taken_back_and_what_is_bought_stay_within_the_maximum_together() {
     let mut world = World::of(3);
     world.pool().max = 3;
     world.set(3, WorkerState::Draining);
+    let node = world.view().nodes.iter_mut().find(|node| node.at.name.as_str() == "n3").unwrap();
+    node.cordon = crate::model::Cordon::Ours;
     world.worker(3).purpose = Some(crate::model::Purpose::Idle);
     world.up(Some(4));
     assert_eq!(world.launches(), 0);

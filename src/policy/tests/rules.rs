@@ -1,9 +1,9 @@
 use super::world::{Case, ago, workers};
 use crate::config::{Mode, OrderBy};
 use crate::model::{
-    Act, Ask, Cordon, Direction, Failure, Guard, InstanceState, Market, Pin, Plan, Price, Purpose,
-    Readiness, Reason, Resources, Signal, Source, Transition, Verdict, View, Want, WorkerEvent,
-    WorkerState,
+    Act, Ask, Cordon, Direction, Failure, Guard, InstanceState, Market, Permit, Pin, Plan, Price,
+    Purpose, Readiness, Reason, Resources, Signal, Source, Transition, Verdict, View, Want,
+    WorkerEvent, WorkerState,
 };
 use proptest::prelude::*;
 use std::time::Duration;
@@ -712,7 +712,7 @@ fn w_20_a_leftover_node_goes_only_when_its_machine_is_proven_gone() {
     case.memory.workers.remove(&"w1".into());
     case.list().remove(1);
     assert!(case.plan().transitions.is_empty(), "its node is Ready: somebody is wrong");
-    let now = case.now;
+    let now = ago(case.now, 601);
     case.view().nodes[1].readiness = Readiness::NotReady { since: now };
     assert!(matches!(&case.plan().transitions[0],
         Transition::Adopt { worker, .. } if worker.state == WorkerState::Terminating));
@@ -755,6 +755,66 @@ fn a_pool_that_vanished_from_the_file_is_shown_and_never_changed() {
     let old = plan.decisions.iter().find(|decision| decision.pool.as_str() == "old").unwrap();
     assert_eq!(old.reason, Reason::Unmanaged);
     assert!(plan.steps.is_empty());
+}
+
+/// A silence set after the decision holds the call, and the next passes too.
+#[test]
+fn a_pause_holds_a_termination_that_is_committed_already() {
+    let mut case = workers(2);
+    let worker = case.memory.workers.get_mut(&"w1".into()).unwrap();
+    worker.state = WorkerState::Failed { failure: Failure::NeverReady };
+    let paused = case.clone().silence("repair").plan();
+    assert!(paused.steps.is_empty() && paused.transitions.is_empty(), "not even begun");
+    let plan = case.plan();
+    assert!(matches!(plan.steps[0].permit, Permit::Repair));
+    case.apply(&plan);
+    assert!(matches!(case.plan().steps[0].permit, Permit::Repair), "asked again before the call");
+}
+
+#[test]
+fn a_machine_that_was_taken_for_left_over_and_is_there_after_all_is_not_ended() {
+    let mut case = workers(2);
+    let worker = case.memory.workers.get_mut(&"w1".into()).unwrap();
+    (worker.state, worker.instance) = (WorkerState::Terminating, None);
+    let plan = case.plan();
+    assert!(plan.steps.is_empty());
+    assert_eq!(plan.forget.len(), 1);
+}
+
+#[test]
+fn a_live_machine_behind_the_record_of_a_gone_worker_is_seen() {
+    let mut case = workers(2);
+    let long_ago = ago(case.now, 600);
+    let worker = case.memory.workers.get_mut(&"w1".into()).unwrap();
+    (worker.state, worker.since) = (WorkerState::Gone, long_ago);
+    let plan = case.plan();
+    assert!(
+        matches!(&plan.transitions[0], Transition::Adopt { worker, .. } if worker.id.as_str() == "w1")
+    );
+}
+
+#[test]
+fn a_permanent_worker_is_neither_repaired_nor_replaced() {
+    let mut case = workers(2).with(|case| {
+        let pool = case.pool();
+        pool.permanent = [String::from("w0"), String::from("w1")].into();
+        pool.max_age = Some(Duration::from_mins(1));
+    });
+    let since = ago(case.now, 7200);
+    case.view().nodes[0].readiness = Readiness::NotReady { since };
+    let at = ago(case.now, -120);
+    case.list()[1].notice = Some(at);
+    let plan = case.plan();
+    assert!(plan.steps.is_empty() && plan.transitions.is_empty());
+}
+
+#[test]
+fn a_drain_on_a_node_that_somebody_opened_closes_it_first() {
+    let mut case = draining();
+    let plan = case.plan();
+    case.apply(&plan);
+    case.view().nodes[0].cordon = Cordon::None;
+    assert!(matches!(case.plan().steps[0].act, Act::Cordon { .. }));
 }
 
 // === replacing ===
