@@ -57,10 +57,11 @@ fn yes() -> bool {
 }
 
 impl Silence {
-    /// Whether it mutes this label set at `now`.
+    /// Whether it mutes this label set at `now`. One that Alertmanager calls active has begun, whatever
+    /// our clock says.
     pub fn mutes(&self, labels: &BTreeMap<String, String>, now: Timestamp) -> bool {
         self.state != SilenceState::Expired
-            && self.starts <= now
+            && (self.state == SilenceState::Active || self.starts <= now)
             && now < self.ends
             && !self.matchers.is_empty()
             && self.matchers.iter().all(|matcher| matcher.matches(labels))
