@@ -1,16 +1,28 @@
 //! How an HTTP service is reached: addresses, credentials, TLS, and a limit on what it may answer.
+//!
+//! Every address that a name resolves to is a [`Peer`] of its own, for each may say something else.
+//! No redirect is followed and no proxy asked: credentials go where the configuration says.
 
 use crate::config::{Credentials, Endpoint};
+use futures_util::future::join_all;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Certificate, Client, Identity, Method, RequestBuilder, Url, redirect};
+use reqwest::{Certificate, Client, Identity, Method, RequestBuilder, Response, Url, redirect};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 /// More than any sane answer; beyond it somebody is not who we think.
 const BODY_LIMIT: usize = 32 << 20;
+
+/// How much of a refusal is read, to say why.
+const REFUSAL_LIMIT: usize = 16 << 10;
+
+/// How much of somebody else's text an error repeats.
+const SAID_LIMIT: usize = 300;
 
 /// Why a call gave no answer that can be used. Never holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,8 +34,13 @@ pub enum Error {
     #[error("no answer: {0}")]
     Away(String),
     /// An answer other than success.
-    #[error("answered {0}")]
-    Status(u16),
+    #[error("answered {code}{}{said}", if said.is_empty() { "" } else { ": " })]
+    Status {
+        /// The code.
+        code: u16,
+        /// Why, where it told so in JSON.
+        said: String,
+    },
     /// Success, but not what was asked for.
     #[error("unreadable answer: {0}")]
     Unreadable(String),
@@ -32,15 +49,18 @@ pub enum Error {
 /// One address of a service.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// Its base address, without credentials; the resolved one behind it where they differ.
+    /// Its base address, without credentials; the resolved one behind it where a name has several.
     pub name: String,
     base: Url,
     client: Client,
     credentials: Option<Credentials>,
 }
 
-/// Chooses the crypto provider of this process; calling it again changes nothing. Several are linked
-/// through dependencies, and rustls chooses none by itself then.
+/// A peer, or the address that cannot be one and why.
+pub type Reached = Result<Peer, (String, Error)>;
+
+/// Chooses the crypto provider of this process; calling it again changes nothing. Several may be
+/// linked through dependencies, and rustls chooses none by itself then.
 pub fn install_crypto() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
@@ -49,8 +69,18 @@ pub fn install_crypto() {
 #[derive(Debug)]
 pub struct Peers {
     endpoint: Endpoint,
-    known: Mutex<BTreeMap<(String, SocketAddr), Peer>>,
+    known: Mutex<BTreeMap<(String, SocketAddr), Known>>,
 }
+
+/// A peer with the certificates it was made with: files are renewed while we run.
+#[derive(Clone, Debug)]
+struct Known {
+    peer: Peer,
+    files: Stamps,
+}
+
+/// When the files of an endpoint were last written.
+type Stamps = [Option<SystemTime>; 2];
 
 impl Peers {
     /// Peers of an endpoint; nothing is resolved yet.
@@ -60,16 +90,21 @@ impl Peers {
     }
 
     /// Every address that each configured URL's name resolves to now, as a peer of its own. One that
-    /// cannot be reached at all is an error with its URL.
-    pub async fn get(&self) -> Vec<Result<Peer, (String, Error)>> {
+    /// cannot be reached at all is an error with its URL, so there are never fewer than URLs.
+    pub async fn get(&self) -> Vec<Reached> {
+        let files = stamps(&self.endpoint).await;
+        let urls = &self.endpoint.urls;
+        let resolved = join_all(urls.iter().map(|url| self.resolve(url))).await;
         let mut peers = Vec::new();
-        for url in &self.endpoint.urls {
-            match resolve(url).await {
+        for (url, resolved) in urls.iter().zip(resolved) {
+            match resolved {
                 Ok((base, addresses)) => {
+                    self.forget_others(url, &addresses);
                     let many = addresses.len() > 1;
-                    peers.extend(
-                        addresses.into_iter().map(|address| self.peer(url, &base, address, many)),
-                    );
+                    for address in addresses {
+                        let name = if many { format!("{url} ({address})") } else { url.clone() };
+                        peers.push(self.peer((url.clone(), address), name, &base, files).await);
+                    }
                 }
                 Err(error) => peers.push(Err((url.clone(), error))),
             }
@@ -77,24 +112,49 @@ impl Peers {
         peers
     }
 
-    fn peer(
+    /// One URL's addresses. A resolver that hangs counts as one that does not answer.
+    async fn resolve(&self, url: &str) -> Result<(Url, Vec<SocketAddr>), Error> {
+        tokio::time::timeout(self.endpoint.timeout, resolve(url))
+            .await
+            .unwrap_or_else(|_| Err(Error::Away("its name was not resolved in time".to_owned())))
+    }
+
+    /// Addresses come and go; their connections need not stay.
+    fn forget_others(&self, url: &str, addresses: &[SocketAddr]) {
+        self.lock().retain(|(of, address), _| of != url || addresses.contains(address));
+    }
+
+    async fn peer(
         &self,
-        url: &str,
+        key: (String, SocketAddr),
+        name: String,
         base: &Url,
-        address: SocketAddr,
-        many: bool,
-    ) -> Result<Peer, (String, Error)> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (url.to_owned(), address);
-        if let Some(peer) = known.get(&key) {
-            return Ok(peer.clone());
+        files: Stamps,
+    ) -> Reached {
+        let known = self.lock().get(&key).filter(|known| known.files == files).cloned();
+        if let Some(Known { peer, .. }) = known {
+            return Ok(Peer { name, ..peer });
         }
-        let name = if many { format!("{url} ({address})") } else { url.to_owned() };
-        let peer = Peer::new(&self.endpoint, name.clone(), base.clone(), address)
+        let peer = Peer::new(&self.endpoint, name.clone(), base.clone(), key.1)
+            .await
             .map_err(|error| (name, error))?;
-        known.insert(key, peer.clone());
+        self.lock().insert(key, Known { peer: peer.clone(), files });
         Ok(peer)
     }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(String, SocketAddr), Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn stamps(endpoint: &Endpoint) -> Stamps {
+    let written = async |file: Option<&Path>| {
+        tokio::fs::metadata(file?).await.and_then(|metadata| metadata.modified()).ok()
+    };
+    [
+        written(endpoint.ca_file.as_deref()).await,
+        written(endpoint.client_cert_file.as_deref()).await,
+    ]
 }
 
 async fn resolve(url: &str) -> Result<(Url, Vec<SocketAddr>), Error> {
@@ -112,11 +172,14 @@ async fn resolve(url: &str) -> Result<(Url, Vec<SocketAddr>), Error> {
     let mut addresses: Vec<SocketAddr> = found.collect();
     addresses.sort();
     addresses.dedup();
+    if addresses.is_empty() {
+        return Err(Error::Away("its name has no address".to_owned()));
+    }
     Ok((base, addresses))
 }
 
 impl Peer {
-    fn new(
+    async fn new(
         endpoint: &Endpoint,
         name: String,
         base: Url,
@@ -131,11 +194,15 @@ impl Peer {
             builder = builder.resolve(host, address);
         }
         if let Some(file) = &endpoint.ca_file {
-            builder =
-                builder.tls_certs_only([Certificate::from_pem(&read(file)?).map_err(unusable)?]);
+            let bundle = Certificate::from_pem_bundle(&read(file).await?);
+            builder = builder.tls_certs_only(bundle.map_err(|_| no_pem(file))?);
+        } else if base.scheme() == "http" {
+            // Plain HTTP stays so; without this the system's certificates are read, and must be there.
+            builder = builder.tls_certs_only([]);
         }
         if let Some(file) = &endpoint.client_cert_file {
-            builder = builder.identity(Identity::from_pem(&read(file)?).map_err(unusable)?);
+            let identity = Identity::from_pem(&read(file).await?);
+            builder = builder.identity(identity.map_err(|_| no_pem(file))?);
         }
         let client = builder.build().map_err(unusable)?;
         Ok(Self { name, base, client, credentials: endpoint.credentials.clone() })
@@ -164,24 +231,59 @@ impl Peer {
         query: &[(&str, &str)],
     ) -> Result<T, Error> {
         let body = send(self.request(Method::GET, path)?.query(query)).await?;
-        serde_json::from_slice(&body).map_err(|error| Error::Unreadable(error.to_string()))
+        json(&body)
     }
 }
 
 /// Sends a request; the body of a successful answer, bounded.
 pub async fn send(request: RequestBuilder) -> Result<Vec<u8>, Error> {
     let mut answer = request.send().await.map_err(away)?;
-    if !answer.status().is_success() {
-        return Err(Error::Status(answer.status().as_u16()));
+    let status = answer.status();
+    if status.is_success() {
+        return body(&mut answer, BODY_LIMIT).await;
     }
+    let refusal = body(&mut answer, REFUSAL_LIMIT).await.unwrap_or_default();
+    Err(Error::Status { code: status.as_u16(), said: said(&refusal) })
+}
+
+/// Reads JSON; an error says where it broke off.
+pub fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(body).map_err(|error| Error::Unreadable(short(&error.to_string())))
+}
+
+/// Somebody else's text, cut to what fits into a line.
+pub fn short(text: &str) -> String {
+    text.chars().take(SAID_LIMIT).collect()
+}
+
+async fn body(answer: &mut Response, limit: usize) -> Result<Vec<u8>, Error> {
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(away)? {
-        if body.len() + chunk.len() > BODY_LIMIT {
-            return Err(Error::Unreadable(format!("more than {BODY_LIMIT} bytes")));
+        if body.len() + chunk.len() > limit {
+            return Err(Error::Unreadable(format!("more than {limit} bytes")));
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+/// Why it refused: Prometheus tells `error`, Alertmanager `message` or a bare text. Pages that a proxy
+/// writes for browsers say nothing.
+fn said(refusal: &[u8]) -> String {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Refusal {
+        Bare(String),
+        Error { error: String },
+        Message { message: String },
+    }
+    let refusal = serde_json::from_slice(refusal);
+    refusal.map_or_else(
+        |_| String::new(),
+        |(Refusal::Bare(text)
+         | Refusal::Error { error: text }
+         | Refusal::Message { message: text })| short(&text),
+    )
 }
 
 /// What went wrong on the way, without the address: it may carry what nobody should read.
@@ -211,8 +313,14 @@ fn headers(endpoint: &Endpoint) -> Result<HeaderMap, Error> {
     Ok(headers)
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(file).map_err(|error| Error::Config(format!("{}: {error}", file.display())))
+async fn read(file: &Path) -> Result<Vec<u8>, Error> {
+    let read = tokio::fs::read(file).await;
+    read.map_err(|error| Error::Config(format!("{}: {error}", file.display())))
+}
+
+/// Without the cause: it may quote the file, and that may hold a key.
+fn no_pem(file: &Path) -> Error {
+    Error::Config(format!("{}: no PEM that can be used", file.display()))
 }
 
 fn unusable(error: reqwest::Error) -> Error {
