@@ -8,6 +8,9 @@ mod http;
 mod merge;
 mod routes;
 
+#[cfg(test)]
+mod tests;
+
 pub use http::Http;
 
 use crate::model::Truth;

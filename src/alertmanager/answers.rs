@@ -5,6 +5,9 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
+/// Stands for what mutes an alert where Alertmanager does not name it.
+pub(super) const CAUSE_UNKNOWN: &str = "unknown";
+
 /// Everything one peer said.
 #[derive(Clone, Debug)]
 pub(super) struct Answers {
@@ -33,6 +36,9 @@ pub(super) struct AlertStatus {
     pub(super) silenced_by: Vec<SilenceId>,
     #[serde(default)]
     pub(super) inhibited_by: Vec<Fingerprint>,
+    /// Time intervals that mute it, where a version tells them.
+    #[serde(default)]
+    pub(super) muted_by: Vec<String>,
 }
 
 /// A word we do not know makes the whole answer unreadable: better unknown than guessed.
@@ -80,11 +86,12 @@ pub(super) struct Receiver {
 }
 
 impl Alert {
-    /// As the model says it. Suppressed without a cause named is suppressed all the same.
+    /// As the model says it. Suppressed without a cause that we know is suppressed all the same.
     pub(super) fn into_state(self) -> (Fingerprint, AlertState) {
-        let AlertStatus { state, silenced_by, mut inhibited_by } = self.status;
-        if state != State::Active && silenced_by.is_empty() && inhibited_by.is_empty() {
-            inhibited_by.push(Fingerprint::new("unknown"));
+        let AlertStatus { state, silenced_by, mut inhibited_by, muted_by } = self.status;
+        let is_mute = state != State::Active || !muted_by.is_empty();
+        if is_mute && silenced_by.is_empty() && inhibited_by.is_empty() {
+            inhibited_by.push(Fingerprint::new(CAUSE_UNKNOWN));
         }
         let alert = AlertState {
             labels: self.labels,

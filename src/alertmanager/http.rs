@@ -6,7 +6,7 @@ use super::merge::{Reply, merge};
 use crate::config::AlertmanagerConfig;
 use crate::metrics::Metrics;
 use crate::model::{Matcher, SilenceId, Truth};
-use crate::wire::{self, Error, Peer};
+use crate::wire::{self, Error, Peer, Reached};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -54,13 +54,14 @@ impl Http {
             "matchers": matchers, "startsAt": starts, "endsAt": ends, "createdBy": created_by, "comment": comment,
         });
         let answer = self.first(Method::POST, "api/v2/silences", Some(&body)).await?;
-        let created: Created = serde_json::from_slice(&answer)
-            .map_err(|error| Error::Unreadable(error.to_string()))?;
-        Ok(created.silence)
+        wire::json(&answer).map(|created: Created| created.silence)
     }
 
-    /// Ends a silence.
+    /// Ends a silence, by the first Alertmanager that knows it.
     pub async fn expire_silence(&self, id: &SilenceId) -> Result<(), Error> {
+        if !id.as_str().chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+            return Err(Error::Config("not the id of a silence".to_owned()));
+        }
         self.first(Method::DELETE, &format!("api/v2/silence/{id}"), None).await.map(drop)
     }
 
@@ -85,7 +86,7 @@ impl Http {
         Err(last)
     }
 
-    async fn ask(&self, peer: Result<Peer, (String, Error)>) -> Reply {
+    async fn ask(&self, peer: Reached) -> Reply {
         let peer = match peer {
             Ok(peer) => peer,
             Err((url, error)) => return Reply { url, answer: Err(error.to_string()) },

@@ -3,9 +3,12 @@
 use super::answers::Answers;
 use super::routes;
 use crate::config::AlertmanagerConfig;
-use crate::model::{AlertState, PeerState, Silence, SilenceState, Truth};
+use crate::model::{AlertState, PeerState, Silence, SilenceId, SilenceState, Truth};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+
+/// How many receivers a finding lists.
+const NAMES_SHOWN: usize = 10;
 
 /// One peer, and what it said or why it did not.
 pub(super) struct Reply {
@@ -38,7 +41,7 @@ pub(super) fn merge(replies: Vec<Reply>, config: &AlertmanagerConfig) -> Truth {
     }
     truth.findings.sort();
     truth.findings.dedup();
-    truth.ttl = period.map_or(config.ttl, |period| period + config.ttl_slack);
+    truth.ttl = period.map_or(config.ttl, |period| period.saturating_add(config.ttl_slack));
     truth
 }
 
@@ -67,32 +70,55 @@ fn join(known: &mut AlertState, other: AlertState) {
     known.inhibited_by.dedup();
 }
 
-/// A silence that any peer still holds to is held to: expired only where nobody says otherwise.
-fn keep_stronger(silences: &mut BTreeMap<crate::model::SilenceId, Silence>, silence: Silence) {
-    let strength = |silence: &Silence| match silence.state {
-        SilenceState::Expired => 0,
-        SilenceState::Pending => 1,
-        SilenceState::Active => 2,
-    };
+/// A silence that any peer still holds to is held to: expired only where nobody says otherwise. Peers
+/// whose clocks differ, or that have not yet told each other of a change, agree on the longer pause.
+fn keep_stronger(silences: &mut BTreeMap<SilenceId, Silence>, silence: Silence) {
     match silences.entry(silence.id.clone()) {
         Entry::Vacant(place) => {
             place.insert(silence);
         }
         Entry::Occupied(mut known) => {
-            if strength(&silence) > strength(known.get()) {
-                known.insert(silence);
+            let known = known.get_mut();
+            let (starts, ends) = (known.starts.min(silence.starts), known.ends.max(silence.ends));
+            let strengths = (strength(known.state), strength(silence.state));
+            if strengths.1 > strengths.0 {
+                *known = silence;
+            } else if strengths.1 == strengths.0 {
+                (known.starts, known.ends) = (starts, ends);
             }
         }
     }
 }
 
-/// Operators rename receivers (prometheus-operator prefixes them), and then nothing reaches us.
+fn strength(state: SilenceState) -> u8 {
+    match state {
+        SilenceState::Expired => 0,
+        SilenceState::Pending => 1,
+        SilenceState::Active => 2,
+    }
+}
+
+/// Operators rename receivers (prometheus-operator makes `namespace/name/receiver` of them), and then
+/// nothing reaches us: said with the names that look like ours, or else all.
 fn receiver_finding(answers: &Answers, config: &AlertmanagerConfig) -> Option<String> {
-    if answers.receivers.iter().any(|receiver| receiver.name == config.receiver) {
+    let ours = config.receiver.as_str();
+    let names: Vec<&str> =
+        answers.receivers.iter().map(|receiver| receiver.name.as_str()).collect();
+    if names.contains(&ours) {
         return None;
     }
-    let near: Vec<&str> = answers.receivers.iter().map(|receiver| receiver.name.as_str()).collect();
-    Some(format!("Alertmanager has no receiver {:?}; it has {}", config.receiver, near.join(", ")))
+    let word = ours.rsplit('/').next().unwrap_or(ours).to_lowercase();
+    let is_near = |name: &&&str| name.to_lowercase().contains(&word);
+    let near: Vec<&str> = names.iter().filter(is_near).copied().collect();
+    Some(if near.is_empty() {
+        let shown: Vec<&str> = names.iter().take(NAMES_SHOWN).copied().collect();
+        format!("Alertmanager has no receiver {ours:?}; it has {}", shown.join(", "))
+    } else {
+        format!(
+            "Alertmanager has no receiver {ours:?}, but {}; set `alertmanager.receiver` to it if that is ours",
+            near.join(", ")
+        )
+    })
 }
 
 #[cfg(test)]

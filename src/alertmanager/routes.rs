@@ -21,8 +21,15 @@ pub(super) struct Routes {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct File {
+    global: Global,
     route: Route,
     receivers: Vec<Receiver>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Global {
+    http_config: HttpConfig,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -45,6 +52,7 @@ struct Receiver {
 #[serde(default)]
 struct Webhook {
     max_alerts: u64,
+    send_resolved: Option<bool>,
     http_config: Option<HttpConfig>,
 }
 
@@ -55,30 +63,31 @@ struct HttpConfig {
 }
 
 /// What a route inherits.
-#[derive(Clone)]
-struct Inherited {
-    receiver: String,
+#[derive(Clone, Copy)]
+struct Inherited<'a> {
+    receiver: &'a str,
     group_interval: Duration,
     repeat_interval: Duration,
 }
 
-/// Reads the configuration as Alertmanager shows it.
+/// Reads the configuration as Alertmanager shows it. What cannot be understood is not guessed.
 pub(super) fn read(yaml: &str, config: &AlertmanagerConfig) -> Result<Routes, String> {
-    let file: File =
-        serde_saphyr::from_str(yaml).map_err(|_| "its configuration cannot be read".to_owned())?;
+    let file: File = serde_saphyr::from_str(yaml)
+        .map_err(|_| "Alertmanager's own configuration cannot be read".to_owned())?;
     let top = Inherited {
-        receiver: String::new(),
+        receiver: "",
         group_interval: GROUP_INTERVAL,
         repeat_interval: REPEAT_INTERVAL,
     };
     let mut routes = Routes::default();
-    walk(&file.route, &top, config, &mut routes);
+    walk(&file.route, top, config, &mut routes)?;
     if routes.period.is_none() {
         routes
             .findings
             .push(format!("no route of Alertmanager leads to the receiver {:?}", config.receiver));
     }
     for receiver in file.receivers.iter().filter(|receiver| receiver.name == config.receiver) {
+        let faults = |webhook| faults(webhook, &file.global);
         routes.findings.extend(receiver.webhook_configs.iter().flat_map(faults));
     }
     routes.findings.sort();
@@ -86,17 +95,19 @@ pub(super) fn read(yaml: &str, config: &AlertmanagerConfig) -> Result<Routes, St
     Ok(routes)
 }
 
-fn walk(route: &Route, above: &Inherited, config: &AlertmanagerConfig, into: &mut Routes) {
-    let time = |text: &Option<String>, above: Duration| {
-        text.as_deref().and_then(|text| duration::parse(text).ok()).unwrap_or(above)
-    };
+fn walk<'a>(
+    route: &'a Route,
+    above: Inherited<'a>,
+    config: &AlertmanagerConfig,
+    into: &mut Routes,
+) -> Result<(), String> {
     let own = Inherited {
-        receiver: route.receiver.clone().unwrap_or_else(|| above.receiver.clone()),
-        group_interval: time(&route.group_interval, above.group_interval),
-        repeat_interval: time(&route.repeat_interval, above.repeat_interval),
+        receiver: route.receiver.as_deref().unwrap_or(above.receiver),
+        group_interval: interval(route.group_interval.as_deref(), above.group_interval)?,
+        repeat_interval: interval(route.repeat_interval.as_deref(), above.repeat_interval)?,
     };
     if own.receiver == config.receiver {
-        let period = own.repeat_interval + own.group_interval;
+        let period = own.repeat_interval.saturating_add(own.group_interval);
         into.period = into.period.max(Some(period));
         if own.repeat_interval > config.repeat_max {
             into.findings.push(format!(
@@ -107,21 +118,30 @@ fn walk(route: &Route, above: &Inherited, config: &AlertmanagerConfig, into: &mu
             ));
         }
     }
-    for child in &route.routes {
-        walk(child, &own, config, into);
-    }
+    route.routes.iter().try_for_each(|child| walk(child, own, config, into))
 }
 
-fn faults(webhook: &Webhook) -> Vec<String> {
+fn interval(text: Option<&str>, above: Duration) -> Result<Duration, String> {
+    let Some(text) = text else { return Ok(above) };
+    duration::parse(text)
+        .map_err(|_| format!("an interval of Alertmanager's routes cannot be read: {text:?}"))
+}
+
+fn faults(webhook: &Webhook, global: &Global) -> Vec<String> {
     let mut faults = Vec::new();
     if webhook.max_alerts > 0 {
         faults.push(
             "max_alerts is set on our webhook; alerts beyond it are never delivered".to_owned(),
         );
     }
-    let follows =
-        webhook.http_config.as_ref().and_then(|http| http.follow_redirects).unwrap_or(true);
-    if follows {
+    if webhook.send_resolved == Some(false) {
+        faults.push(
+            "send_resolved is false on our webhook; what is over is only known at the next look"
+                .to_owned(),
+        );
+    }
+    let own = webhook.http_config.as_ref().and_then(|http| http.follow_redirects);
+    if own.or(global.http_config.follow_redirects).unwrap_or(true) {
         faults.push("follow_redirects is not false on our webhook; a redirect would lose deliveries silently".to_owned());
     }
     faults
