@@ -4,6 +4,9 @@ mod http;
 mod judge;
 mod selectors;
 
+#[cfg(test)]
+mod tests;
+
 pub use http::Http;
 
 use crate::model::{Guard, Want};

@@ -4,8 +4,8 @@ use super::judge::{self, Answer};
 use super::{Prometheus, selectors};
 use crate::config::PrometheusConfig;
 use crate::metrics::Metrics;
-use crate::model::{Guard, Want};
-use crate::wire::{self, Error, Peer, Peers};
+use crate::model::{Guard, Want, duration};
+use crate::wire::{self, Error, Peer, Peers, Reached};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use reqwest::Method;
@@ -15,21 +15,24 @@ use std::time::Duration;
 /// A sample older than this many scrape intervals is stale.
 const STALE_AFTER: u32 = 3;
 
+const NONE: &str = "no Prometheus is configured";
+
 /// All Prometheuses of one cluster.
 #[derive(Debug)]
 pub struct Http {
     stale: Duration,
+    /// Limit for one query, as Prometheus reads it.
+    limit: String,
     metrics: Arc<Metrics>,
     peers: Peers,
 }
-
-type Reached = Result<Peer, (String, Error)>;
 
 impl Http {
     /// A client for these Prometheuses; nothing is called yet.
     pub fn new(config: &PrometheusConfig, metrics: Arc<Metrics>) -> Self {
         Self {
-            stale: config.scrape_interval * STALE_AFTER,
+            stale: config.scrape_interval.saturating_mul(STALE_AFTER),
+            limit: duration::format(config.endpoint.timeout),
             peers: Peers::new(config.endpoint.clone()),
             metrics,
         }
@@ -43,45 +46,41 @@ impl Http {
         timer.observe_duration();
         let outcome = if answer.is_ok() { "ok" } else { "error" };
         self.metrics.calls.total.with_label_values(&["prometheus", "query", outcome]).inc();
-        answer.map_err(|error| format!("{}: {error}", peer.name)).and_then(judge::numbers)
+        answer.map_err(|error| error.to_string()).and_then(judge::numbers)
     }
 
+    /// By POST: an expression may be longer than an address. The limit goes along, so that nobody works
+    /// on an answer that is not waited for.
     async fn query(&self, peer: &Peer, query: &str) -> Result<Answer, Error> {
-        let request = peer.request(Method::POST, "api/v1/query")?.form(&[("query", query)]);
-        let body = wire::send(request).await?;
-        serde_json::from_slice(&body).map_err(|error| Error::Unreadable(error.to_string()))
+        let form = [("query", query), ("timeout", &self.limit)];
+        let request = peer.request(Method::POST, "api/v1/query")?.form(&form);
+        wire::json(&wire::send(request).await?)
     }
 
-    async fn guard_on(&self, peer: Reached, expression: &str, selectors: &[String]) -> Guard {
-        let peer = match peer {
-            Ok(peer) => peer,
-            Err((url, error)) => return Guard::Unknown { why: format!("{url}: {error}") },
-        };
+    async fn guard_on(&self, peer: &Peer, expression: &str, selectors: &[String]) -> Guard {
         let (answer, ages) = tokio::join!(
-            self.numbers(&peer, expression),
-            join_all(selectors.iter().map(|s| self.fresh(&peer, s)))
+            self.numbers(peer, expression),
+            join_all(selectors.iter().map(|selector| self.fresh(peer, selector)))
         );
-        if let Some(why) = ages.into_iter().find_map(Result::err) {
-            return Guard::Unknown { why };
+        // The expression's own fault first: it explains more than missing samples do.
+        let numbers = match answer {
+            Ok(numbers) => numbers,
+            Err(why) => return Guard::Unknown { why },
+        };
+        match ages.into_iter().find_map(Result::err) {
+            Some(why) => Guard::Unknown { why },
+            None => judge::guard(&numbers),
         }
-        answer.map_or_else(|why| Guard::Unknown { why }, |numbers| judge::guard(&numbers))
     }
 
-    /// Whether every sample a selector reads now is young enough.
+    /// Whether every sample a selector reads now is young enough, by the server's own clock.
     async fn fresh(&self, peer: &Peer, selector: &str) -> Result<(), String> {
         let ages = self.numbers(peer, &format!("max(time() - timestamp({selector}))")).await?;
-        match ages.as_slice() {
-            [age] if *age <= self.stale.as_secs_f64() => Ok(()),
-            [age] => Err(format!("{selector} is {age:.0} s old")),
-            _ => Err(format!("{selector} has no data")),
-        }
+        judge::fresh(&ages, selector, self.stale)
     }
 
-    async fn want_on(&self, peer: Reached, query: &str) -> Want {
-        let numbers = match peer {
-            Ok(peer) => self.numbers(&peer, query).await,
-            Err((url, error)) => Err(format!("{url}: {error}")),
-        };
+    async fn want_on(&self, peer: &Peer, query: &str) -> Want {
+        let numbers = self.numbers(peer, query).await;
         numbers.map_or_else(|why| Want::Unknown { why }, |numbers| judge::want(&numbers))
     }
 }
@@ -93,22 +92,20 @@ impl Prometheus for Http {
             Ok(selectors) => selectors,
             Err(why) => return Guard::Unknown { why },
         };
-        let peers = self.peers.get().await;
-        if peers.is_empty() {
-            return Guard::Unknown { why: "no Prometheus is configured".to_owned() };
-        }
-        let answers =
-            join_all(peers.into_iter().map(|peer| self.guard_on(peer, expression, &selectors)))
-                .await;
-        answers.into_iter().fold(Guard::Holds, judge::worse)
+        let ask = async |peer: Reached| match peer {
+            Ok(peer) => judge::told(self.guard_on(&peer, expression, &selectors).await, &peer.name),
+            Err((url, error)) => Guard::Unknown { why: format!("{url}: {error}") },
+        };
+        let answers = join_all(self.peers.get().await.into_iter().map(ask)).await;
+        answers.into_iter().reduce(judge::worse).unwrap_or(Guard::Unknown { why: NONE.to_owned() })
     }
 
     async fn want(&self, query: &str) -> Want {
-        let peers = self.peers.get().await;
-        let answers = join_all(peers.into_iter().map(|peer| self.want_on(peer, query))).await;
-        answers
-            .into_iter()
-            .reduce(judge::larger)
-            .unwrap_or(Want::Unknown { why: "no Prometheus is configured".to_owned() })
+        let ask = async |peer: Reached| match peer {
+            Ok(peer) => judge::wanted(self.want_on(&peer, query).await, &peer.name),
+            Err((url, error)) => Want::Unknown { why: format!("{url}: {error}") },
+        };
+        let answers = join_all(self.peers.get().await.into_iter().map(ask)).await;
+        answers.into_iter().reduce(judge::larger).unwrap_or(Want::Unknown { why: NONE.to_owned() })
     }
 }

@@ -1,10 +1,12 @@
 //! What an answer of Prometheus means for a guard or a wanted size. Pure.
 
-use crate::model::{Guard, Want};
+use crate::model::{Guard, Want, duration};
+use crate::wire::short;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use std::time::Duration;
 
-/// An answer of `/api/v1/query`.
+/// An answer of `/api/v1/query`. Its `infos` are advice on the expression, and no reason for doubt.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Answer {
     pub(super) status: String,
@@ -39,10 +41,10 @@ pub(super) struct Sample(IgnoredAny, pub(super) String);
 /// The numbers of an answer, or why there are none that can be trusted.
 pub(super) fn numbers(answer: Answer) -> Result<Vec<f64>, String> {
     if answer.status != "success" {
-        return Err(format!("query failed: {}", answer.error));
+        return Err(format!("query failed: {}", short(&answer.error)));
     }
     if let Some(warning) = answer.warnings.first() {
-        return Err(format!("answer with a warning: {warning}"));
+        return Err(format!("answer with a warning: {}", short(warning)));
     }
     let samples: Vec<Option<Sample>> = match answer.data {
         Some(Data::Vector(series)) => series.into_iter().map(|series| series.value).collect(),
@@ -88,6 +90,35 @@ pub(super) fn want(numbers: &[f64]) -> Want {
         [number] => Want::Unknown { why: format!("answer is {number}") },
         [] => Want::Unknown { why: "empty answer".to_owned() },
         many => Want::Unknown { why: format!("{} series instead of one", many.len()) },
+    }
+}
+
+/// Whether the samples that a selector reads are young enough, by the age of the oldest.
+pub(super) fn fresh(ages: &[f64], selector: &str, stale: Duration) -> Result<(), String> {
+    match ages {
+        [age] if *age <= stale.as_secs_f64() => Ok(()),
+        [age] => Err(format!(
+            "{selector} is stale: {age:.0} s old, more than {}",
+            duration::format(stale)
+        )),
+        _ => Err(format!("{selector} has no data")),
+    }
+}
+
+/// A guard's answer with the name of who told it.
+pub(super) fn told(guard: Guard, by: &str) -> Guard {
+    match guard {
+        Guard::Holds => Guard::Holds,
+        Guard::Fails { detail } => Guard::Fails { detail: format!("{by}: {detail}") },
+        Guard::Unknown { why } => Guard::Unknown { why: format!("{by}: {why}") },
+    }
+}
+
+/// A wanted size, with the name of who could not tell it.
+pub(super) fn wanted(want: Want, by: &str) -> Want {
+    match want {
+        Want::Workers(count) => Want::Workers(count),
+        Want::Unknown { why } => Want::Unknown { why: format!("{by}: {why}") },
     }
 }
 

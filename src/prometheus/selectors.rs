@@ -1,11 +1,16 @@
 //! Which series an expression reads, so that their age can be asked.
 
+use crate::wire::short;
 use promql_parser::parser::{self, Expr, VectorSelector};
+
+/// Why an expression is refused that reads the past on purpose: its samples are old by design.
+const OTHER_MOMENT: &str = "not judged: offset and @ look at another moment than now";
 
 /// The instant selectors of an expression, each once, as PromQL. An expression that does not parse,
 /// or that looks at another moment than now, cannot be judged.
 pub(super) fn selectors(expression: &str) -> Result<Vec<String>, String> {
-    let parsed = parser::parse(expression).map_err(|error| format!("not judged: {error}"))?;
+    let parsed =
+        parser::parse(expression).map_err(|error| format!("not judged: {}", short(&error)))?;
     let mut found = Vec::new();
     collect(&parsed, &mut found)?;
     found.sort();
@@ -29,7 +34,12 @@ fn collect(expr: &Expr, found: &mut Vec<String>) -> Result<(), String> {
             collect(&binary.rhs, found)?;
         }
         Expr::Paren(paren) => collect(&paren.expr, found)?,
-        Expr::Subquery(subquery) => collect(&subquery.expr, found)?,
+        Expr::Subquery(subquery) => {
+            if subquery.offset.is_some() || subquery.at.is_some() {
+                return Err(OTHER_MOMENT.to_owned());
+            }
+            collect(&subquery.expr, found)?;
+        }
         Expr::Call(call) => {
             call.args.args.iter().try_for_each(|argument| collect(argument, found))?;
         }
@@ -41,9 +51,14 @@ fn collect(expr: &Expr, found: &mut Vec<String>) -> Result<(), String> {
 
 fn add(selector: &VectorSelector, found: &mut Vec<String>) -> Result<(), String> {
     if selector.offset.is_some() || selector.at.is_some() {
-        return Err("not judged: offset and @ look at another moment than now".to_owned());
+        return Err(OTHER_MOMENT.to_owned());
     }
-    found.push(selector.to_string());
+    let written = selector.to_string();
+    // Asked is what is written: were it to mean something else, the wrong series would look fresh.
+    match parser::parse(&written) {
+        Ok(Expr::VectorSelector(read)) if read == *selector => found.push(written),
+        _ => return Err(format!("not judged: the age of {written} cannot be asked")),
+    }
     Ok(())
 }
 
