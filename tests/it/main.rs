@@ -1,12 +1,15 @@
 //! The one integration binary: real sockets, real servers, whole stories.
 #![expect(clippy::unwrap_used, reason = "a test says what broke by panicking")]
 
+mod alertmanager;
 mod contract;
 #[cfg(feature = "killpoints")]
 mod crash;
 mod inlet;
+mod prometheus;
 mod render;
 mod store_file;
 mod stories;
 mod support;
 mod truth;
+mod wire;

@@ -1,6 +1,7 @@
 //! What several stories need.
 
 pub(crate) mod alertmanager;
+pub(crate) mod authority;
 pub(crate) mod configuration;
 pub(crate) mod inlet;
 pub(crate) mod interposed;
@@ -8,6 +9,7 @@ pub(crate) mod ports;
 #[cfg(feature = "killpoints")]
 pub(crate) mod process;
 pub(crate) mod prometheus;
+pub(crate) mod scripted;
 pub(crate) mod server;
 pub(crate) mod stage;
 pub(crate) mod wait;

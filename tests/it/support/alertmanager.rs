@@ -1,8 +1,11 @@
 //! A real Alertmanager.
 
+use super::authority::Authority;
 use super::server::{self, Server};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use std::path::PathBuf;
+use tempfile::TempDir;
 
 /// A running Alertmanager; killed when dropped.
 pub(crate) struct RunningAlertmanager {
@@ -16,27 +19,65 @@ impl std::fmt::Debug for RunningAlertmanager {
     }
 }
 
+/// Both supported ends of what people run.
+pub(crate) const VERSIONS: [&str; 2] = ["0.25", "0.31"];
+
 /// Starts version `0.25` or `0.31`; `None` after a printed skip where it is missing.
 pub(crate) async fn start(version: &str, config: &str) -> Option<RunningAlertmanager> {
-    start_with(version, config, &[]).await
+    start_with(version, config, &["--cluster.listen-address="]).await
 }
 
-/// The same with more flags.
-pub(crate) async fn start_with(
+/// Starts several that tell each other of silences.
+pub(crate) async fn start_peers<const N: usize>(
     version: &str,
     config: &str,
-    flags: &[&str],
+) -> Option<[RunningAlertmanager; N]> {
+    let gossip: [u16; N] = std::array::from_fn(|_| super::ports::free());
+    let others = gossip.map(|port| format!("--cluster.peer=127.0.0.1:{port}"));
+    let mut peers = Vec::new();
+    for port in gossip {
+        let own = format!("--cluster.listen-address=127.0.0.1:{port}");
+        let told = format!("--cluster.advertise-address=127.0.0.1:{port}");
+        let flags: Vec<&str> =
+            [&own, &told].into_iter().chain(&others).map(String::as_str).collect();
+        peers.push(start_with(version, config, &flags).await?);
+    }
+    peers.try_into().ok()
+}
+
+async fn start_with(version: &str, config: &str, flags: &[&str]) -> Option<RunningAlertmanager> {
+    let (program, folder, port) = prepare(version, config)?;
+    let server = Server::start(program, arguments(port, flags), folder, port).await;
+    Some(RunningAlertmanager { url: server.url.clone(), server })
+}
+
+/// Starts one that speaks TLS and lets in who shows a certificate of this authority, and the password.
+pub(crate) async fn start_secure(
+    version: &str,
+    config: &str,
+    authority: &Authority,
 ) -> Option<RunningAlertmanager> {
+    let (program, folder, port) = prepare(version, config)?;
+    authority.write_server(folder.path());
+    let site = (format!("https://localhost:{port}"), authority.client());
+    let arguments = arguments(port, &["--cluster.listen-address=", "--web.config.file=web.yml"]);
+    let server = Server::start_secure(program, arguments, folder, site).await;
+    Some(RunningAlertmanager { url: server.url.clone(), server })
+}
+
+fn prepare(version: &str, config: &str) -> Option<(PathBuf, TempDir, u16)> {
     let program = server::find(&format!("alertmanager-{version}"), "alertmanager")?;
-    let (folder, port) = (tempfile::tempdir().unwrap(), super::ports::free());
+    let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("alertmanager.yml"), config).unwrap();
-    let own =
-        ["--config.file=alertmanager.yml", "--storage.path=data", "--cluster.listen-address="];
+    Some((program, folder, super::ports::free()))
+}
+
+fn arguments(port: u16, flags: &[&str]) -> Vec<String> {
+    let own = ["--config.file=alertmanager.yml", "--storage.path=data"];
     let mut arguments: Vec<String> =
         own.iter().chain(flags).map(|flag| (*flag).to_owned()).collect();
     arguments.push(format!("--web.listen-address=127.0.0.1:{port}"));
-    let server = Server::start(program, arguments, folder, port).await;
-    Some(RunningAlertmanager { url: server.url.clone(), server })
+    arguments
 }
 
 impl RunningAlertmanager {

@@ -1,12 +1,26 @@
 //! A real Prometheus.
 
 use super::server::{self, Server};
+use super::wait;
 use serde_json::Value;
+use std::time::Duration;
+
+/// How long a sample may take to arrive or to vanish.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// A running Prometheus; killed when dropped.
 pub(crate) struct RunningPrometheus {
     server: Server,
     pub(crate) url: String,
+}
+
+/// Both supported ends of what people run.
+pub(crate) const VERSIONS: [&str; 2] = ["2.42", "3.16"];
+
+/// Starts version `2.42` or `3.16` with rules, which its configuration must name as `rules.yaml`; `None` after a
+/// printed skip where it is missing.
+pub(crate) async fn start(version: &str, config: &str, rules: &str) -> Option<RunningPrometheus> {
+    start_at(super::ports::free(), version, config, &[("rules.yaml", rules)], &[]).await
 }
 
 /// Starts version `2.42` or `3.16` on a port of the caller's choice, with files beside its configuration; `None` after
@@ -36,6 +50,26 @@ impl RunningPrometheus {
     /// Ends it at once.
     pub(crate) fn kill(&mut self) {
         self.server.kill();
+    }
+
+    /// Waits until a query answers anything.
+    pub(crate) async fn answers(&self, expression: &str) {
+        self.until(expression, true).await;
+    }
+
+    /// Waits until a query answers nothing.
+    pub(crate) async fn forgets(&self, expression: &str) {
+        self.until(expression, false).await;
+    }
+
+    async fn until(&self, expression: &str, something: bool) {
+        let what =
+            format!("{} for {expression}", if something { "an answer" } else { "no answer" });
+        wait::until(LIMIT, &what, || async {
+            let answer = self.query(expression).await;
+            answer["data"]["result"].as_array().is_some_and(|list| list.is_empty() != something)
+        })
+        .await;
     }
 
     /// An instant query's whole answer.

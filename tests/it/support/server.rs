@@ -15,6 +15,7 @@ pub(crate) struct Server {
     arguments: Vec<String>,
     pub(crate) folder: tempfile::TempDir,
     pub(crate) url: String,
+    client: reqwest::Client,
 }
 
 /// Where `make servers` put a program; `None`, after a printed skip, where it is missing.
@@ -55,19 +56,33 @@ impl Server {
         port: u16,
     ) -> Self {
         bellwether::wire::install_crypto();
+        let (url, client) = (format!("http://127.0.0.1:{port}"), reqwest::Client::new());
+        Self::start_secure(program, arguments, folder, (url, client)).await
+    }
+
+    /// The same at another address, for a client that the server lets in.
+    pub(crate) async fn start_secure(
+        program: PathBuf,
+        arguments: Vec<String>,
+        folder: tempfile::TempDir,
+        (url, client): (String, reqwest::Client),
+    ) -> Self {
         let child = spawn(&program, &arguments, folder.path());
-        let server =
-            Self { child, program, arguments, folder, url: format!("http://127.0.0.1:{port}") };
+        let server = Self { child, program, arguments, folder, url, client };
         server.ready().await;
         server
     }
 
     async fn ready(&self) {
         let ready = format!("{}/-/ready", self.url);
-        wait::until(START, "the server to be ready", || async {
-            reqwest::get(&ready).await.is_ok_and(|answer| answer.status().is_success())
-        })
-        .await;
+        let is_ready = wait::until(START * 2, "the server to be ready", || async {
+            let answer = self.client.get(&ready).send().await;
+            answer.is_ok_and(|answer| answer.status().is_success())
+        });
+        if tokio::time::timeout(START, is_ready).await.is_err() {
+            let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+            panic!("{} is not ready:\n{log}", self.program.display());
+        }
     }
 
     /// Ends it at once, as a crash would.

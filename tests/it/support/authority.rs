@@ -1,0 +1,96 @@
+//! A certificate authority of a test's own, the server and client certificates it signs, and a password.
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// The password that the server knows.
+pub(crate) const PASSWORD: &str = "open sesame";
+
+/// Its bcrypt, since no test needs to make one.
+const HASH: &str = "$2b$04$abcdefghijklmnopqrstuu/LVz6MZlItEy42I2juLihZ66HnQx/cy";
+
+/// The user that the server knows.
+pub(crate) const USER: &str = "bellwether";
+
+/// User and password as a header.
+const BASIC: &str = "Basic YmVsbHdldGhlcjpvcGVuIHNlc2FtZQ==";
+
+/// An authority with a folder for its files.
+pub(crate) struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    folder: TempDir,
+}
+
+impl Authority {
+    /// A new one.
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let authority = Self { issuer, folder: tempfile::tempdir().unwrap() };
+        std::fs::write(authority.ca_file(), authority.issuer.pem()).unwrap();
+        authority.write_client(&authority.client_file());
+        authority
+    }
+
+    /// Its own certificate.
+    pub(crate) fn ca_file(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    /// A client's certificate and key.
+    pub(crate) fn client_file(&self) -> PathBuf {
+        self.folder.path().join("client.pem")
+    }
+
+    /// Replaces a client's certificate by one of this authority, a second later as files tell time.
+    pub(crate) fn renew(&self, file: &Path) {
+        let before = std::fs::metadata(file).unwrap().modified().unwrap();
+        self.write_client(file);
+        let written = std::fs::File::options().write(true).open(file).unwrap();
+        written.set_modified(before + Duration::from_secs(1)).unwrap();
+    }
+
+    fn write_client(&self, file: &Path) {
+        let (certificate, key) = self.sign("client");
+        std::fs::write(file, certificate + &key).unwrap();
+    }
+
+    /// Writes what a server needs that lets in only whom this authority signed.
+    pub(crate) fn write_server(&self, folder: &Path) {
+        let (certificate, key) = self.sign("localhost");
+        std::fs::write(folder.join("server.pem"), certificate).unwrap();
+        std::fs::write(folder.join("server.key"), key).unwrap();
+        let web = format!(
+            "tls_server_config:
+  cert_file: server.pem
+  key_file: server.key
+  client_auth_type: RequireAndVerifyClientCert
+  client_ca_file: {}
+basic_auth_users: {{ {USER}: \"{HASH}\" }}
+",
+            self.ca_file().display()
+        );
+        std::fs::write(folder.join("web.yml"), web).unwrap();
+    }
+
+    /// A client that is let in.
+    pub(crate) fn client(&self) -> reqwest::Client {
+        let pem = |file: PathBuf| std::fs::read(file).unwrap();
+        let basic = reqwest::header::HeaderValue::from_static(BASIC);
+        reqwest::Client::builder()
+            .tls_certs_only([reqwest::Certificate::from_pem(&pem(self.ca_file())).unwrap()])
+            .identity(reqwest::Identity::from_pem(&pem(self.client_file())).unwrap())
+            .default_headers([(reqwest::header::AUTHORIZATION, basic)].into_iter().collect())
+            .build()
+            .unwrap()
+    }
+
+    fn sign(&self, name: &str) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
+    }
+}
