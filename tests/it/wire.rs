@@ -1,6 +1,6 @@
 //! How services are reached, against a server that says what it is told to, and one that speaks real TLS.
 
-use crate::support::alertmanager::{self, VERSIONS};
+use crate::support::alertmanager::VERSIONS;
 use crate::support::authority::{self, Authority};
 use crate::support::scripted::{Answer, Request, Scripted};
 use bellwether::config::{Credentials, Endpoint, Secret};
@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
-const AUTOSCALE: &str = "route: { receiver: humans }\nreceivers: [{ name: humans }]";
+const ROUTES: &str = "route: { receiver: humans }\nreceivers: [{ name: humans }]";
 
 fn endpoint(url: &str) -> Endpoint {
     Endpoint { urls: vec![url.to_owned()], ..Endpoint::default() }
@@ -204,9 +204,7 @@ async fn tls_is_verified_and_renewed_certificates_are_used() {
     bellwether::wire::install_crypto();
     let (ours, stranger) = (Authority::new(), Authority::new());
     for version in VERSIONS {
-        let Some(server) = alertmanager::start_secure(version, AUTOSCALE, &ours).await else {
-            return;
-        };
+        let Some(server) = ours.start_alertmanager(version, ROUTES).await else { return };
         let whole = Endpoint {
             credentials: Some(Credentials::Basic {
                 username: authority::USER.to_owned(),

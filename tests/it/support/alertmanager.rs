@@ -1,6 +1,5 @@
 //! A real Alertmanager.
 
-use super::authority::Authority;
 use super::server::{self, Server};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -48,31 +47,19 @@ pub(crate) async fn start_peers<const N: usize>(
 async fn start_with(version: &str, config: &str, flags: &[&str]) -> Option<RunningAlertmanager> {
     let (program, folder, port) = prepare(version, config)?;
     let server = Server::start(program, arguments(port, flags), folder, port).await;
-    Some(RunningAlertmanager { url: server.url.clone(), server })
+    Some(RunningAlertmanager::new(server))
 }
 
-/// Starts one that speaks TLS and lets in who shows a certificate of this authority, and the password.
-pub(crate) async fn start_secure(
-    version: &str,
-    config: &str,
-    authority: &Authority,
-) -> Option<RunningAlertmanager> {
-    let (program, folder, port) = prepare(version, config)?;
-    authority.write_server(folder.path());
-    let site = (format!("https://localhost:{port}"), authority.client());
-    let arguments = arguments(port, &["--cluster.listen-address=", "--web.config.file=web.yml"]);
-    let server = Server::start_secure(program, arguments, folder, site).await;
-    Some(RunningAlertmanager { url: server.url.clone(), server })
-}
-
-fn prepare(version: &str, config: &str) -> Option<(PathBuf, TempDir, u16)> {
+/// What a start needs: the program, a folder with its configuration, a port.
+pub(crate) fn prepare(version: &str, config: &str) -> Option<(PathBuf, TempDir, u16)> {
     let program = server::find(&format!("alertmanager-{version}"), "alertmanager")?;
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("alertmanager.yml"), config).unwrap();
     Some((program, folder, super::ports::free()))
 }
 
-fn arguments(port: u16, flags: &[&str]) -> Vec<String> {
+/// The arguments of every start.
+pub(crate) fn arguments(port: u16, flags: &[&str]) -> Vec<String> {
     let own = ["--config.file=alertmanager.yml", "--storage.path=data"];
     let mut arguments: Vec<String> =
         own.iter().chain(flags).map(|flag| (*flag).to_owned()).collect();
@@ -81,6 +68,10 @@ fn arguments(port: u16, flags: &[&str]) -> Vec<String> {
 }
 
 impl RunningAlertmanager {
+    pub(crate) fn new(server: Server) -> Self {
+        Self { url: server.url.clone(), server }
+    }
+
     /// An alert fires, and stays active for five minutes unless told otherwise.
     pub(crate) async fn fire(&self, labels: &[(&str, &str)]) {
         self.post_alert(labels, now(), minutes(5)).await;

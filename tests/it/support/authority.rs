@@ -1,5 +1,7 @@
 //! A certificate authority of a test's own, the server and client certificates it signs, and a password.
 
+use super::alertmanager::{self, RunningAlertmanager};
+use super::server::Server;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -58,8 +60,24 @@ impl Authority {
         std::fs::write(file, certificate + &key).unwrap();
     }
 
+    /// Starts an Alertmanager that speaks TLS and lets in who shows a certificate of this authority, and the
+    /// password; `None` after a printed skip where it is missing.
+    pub(crate) async fn start_alertmanager(
+        &self,
+        version: &str,
+        config: &str,
+    ) -> Option<RunningAlertmanager> {
+        let (program, folder, port) = alertmanager::prepare(version, config)?;
+        self.write_server(folder.path());
+        let flags = ["--cluster.listen-address=", "--web.config.file=web.yml"];
+        let site = (format!("https://localhost:{port}"), self.client());
+        let arguments = alertmanager::arguments(port, &flags);
+        let server = Server::start_secure(program, arguments, folder, site).await;
+        Some(RunningAlertmanager::new(server))
+    }
+
     /// Writes what a server needs that lets in only whom this authority signed.
-    pub(crate) fn write_server(&self, folder: &Path) {
+    fn write_server(&self, folder: &Path) {
         let (certificate, key) = self.sign("localhost");
         std::fs::write(folder.join("server.pem"), certificate).unwrap();
         std::fs::write(folder.join("server.key"), key).unwrap();
@@ -77,7 +95,7 @@ basic_auth_users: {{ {USER}: \"{HASH}\" }}
     }
 
     /// A client that is let in.
-    pub(crate) fn client(&self) -> reqwest::Client {
+    fn client(&self) -> reqwest::Client {
         let pem = |file: PathBuf| std::fs::read(file).unwrap();
         let basic = reqwest::header::HeaderValue::from_static(BASIC);
         reqwest::Client::builder()
