@@ -95,10 +95,10 @@ scrape_configs: [{{ job_name: exporter, {protocol}static_configs: [{{ targets: [
     }
 }
 
-/// A page whose one sample says itself how old it is, so that it stays visible while it ages.
+/// A page with a sample that says itself how old it is, so that it stays visible, beside one of now.
 fn aged(age: Duration) -> String {
     let at = (Clock::system().now() - age).as_millisecond();
-    format!("aged 1 {at}\n")
+    format!("aged{{n=\"old\"}} 1 {at}\naged{{n=\"new\"}} 1\n")
 }
 
 fn why(guard: Guard) -> String {
@@ -192,12 +192,12 @@ async fn samples_older_than_three_scrape_intervals_are_stale() {
     for version in VERSIONS {
         let exporter = Exporter::start(aged(SCRAPE * 3 + Duration::from_secs(5))).await;
         let Some((prometheus, client)) = exporter.scraped_by(version).await else { return };
-        prometheus.answers("aged").await;
+        prometheus.answers("count(aged) == 2").await;
         let old = why(client.guard("aged == 1").await);
         assert!(old.contains("aged is stale") && old.contains("more than 30s"), "{old}");
         // One stale series among fresh ones is enough, also inside a range, a sum or a subquery.
         for expression in [
-            "fresh + on () aged",
+            "fresh + on () count(aged)",
             "sum(max_over_time(aged[5m]))",
             "fresh > bool 0 unless on () zero == 1 unless on () aged == 2",
             "max_over_time(sum(aged)[5m:10s])",
