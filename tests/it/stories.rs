@@ -164,6 +164,16 @@ async fn w_18_history_tells_the_intent_and_then_each_outcome_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn w_70_metrics_tell_what_the_last_pass_saw() {
     let Some(stage) = stage(2, 4).await else { return };
+    // With a live watchdog and no alert nothing is launched for the pods that wait.
+    stage.watchdog().await;
+    wait::until(LIMIT, "the watchdog", || async {
+        stage
+            .report()
+            .signals
+            .iter()
+            .any(|signal| signal.counts && signal.signal.name == "Watchdog")
+    })
+    .await;
     stage.pods(9);
     let url = format!("{}/metrics", stage.url);
     let lines = [
