@@ -5,11 +5,11 @@ use super::draft::Draft;
 use super::scene::Scene;
 use crate::config::Timing;
 use crate::model::{
-    Breaker, BreakerState, Failure, Placement, Pod, PoolMemory, PoolName, Reason, Transition, Uid,
-    Unhelpable, Worker, WorkerEvent, WorkerState, duration,
+    BatchId, Breaker, BreakerState, Failure, Placement, Pod, PoolMemory, PoolName, Reason,
+    Transition, Uid, Unhelpable, Worker, WorkerEvent, WorkerState, duration,
 };
 use jiff::Timestamp;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 /// Launches in vain until a pod counts as unhelpable.
@@ -17,9 +17,14 @@ const VAIN: u32 = 2;
 
 /// Brings a pool's breaker, and what is known of pods that launching did not help, up to date.
 pub(super) fn follow(scene: &Scene<'_>, pool: &PoolName, draft: &mut Draft) {
+    let watched: Vec<BatchId> = draft.pool(pool).watching.keys().cloned().collect();
+    // Where it was launched for pods, only they tell whether it helped.
+    let helps_alone = |worker: &Worker| {
+        worker.pool == *pool && !worker.batch.as_ref().is_some_and(|batch| watched.contains(batch))
+    };
     let became_ready = draft.plan.transitions.iter().any(|transition| {
         matches!(transition, Transition::Move { worker, event: WorkerEvent::BecameReady, .. }
-            if scene.memory.workers.get(worker).is_some_and(|worker| worker.pool == *pool))
+            if scene.memory.workers.get(worker).is_some_and(helps_alone))
     });
     // A failed record stays one pass, so each failure is seen here once.
     let failed = scene.workers(pool).any(|worker| {
@@ -27,16 +32,16 @@ pub(super) fn follow(scene: &Scene<'_>, pool: &PoolName, draft: &mut Draft) {
         matches!(worker.state, WorkerState::Failed { failure } if launch.contains(&failure))
     });
     let timing = &scene.limits.timing;
-    let useless = watch(scene, draft.pool(pool), timing);
+    let help = watch(scene, draft.pool(pool), timing);
     let memory = draft.pool(pool);
-    if became_ready {
+    if became_ready || help == Some(true) {
         memory.breaker = Breaker::default();
-    } else if failed || useless {
+    } else if failed || help == Some(false) {
         open(&mut memory.breaker, timing, scene.now);
     }
-    let is_pending = |uid: &Uid| scene.unschedulable().iter().any(|pod| pod.uid == *uid);
-    if scene.view().is_ok() {
-        memory.unhelpable.retain(|uid, _| is_pending(uid));
+    if scene.view().is_ok() && !memory.unhelpable.is_empty() {
+        let pending: HashSet<&Uid> = scene.unschedulable().iter().map(|pod| &pod.uid).collect();
+        memory.unhelpable.retain(|uid, _| pending.contains(uid));
     }
 }
 
@@ -71,13 +76,14 @@ pub(super) fn doubled(first: Duration, times: u32, max: Duration) -> Duration {
 }
 
 /// Looks at batches whose workers are Ready: did they place the pods they were launched for?
-/// Answers whether one placed none at all.
-fn watch(scene: &Scene<'_>, memory: &mut PoolMemory, timing: &Timing) -> bool {
-    let Ok(view) = scene.view() else {
-        return false;
-    };
+/// Answers whether a batch placed any; nothing, while that is not known.
+fn watch(scene: &Scene<'_>, memory: &mut PoolMemory, timing: &Timing) -> Option<bool> {
+    if memory.watching.is_empty() {
+        return None;
+    }
+    let view = scene.view().ok()?;
     let pods: HashMap<&Uid, &Pod> = view.pods.iter().map(|pod| (&pod.uid, pod)).collect();
-    let mut useless = false;
+    let mut help = None;
     let watched = std::mem::take(&mut memory.watching);
     for (batch, uids) in watched {
         let workers: Vec<&Worker> = scene
@@ -97,6 +103,9 @@ fn watch(scene: &Scene<'_>, memory: &mut PoolMemory, timing: &Timing) -> bool {
             pods.get(uid).is_some_and(|pod| !matches!(pod.placement, Placement::Bound(_)))
         };
         let left: Vec<Uid> = uids.iter().filter(is_pending).cloned().collect();
+        if left.len() < uids.len() {
+            help = Some(true);
+        }
         if left.is_empty() {
             continue;
         }
@@ -104,12 +113,12 @@ fn watch(scene: &Scene<'_>, memory: &mut PoolMemory, timing: &Timing) -> bool {
             memory.watching.insert(batch, uids);
             continue;
         }
-        useless |= left.len() == uids.len();
+        help = help.or((left.len() == uids.len()).then_some(false));
         for uid in left {
             in_vain(memory, uid, timing, scene.now);
         }
     }
-    useless
+    help
 }
 
 fn in_vain(memory: &mut PoolMemory, uid: Uid, timing: &Timing, now: Timestamp) {
