@@ -249,14 +249,33 @@ fn hostable(growers: &[Grower<'_>], spec: &PodSpec) -> Result<(), String> {
         if grower.shapes.iter().any(|shape| spec.requests.fits_in(&shape.allocatable)) {
             return Ok(());
         }
-        missing = format!(
-            "it asks for {}m CPU and {} MiB, more than any shape of pool {} offers",
-            spec.requests.cpu_milli,
-            spec.requests.memory >> 20,
-            grower.pool
-        );
+        missing = lacking(&spec.requests, grower);
     }
     Err(missing)
+}
+
+/// What of these requests is more than any shape of a pool offers.
+fn lacking(requests: &Resources, grower: &Grower<'_>) -> String {
+    let most = |measure: &dyn Fn(&Resources) -> u64| {
+        grower.shapes.iter().map(|shape| measure(&shape.allocatable)).max().unwrap_or(0)
+    };
+    let mut parts = Vec::new();
+    if requests.cpu_milli > most(&|offer| offer.cpu_milli) {
+        parts.push(format!("{}m CPU", requests.cpu_milli));
+    }
+    if requests.memory > most(&|offer| offer.memory) {
+        parts.push(format!("{} MiB", requests.memory >> 20));
+    }
+    for (name, count) in &requests.extended {
+        if *count > most(&|offer| offer.extended.get(name).copied().unwrap_or(0)) {
+            parts.push(format!("{count} {name}"));
+        }
+    }
+    if parts.is_empty() {
+        // Each alone would be there, but not all of them on one shape.
+        parts.push(format!("{}m CPU with {} MiB", requests.cpu_milli, requests.memory >> 20));
+    }
+    format!("it asks for {}, more than any shape of pool {} offers", parts.join(", "), grower.pool)
 }
 
 /// Bins of every open node but these.

@@ -12,8 +12,8 @@ use super::scene::Scene;
 use super::{breaker, limits, order, pauses};
 use crate::config::{Mode, PoolConfig};
 use crate::model::{
-    Ask, Decision, Direction, Intent, Permit, Pod, PoolName, Reason, Resources, Shape, ShapeName,
-    Signal, SignalId, Uid, Verdict, Want, Worker, WorkerState, duration,
+    Ask, Decision, Direction, Intent, Node, Permit, Pod, PodKind, PoolName, Reason, Resources,
+    Shape, ShapeName, Signal, SignalId, Uid, Verdict, Want, Worker, WorkerState, duration,
 };
 use std::collections::{BTreeMap, HashSet};
 
@@ -99,14 +99,29 @@ fn coming<'a>(scene: &Scene<'a>) -> Vec<(&'a PoolConfig, Resources)> {
         .collect()
 }
 
-/// What a pool could launch, less what its nodes keep for themselves.
+/// What a pool could launch, less what its nodes keep for themselves and what daemon pods take.
 fn shapes(scene: &Scene<'_>, pool: &PoolConfig) -> Vec<Shape> {
     let known = scene.observed.shapes.get(&pool.name).and_then(|shapes| shapes.known());
     let mut shapes = known.cloned().unwrap_or_default();
+    let daemons = daemons(scene, pool);
     for shape in &mut shapes {
         shape.allocatable.subtract(&pool.node.reserved);
+        shape.allocatable.subtract(&daemons);
     }
     shapes
+}
+
+/// What daemon pods ask of a node of this pool: the most that any of its nodes bears now.
+fn daemons(scene: &Scene<'_>, pool: &PoolConfig) -> Resources {
+    let nodes = scene.view().map(|view| view.nodes.as_slice()).unwrap_or_default();
+    let ours = nodes.iter().filter(|node| node.pool.as_ref() == Some(&pool.name));
+    let asked = |node: &Node| {
+        let mut sum = Resources::default();
+        let pods = scene.pods_on(&node.at.name).iter();
+        pods.filter(|pod| pod.kind != PodKind::Normal).for_each(|pod| sum.add(&pod.spec.requests));
+        sum
+    };
+    ours.map(asked).max_by_key(|sum| (sum.cpu_milli, sum.memory)).unwrap_or_default()
 }
 
 fn is_unhelpable(scene: &Scene<'_>, pod: &Pod) -> bool {
