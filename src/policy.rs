@@ -96,7 +96,7 @@ pub fn standings(
     let scene = Scene::new(observed, signals, memory, limits, now);
     let remembered = remember(&scene);
     let court = Court { truth: &observed.truth, memory: &remembered, signals, limits, now };
-    signals.iter().map(|signal| court.standing(signal)).collect()
+    signals.iter().map(|signal| standing(&scene, &court, signal)).collect()
 }
 
 /// Unschedulable pods, by whether a new worker of some pool could host them.
@@ -134,7 +134,7 @@ fn decide(
     scale_down::follow(scene, pool, draft);
     let cooling = limits::up_cooling(draft.pool(&pool.name), pool.cooldown.up, scene.now, true);
     let mut need = scale_up::need(scene, court, pool, demand, cooling.is_some());
-    let targets = replace::targets(scene, court, pool);
+    let targets = replace::targets(scene, court, pool, draft);
     replace::follow(scene, pool, &targets, &mut need, draft);
     let back = take_back(scene, pool, &need, draft);
     asides(scene, court, pool, demand, draft);
@@ -192,7 +192,7 @@ fn asides(
     draft: &mut Draft,
 ) {
     for signal in scene.signals.iter().filter(|signal| speaks_for(court, signal, &pool.name)) {
-        match court.standing(signal) {
+        match standing(scene, court, signal) {
             Err(reason) if court.is_news(signal, &reason) => draft.also(&pool.name, reason),
             Err(_) => {}
             Ok(()) => {
@@ -224,6 +224,12 @@ fn unanswered(scene: &Scene<'_>, signal: &Signal) -> Option<Reason> {
         None => "not asked".to_owned(),
     };
     Some(Reason::WantUnknown { alert: signal.name.clone(), why })
+}
+
+/// Whether a signal counts, the node it names included.
+fn standing(scene: &Scene<'_>, court: &Court<'_>, signal: &Signal) -> Result<(), Reason> {
+    court.standing(signal)?;
+    scene.names_a_node(signal)
 }
 
 fn speaks_for(court: &Court<'_>, signal: &Signal, pool: &PoolName) -> bool {
@@ -320,6 +326,7 @@ fn tidy(scene: &Scene<'_>, draft: &mut Draft) {
         |id: &WorkerId| scene.memory.workers.get(id).is_some_and(crate::model::Worker::is_live);
     memory.refusals.retain(|id, _| exists(id));
     memory.kube_system_since.retain(|id, _| exists(id));
+    memory.unseen_since.retain(|id, _| exists(id));
     // One that is away for a while keeps its start time: else its restart would pass unseen.
     let peers: BTreeSet<&String> =
         scene.observed.truth.peers.iter().map(|peer| &peer.url).collect();

@@ -54,21 +54,33 @@ impl Court<'_> {
 
     /// Pauses of alerts that never reached us: muted from the start, so that only the API tells of them.
     pub(super) fn muted_unheard(&self, pool: &PoolName) -> Option<Reason> {
+        self.unheard(pool).find_map(|state| self.silenced(state))
+    }
+
+    /// An alert that asks for a step or a size and never reached us. What the packing would answer is
+    /// seen without it.
+    pub(super) fn unheard_up(&self, pool: &PoolName) -> Option<String> {
+        let mut ups = self.unheard(pool).filter(|state| {
+            state.labels.get("autoscale").is_some_and(|word| word == "up")
+                && (state.labels.contains_key("step")
+                    || state.annotations.contains_key("want_query"))
+        });
+        let up = ups.next()?;
+        Some(up.labels.get("alertname").cloned().unwrap_or_default())
+    }
+
+    /// Active alerts for a pool that no delivery told us of.
+    fn unheard<'s>(&'s self, pool: &'s PoolName) -> impl Iterator<Item = &'s AlertState> + 's {
         let heard = |print: &Fingerprint| {
             self.signals.iter().any(|signal| signal.fingerprint() == Some(print))
         };
-        let unheard = self
-            .truth
-            .alerts
-            .iter()
-            .filter(|(print, state)| !state.silenced_by.is_empty() && !heard(print));
-        let ours = unheard.map(|(_, state)| state).find(|state| {
+        let unheard = self.truth.alerts.iter().filter(move |(print, _)| !heard(print));
+        unheard.map(|(_, state)| state).filter(|state| {
             let label = |name: &str| state.labels.get(name).map(String::as_str);
             label("autoscale").is_some_and(|word| word != "watchdog")
                 && label("cluster").is_none_or(|cluster| cluster == self.limits.name.as_str())
                 && label("pool").is_none_or(|name| name == pool.as_str())
-        });
-        ours.and_then(|state| self.silenced(state))
+        })
     }
 
     /// What must hold before anything is removed because of an alert.

@@ -101,10 +101,10 @@ fn pause(scene: &Scene<'_>, court: &Court<'_>, worker: &Worker) -> Result<(), Re
 
 /// What is away, for a drain that rests on monitoring.
 fn suspended(court: &Court<'_>, worker: &Worker) -> Option<Reason> {
-    if worker.purpose != Some(Purpose::Idle) {
-        return None;
+    match worker.purpose {
+        Some(Purpose::Idle | Purpose::Replace) | None => court.removal().err(),
+        Some(Purpose::Notice | Purpose::Manual) => None,
     }
-    court.removal().err()
 }
 
 fn release(scene: &Scene<'_>, worker: &Worker, node: &Node, reason: Reason, draft: &mut Draft) {
@@ -118,6 +118,11 @@ fn release(scene: &Scene<'_>, worker: &Worker, node: &Node, reason: Reason, draf
 /// No candidate again for an hour, doubling to a day.
 fn refuse(scene: &Scene<'_>, worker: &Worker, reason: &Reason, draft: &mut Draft) {
     let timing = &scene.limits.timing;
+    let is_noted = |refusal: &Refusal| scene.now < refusal.until;
+    if draft.plan.memory.refusals.get(&worker.id).is_some_and(is_noted) {
+        // The uncordon failed and is asked again: that is no second drain.
+        return;
+    }
     let before = draft.plan.memory.refusals.get(&worker.id).map_or(0, |refusal| refusal.count);
     let wait = breaker::doubled(timing.refusal, before, timing.refusal_max);
     let refusal = Refusal {

@@ -6,8 +6,8 @@ use super::scene::{Machine, Scene};
 use super::{leaving, pauses};
 use crate::config::Mode;
 use crate::model::{
-    Act, Failure, Instance, Node, Permit, PoolName, Readiness, Reason, Step, Transition, Worker,
-    WorkerEvent, WorkerState, duration,
+    Act, Cordon, Failure, Instance, Node, Permit, PoolName, Readiness, Reason, Step, Transition,
+    Worker, WorkerEvent, WorkerState, duration,
 };
 use std::collections::HashSet;
 use std::time::Duration;
@@ -150,14 +150,29 @@ fn ready(
     if is_lost(machine, node) {
         return fail(worker, Failure::Lost, Reason::Lost, draft);
     }
-    let Some(Readiness::NotReady { since }) = node.map(|node| node.readiness) else {
-        return;
-    };
-    let deadline = scene.pool(&worker.pool).map_or(Duration::MAX, |pool| pool.not_ready_deadline);
-    if duration::since(since, scene.now) <= deadline || is_permanent(scene, worker, node) {
+    if let Some(node) = node.filter(|node| node.cordon == Cordon::Ours) {
+        // A mark that no record speaks of: of a store that was lost, or of a call whose answer was.
+        let reason = Reason::Changed { what: "what asked for it".to_owned() };
+        if acts(scene, &worker.pool) {
+            draft.step(worker, Act::Uncordon { node: node.at.clone() }, reason, Permit::Begun);
+        }
         return;
     }
-    match within_budget(scene, &worker.pool) {
+    let unseen = &mut draft.plan.memory.unseen_since;
+    let since = match node.map(|node| node.readiness) {
+        Some(Readiness::Ready) => {
+            unseen.remove(&worker.id);
+            return;
+        }
+        Some(Readiness::NotReady { since }) => since,
+        None => *unseen.entry(worker.id.clone()).or_insert(scene.now),
+    };
+    let deadline = scene.pool(&worker.pool).map_or(Duration::MAX, |pool| pool.not_ready_deadline);
+    if duration::since(since, scene.now) <= deadline {
+        return;
+    }
+    let may = spared(scene, worker, machine, node);
+    match may.and_then(|()| within_budget(scene, &worker.pool)) {
         Ok(()) => fail(
             worker,
             Failure::NotReady,
@@ -168,19 +183,36 @@ fn ready(
     }
 }
 
-/// Permanent workers are never removed by us, sick or not.
-fn is_permanent(scene: &Scene<'_>, worker: &Worker, node: Option<&Node>) -> bool {
-    let names = [Some(worker.id.as_str()), node.map(|node| node.at.name.as_str())];
-    scene
-        .pool(&worker.pool)
-        .is_some_and(|pool| names.iter().flatten().any(|name| pool.permanent.contains(*name)))
+/// What keeps a worker even when it is sick: its name is permanent, its machine is protected, or a
+/// person works on its node.
+fn spared(
+    scene: &Scene<'_>,
+    worker: &Worker,
+    machine: Machine<'_>,
+    node: Option<&Node>,
+) -> Result<(), Reason> {
+    let bound = worker.node.as_ref().map(|node| node.name.as_str());
+    let names = [Some(worker.id.as_str()), bound, node.map(|node| node.at.name.as_str())];
+    let pool = scene.pool(&worker.pool);
+    if pool.is_some_and(|pool| names.iter().flatten().any(|name| pool.permanent.contains(*name))) {
+        return Err(Reason::Permanent);
+    }
+    if node.is_some_and(|node| node.cordon == Cordon::Foreign) {
+        return Err(Reason::ForeignCordon);
+    }
+    match machine {
+        Machine::Live(instance) if instance.protected => Err(Reason::Protected),
+        _ => Ok(()),
+    }
 }
 
 /// Many sick at once may mean that it is not them: then nothing is repaired. In a small pool one
 /// may always be sick.
 fn within_budget(scene: &Scene<'_>, pool: &PoolName) -> Result<(), Reason> {
-    let nodes: Vec<&Node> = scene.workers(pool).filter_map(|worker| scene.node(worker)).collect();
-    let sick = nodes.iter().filter(|node| node.readiness != Readiness::Ready).count();
+    let ready = scene.workers(pool).filter(|worker| worker.state == WorkerState::Ready);
+    let nodes: Vec<Option<&Node>> = ready.map(|worker| scene.node(worker)).collect();
+    let is_well = |node: &&Node| node.readiness == Readiness::Ready;
+    let sick = nodes.iter().filter(|node| !node.as_ref().is_some_and(is_well)).count();
     let percent = scene.pool(pool).map_or(0, |pool| pool.repair_budget) as usize;
     let allowed = (nodes.len() * percent / 100).max(1);
     if sick <= allowed {
@@ -208,6 +240,10 @@ fn failed(
         return draft.also(&worker.pool, paused);
     }
     match machine {
+        // The provider would refuse, and the record would be committed to its end.
+        Machine::Live(instance) if instance.protected => {
+            draft.also(&worker.pool, Reason::Protected);
+        }
         Machine::Live(instance) => {
             let act = Act::Terminate { instance: instance.id.clone() };
             draft.step_after(WorkerEvent::Terminate, step(worker, act, reason, permit));
@@ -230,12 +266,11 @@ fn terminating(worker: &Worker, machine: Machine<'_>, node: Option<&Node>, draft
             draft.step(worker, act, Reason::DrainDone, leaving::last_word(worker));
         }
         (Machine::Gone, Some(node)) => {
-            draft.step(
-                worker,
-                Act::RemoveNode { node: node.at.clone() },
-                Reason::NodeLeftOver,
-                Permit::Begun,
-            );
+            // What was never ours to end is left over, and cleared away under its own word.
+            let is_left_over = worker.instance.is_none() && worker.batch.is_none();
+            let permit = if is_left_over { Permit::Gc } else { Permit::Begun };
+            let act = Act::RemoveNode { node: node.at.clone() };
+            draft.step(worker, act, Reason::NodeLeftOver, permit);
         }
         (Machine::Gone, None) => draft.moved(worker, WorkerEvent::Finished, Reason::Finished),
         (Machine::Ending | Machine::NotYetListed, _) => {}

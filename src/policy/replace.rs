@@ -30,11 +30,15 @@ pub(super) fn targets<'a>(
     scene: &Scene<'a>,
     court: &Court<'_>,
     pool: &PoolConfig,
+    draft: &Draft,
 ) -> Vec<Target<'a>> {
     let Ok(list) = scene.instances(&pool.name) else {
         return Vec::new();
     };
+    // One that moved in this very pass is not what it was.
+    let busy = draft.busy();
     let ready = scene.workers(&pool.name).filter(|worker| worker.state == WorkerState::Ready);
+    let ready = ready.filter(|worker| !busy.contains(&worker.id));
     let mut targets: Vec<Target<'a>> = Vec::new();
     for worker in ready {
         let Some(node) = scene.node(worker) else { continue };
@@ -76,7 +80,8 @@ fn why(
         return Some((reason, Purpose::Replace, vec![signal.id.clone()]));
     }
     let is_old = pool.max_age.is_some_and(|age| duration::since(worker.created, scene.now) > age);
-    is_old.then_some((Reason::MaxAge, Purpose::Replace, Vec::new()))
+    // No alert asks for this, so what every alert is asked is asked here.
+    (is_old && court.removal().is_ok()).then_some((Reason::MaxAge, Purpose::Replace, Vec::new()))
 }
 
 /// Protected, cordoned by somebody else, or refused by a drain lately: not replaced, unless the provider takes it.

@@ -76,7 +76,7 @@ fn asked(scene: &Scene<'_>, court: &Court<'_>, pool: &PoolConfig) -> Result<Aske
         if !is_down {
             continue;
         }
-        match court.standing(signal) {
+        match court.standing(signal).and_then(|()| scene.names_a_node(signal)) {
             Ok(()) => return Ok(ask(scene, signal, nominated, count)),
             Err(reason) if court.is_news(signal, &reason) => refusal = reason,
             Err(_) => {}
@@ -141,6 +141,9 @@ fn upward(
         if asks_step && (is_active || standing.is_ok()) {
             return Err(Reason::UpActive { alert: signal.name.clone() });
         }
+    }
+    if let Some(alert) = court.unheard_up(&pool.name) {
+        return Err(Reason::UpActive { alert });
     }
     if need.more() > 0 {
         return Err(need.reason.clone().unwrap_or(Reason::NothingAsked));

@@ -2,7 +2,7 @@
 
 use crate::config::{ClusterConfig, PoolConfig};
 use crate::model::{
-    ClusterView, Instance, InstanceState, Memory, Node, NodeName, Observed, Placement, Pod,
+    Ask, ClusterView, Instance, InstanceState, Memory, Node, NodeName, Observed, Placement, Pod,
     PodKind, PoolName, Readiness, Reason, Signal, View, Worker, WorkerId, duration,
 };
 use jiff::Timestamp;
@@ -88,6 +88,22 @@ impl<'a> Scene<'a> {
     pub(super) fn node(&self, worker: &Worker) -> Option<&'a Node> {
         let node = *self.nodes.get(&worker.id)?;
         worker.node.as_ref().is_none_or(|bound| bound.uid == node.at.uid).then_some(node)
+    }
+
+    /// Whether the node that a signal names is there, where it is known which are.
+    pub(super) fn names_a_node(&self, signal: &Signal) -> Result<(), Reason> {
+        let wrong = |detail| Err(Reason::WrongTarget { alert: signal.name.clone(), detail });
+        let name = match &signal.ask {
+            Ask::Replace { node: None } => return wrong("it names no node".to_owned()),
+            Ask::Down { node: Some(name) } | Ask::Replace { node: Some(name) } => name,
+            _ => return Ok(()),
+        };
+        match self.view() {
+            Ok(view) if !view.nodes.iter().any(|node| node.at.name == *name) => {
+                wrong(format!("there is no node {name}"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Pods on a node.

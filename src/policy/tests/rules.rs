@@ -592,6 +592,9 @@ fn a_drain_past_its_deadline_is_given_up_and_refused_for_an_hour_then_two() {
     let refusal = &plan.memory.refusals[&"w0".into()];
     assert_eq!((refusal.count, refusal.until), (1, ago(case.now, -3600)));
     case.memory.cluster = plan.memory;
+    assert_eq!(case.plan().memory.refusals[&"w0".into()].count, 1, "the uncordon is asked again");
+    case.now += jiff::SignedDuration::from_secs(3601);
+    refresh(&mut case);
     assert_eq!(case.plan().memory.refusals[&"w0".into()].until, ago(case.now, -7200));
 }
 

@@ -300,11 +300,13 @@ fn several_pools_shrink_each_for_itself() {
 }
 
 #[test]
-fn a_cordon_of_ours_on_a_ready_worker_is_a_cordon() {
+fn a_cordon_of_ours_on_a_ready_worker_is_taken_away_before_it_may_go() {
     let mut world = World::of(1);
     world.down();
     world.node(1).cordon = Cordon::Ours;
-    assert_eq!(code(&world), "no_candidate");
+    let plan = world.plan();
+    assert_eq!(plan.steps.len(), 1);
+    assert!(matches!(plan.steps[0].act, crate::model::Act::Uncordon { .. }));
 }
 
 #[test]
