@@ -7,4 +7,5 @@ mod need;
 mod rules;
 mod scale_down;
 mod scale_up;
+mod tables;
 mod world;
