@@ -28,7 +28,7 @@ pub(super) fn follow(scene: &Scene<'_>, draft: &mut Draft) {
 }
 
 fn follow_one(scene: &Scene<'_>, worker: &Worker, draft: &mut Draft) {
-    let (Ok(list), Ok(_)) = (scene.instances(&worker.pool), scene.view()) else {
+    let (Ok(list), Ok(_)) = (scene.instances(&worker.pool), scene.fresh_view()) else {
         stand_still(scene, worker, draft);
         return;
     };
@@ -325,7 +325,7 @@ pub(super) fn acts(scene: &Scene<'_>, pool: &PoolName) -> bool {
 /// Machines of ours without a record get one (a lost store, a crash), and then live like all
 /// others: they join, or are ended at the join deadline.
 fn adopt(scene: &Scene<'_>, pool: &PoolName, draft: &mut Draft) {
-    let (Ok(list), Ok(view)) = (scene.instances(pool), scene.view()) else {
+    let (Ok(list), Ok(view)) = (scene.instances(pool), scene.fresh_view()) else {
         return;
     };
     let known = || scene.memory.workers.values().filter(|worker| scene.is_known(worker));

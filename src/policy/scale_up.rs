@@ -394,7 +394,7 @@ fn held(
     need: &Need,
     draft: &mut Draft,
 ) -> Result<(), Reason> {
-    scene.view()?;
+    scene.fresh_view()?;
     scene.instances(&pool.name)?;
     if let Some(crate::model::View::Unknown { why }) = scene.observed.shapes.get(&pool.name) {
         return Err(super::scene::unknown("what can be bought", why));

@@ -173,10 +173,11 @@ fn the_down_cooldown_runs_from_the_end_of_the_last_scale_up_or_scale_down() {
 /// I6, W-02
 #[test]
 fn w_02_a_partial_stale_or_unknown_view_never_removes() {
-    let breaks: [fn(&mut World); 3] = [
+    let breaks: [fn(&mut World); 4] = [
         |world| world.cluster_unknown = true,
         |world| _ = world.lists_unknown.insert("workers".into()),
         |world| world.view_age = secs(61),
+        |world| world.list_age = secs(61),
     ];
     for break_it in breaks {
         let mut world = idle(3);
@@ -379,6 +380,13 @@ fn a_nominated_node_goes_first() {
     let mut world = idle(3);
     world.alert("PoolIdle", Ask::Down { node: Some("n-w3".into()) }, Some("workers"));
     assert_eq!(drains(&world.decision()), ["w3"]);
+}
+
+#[test]
+fn a_nominated_node_that_is_not_there_removes_no_other() {
+    let mut world = idle(3);
+    world.alert("PoolIdle", Ask::Down { node: Some("n-nowhere".into()) }, Some("workers"));
+    holds_with(&world, |reason| matches!(reason, Reason::WrongTarget { .. }));
 }
 
 #[test]

@@ -156,10 +156,11 @@ fn a_committed_termination_is_never_taken_back_and_is_asked_for_the_pause() {
 
 #[test]
 fn nothing_is_terminated_from_an_unknown_or_stale_view() {
-    let breaks: [fn(&mut World); 3] = [
+    let breaks: [fn(&mut World); 4] = [
         |world| world.cluster_unknown = true,
         |world| _ = world.lists_unknown.insert("workers".into()),
         |world| world.view_age = secs(61),
+        |world| world.list_age = secs(61),
     ];
     for state in [WorkerState::Draining, WorkerState::Drained, WorkerState::Terminating] {
         for break_it in breaks {

@@ -398,6 +398,7 @@ fn w_02_what_is_unknown_is_never_below_min() {
         (|world| world.cluster_unknown = true) as fn(&mut super::world::World),
         |world| _ = world.lists_unknown.insert("workers".into()),
         |world| world.view_age = mins(2),
+        |world| world.list_age = mins(2),
     ] {
         let mut world = world();
         world.pool().min = 3;

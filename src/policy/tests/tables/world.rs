@@ -32,6 +32,7 @@ pub(in crate::policy) struct World {
     pub(in crate::policy) wants: BTreeMap<crate::model::SignalId, Want>,
     pub(in crate::policy) uid: String,
     pub(in crate::policy) view_age: Duration,
+    pub(in crate::policy) list_age: Duration,
     pub(in crate::policy) cluster_unknown: bool,
     pub(in crate::policy) lists_unknown: BTreeSet<PoolName>,
 }
@@ -74,6 +75,7 @@ pub(in crate::policy) fn world_of(pools: &[&str]) -> World {
         wants: BTreeMap::new(),
         uid: UID.to_owned(),
         view_age: Duration::ZERO,
+        list_age: Duration::ZERO,
         cluster_unknown: false,
         lists_unknown: BTreeSet::new(),
     };
@@ -435,6 +437,7 @@ impl World {
 
     pub(in crate::policy) fn observed(&self) -> Observed {
         let at = duration::before(self.now, self.view_age);
+        let listed = duration::before(self.now, self.list_age);
         let view = ClusterView {
             uid: self.uid.as_str().into(),
             nodes: self.nodes.clone(),
@@ -444,7 +447,7 @@ impl World {
             if self.lists_unknown.contains(pool) {
                 View::Unknown { why: "throttled".to_owned() }
             } else {
-                View::Known { at, value: list.clone() }
+                View::Known { at: listed, value: list.clone() }
             }
         };
         Observed {
@@ -461,7 +464,9 @@ impl World {
             shapes: self
                 .shapes
                 .iter()
-                .map(|(pool, shapes)| (pool.clone(), View::Known { at, value: shapes.clone() }))
+                .map(|(pool, shapes)| {
+                    (pool.clone(), View::Known { at: listed, value: shapes.clone() })
+                })
                 .collect(),
             truth: self.truth.clone(),
             guards: self.guards.clone(),
