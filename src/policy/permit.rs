@@ -41,6 +41,8 @@ pub fn check(permit: &Permit, moment: &Moment<'_>) -> Result<(), Reason> {
         Permit::Need => not_paused("up", moment),
         Permit::Down { signals, guards } => {
             not_paused("down", moment)?;
+            // Also where no alert is named, as before a drained worker's end: who cannot ask, removes nothing.
+            court(moment).removal()?;
             any_counts(signals, moment)?;
             guards.iter().try_for_each(|guard| holds(guard, moment.guards.get(guard)))
         }
@@ -74,13 +76,7 @@ fn not_paused(autoscale: &str, moment: &Moment<'_>) -> Result<(), Reason> {
 
 /// At least one of the alerts still counts; none named is none needed.
 fn any_counts(ids: &[SignalId], moment: &Moment<'_>) -> Result<(), Reason> {
-    let court = Court {
-        truth: moment.truth,
-        memory: moment.memory,
-        signals: moment.signals,
-        limits: moment.limits,
-        now: moment.now,
-    };
+    let court = court(moment);
     let mut refusal = None;
     for signal in moment.signals.iter().filter(|signal| ids.contains(&signal.id)) {
         match court.standing(signal) {
@@ -89,4 +85,14 @@ fn any_counts(ids: &[SignalId], moment: &Moment<'_>) -> Result<(), Reason> {
         }
     }
     refusal.map_or(Ok(()), Err)
+}
+
+fn court<'a>(moment: &Moment<'a>) -> Court<'a> {
+    Court {
+        truth: moment.truth,
+        memory: moment.memory,
+        signals: moment.signals,
+        limits: moment.limits,
+        now: moment.now,
+    }
 }

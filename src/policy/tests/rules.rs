@@ -820,6 +820,29 @@ fn a_drain_on_a_node_that_somebody_opened_closes_it_first() {
     assert!(matches!(case.plan().steps[0].act, Act::Cordon { .. }));
 }
 
+/// The last check before a drained worker's end names no alert, and still asks whether anybody can be asked.
+#[test]
+fn without_alertmanager_a_drained_worker_is_not_ended() {
+    let mut case = workers(2);
+    let permit = Permit::Down { signals: Vec::new(), guards: Vec::new() };
+    let check = |case: &Case| {
+        let moment = crate::policy::permit::Moment {
+            cluster: &"c".into(),
+            pool: &"workers".into(),
+            signals: &case.signals,
+            truth: &case.observed.truth,
+            guards: &case.observed.guards,
+            memory: &case.memory.cluster,
+            limits: &case.limits,
+            now: case.now,
+        };
+        crate::policy::permit::check(&permit, &moment)
+    };
+    assert_eq!(check(&case), Ok(()));
+    case.observed.truth.peers[0].error = Some("away".to_owned());
+    assert!(matches!(check(&case), Err(Reason::AlertmanagerAway { .. })));
+}
+
 // === replacing ===
 
 #[test]
