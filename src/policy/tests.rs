@@ -3,7 +3,11 @@
 mod asks;
 mod candidates;
 mod fit;
+mod leaving;
 mod need;
+mod permit;
+mod records;
+mod replace;
 mod rules;
 mod scale_down;
 mod scale_up;

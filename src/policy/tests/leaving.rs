@@ -1,0 +1,234 @@
+//! Workers on their way out.
+
+use crate::model::{
+    Act, Cordon, Permit, Pin, Plan, Purpose, Reason, Step, Transition, Verdict, WorkerEvent,
+    WorkerState, duration,
+};
+use crate::policy::fixtures::{MINUTE, SECOND, World};
+
+/// Three workers, the third on its way out in this state.
+fn leaving(state: WorkerState) -> World {
+    let mut world = World::of(3);
+    world.pod_on(3, 100);
+    world.set(3, state);
+    world.worker(3).purpose = Some(Purpose::Idle);
+    world.node(3).cordon = Cordon::Ours;
+    world.down();
+    world
+}
+
+fn only(plan: &Plan) -> &Step {
+    let [step] = &plan.steps[..] else { panic!("{plan:#?}") };
+    step
+}
+
+#[test]
+fn a_worker_goes_by_one_step_in_each_pass_until_machine_node_and_record_are_gone() {
+    let mut world = World::of(2);
+    world.pod_on(1, 100);
+    world.pod_on(2, 300);
+    world.down();
+    let plans = world.run();
+    let acts: Vec<&str> = plans
+        .iter()
+        .flat_map(|plan| &plan.steps)
+        .map(|step| match step.act {
+            Act::Cordon { .. } => "cordon",
+            Act::Evict { .. } => "evict",
+            Act::Terminate { .. } => "terminate",
+            Act::RemoveNode { .. } => "remove node",
+            Act::Uncordon { .. } | Act::Replay { .. } => "other",
+        })
+        .collect();
+    assert_eq!(acts, ["cordon", "evict", "terminate", "remove node"]);
+    assert_eq!(world.worker(1).state, WorkerState::Gone);
+    assert_eq!(world.view().nodes.len(), 1);
+    world.later(MINUTE * 61);
+    world.pool().min = 1;
+    let plan = world.plan();
+    assert_eq!(plan.forget.len(), 1);
+}
+
+#[test]
+fn evictions_go_on_every_pass_and_the_record_waits_for_the_last() {
+    let mut world = leaving(WorkerState::Draining);
+    world.view().pods[0].pins.push(Pin::DisruptionBudget("pdb".to_owned()));
+    for _ in 0..3 {
+        let plan = world.plan();
+        let step = only(&plan);
+        assert!(matches!(step.act, Act::Evict { .. }));
+        assert_eq!(step.reason, Reason::DrainGoesOn { left: 1 });
+        world.apply(&plan);
+        world.later(SECOND);
+    }
+    assert_eq!(world.worker(3).state, WorkerState::Draining);
+}
+
+#[test]
+fn demand_takes_an_idle_worker_back_in_every_state_before_terminating() {
+    for state in [WorkerState::Cordoned, WorkerState::Draining, WorkerState::Drained] {
+        let mut world = leaving(state.clone());
+        world.up(Some(1));
+        let plan = world.plan();
+        let step = only(&plan);
+        assert!(matches!(step.act, Act::Uncordon { .. }), "{state}");
+        assert_eq!((&step.reason, &step.permit), (&Reason::DemandReturned, &Permit::Begun));
+        world.apply(&plan);
+        assert_eq!(world.worker(3).state, WorkerState::Ready);
+        assert_eq!(world.node(3).cordon, Cordon::None);
+    }
+    let mut world = leaving(WorkerState::Terminating);
+    world.up(Some(1));
+    let plan = world.plan();
+    assert!(
+        matches!(only(&plan).act, Act::Terminate { .. }),
+        "a committed end is never taken back"
+    );
+    assert!(matches!(plan.decisions[0].verdict, Verdict::Launch { .. }));
+}
+
+#[test]
+fn a_worker_that_an_operator_removes_is_not_taken_back_by_demand() {
+    let mut world = leaving(WorkerState::Draining);
+    world.worker(3).purpose = Some(Purpose::Manual);
+    world.up(Some(1));
+    let plan = world.plan();
+    assert!(matches!(only(&plan).act, Act::Evict { .. }));
+    assert!(matches!(plan.decisions[0].verdict, Verdict::Launch { .. }));
+}
+
+#[test]
+fn a_resolved_alert_lets_the_drain_go_on() {
+    let mut world = leaving(WorkerState::Draining);
+    world.resolve("Idle");
+    assert!(matches!(only(&world.plan()).act, Act::Evict { .. }));
+}
+
+#[test]
+fn a_pause_gives_the_worker_back_whatever_it_goes_for() {
+    for (purpose, autoscale) in [
+        (Purpose::Idle, "down"),
+        (Purpose::Manual, "manual"),
+        (Purpose::Replace, "replace"),
+        (Purpose::Notice, "replace"),
+    ] {
+        for state in [WorkerState::Cordoned, WorkerState::Draining, WorkerState::Drained] {
+            let mut world = leaving(state);
+            world.worker(3).purpose = Some(purpose);
+            world.silence(autoscale);
+            let plan = world.plan();
+            assert!(matches!(only(&plan).act, Act::Uncordon { .. }), "{purpose:?}");
+            assert_eq!(only(&plan).reason.code(), "paused", "{purpose:?}");
+        }
+    }
+}
+
+#[test]
+fn a_silence_on_the_alert_itself_gives_the_worker_back() {
+    let mut world = leaving(WorkerState::Draining);
+    world.told_of("Idle").silenced_by.push("elsewhere".into());
+    assert!(matches!(only(&world.plan()).act, Act::Uncordon { .. }));
+}
+
+#[test]
+fn while_monitoring_is_away_the_drain_and_its_clock_stand_still() {
+    let mut world = leaving(WorkerState::Draining);
+    world.later(MINUTE * 4);
+    world.alertmanager_away();
+    let plan = world.plan();
+    assert!(plan.steps.is_empty(), "{plan:#?}");
+    assert!(matches!(&plan.transitions[..], [Transition::Clock { .. }]));
+    assert!(plan.decisions[0].reason.code() == "alertmanager_away");
+    world.apply(&plan);
+    assert!(world.plan().is_quiet(), "it stands still once");
+    world.later(MINUTE * 30);
+    assert!(world.plan().steps.is_empty());
+    let mut back = leaving(WorkerState::Draining);
+    back.memory = world.memory.clone();
+    back.now = world.now;
+    back.later(SECOND);
+    let plan = back.plan();
+    back.apply(&plan);
+    let plan = back.plan();
+    assert!(matches!(only(&plan).act, Act::Evict { .. }), "four minutes of five are used");
+    back.later(MINUTE * 2);
+    assert!(matches!(only(&back.plan()).act, Act::Uncordon { .. }));
+}
+
+#[test]
+fn an_unknown_view_or_list_stops_the_drain_and_its_clock() {
+    let unknown = || crate::model::View::Unknown { why: "timeout".to_owned() };
+    let mut world = leaving(WorkerState::Draining);
+    world.observed.instances.insert("workers".into(), unknown());
+    let plan = world.plan();
+    assert!(plan.steps.is_empty());
+    assert!(matches!(&plan.transitions[..], [Transition::Clock { .. }]));
+    let mut world = leaving(WorkerState::Draining);
+    world.observed.cluster = crate::model::View::Unknown { why: "timeout".to_owned() };
+    let plan = world.plan();
+    assert!(plan.steps.is_empty());
+    assert!(matches!(&plan.transitions[..], [Transition::Clock { .. }]));
+}
+
+#[test]
+fn past_its_deadline_a_drain_is_given_up_and_not_tried_again_for_an_hour_doubling_to_a_day() {
+    let mut world = leaving(WorkerState::Draining);
+    for hours in [1, 2, 4, 8, 16, 24, 24] {
+        world.set(3, WorkerState::Draining);
+        world.worker(3).purpose = Some(Purpose::Idle);
+        world.node(3).cordon = Cordon::Ours;
+        world.later(MINUTE * 5);
+        assert!(matches!(only(&world.plan()).act, Act::Evict { .. }));
+        world.later(SECOND);
+        let plan = world.plan();
+        assert!(matches!(only(&plan).act, Act::Uncordon { .. }));
+        assert_eq!(only(&plan).reason, Reason::DrainDeadline { after: "5m".to_owned() });
+        world.apply(&plan);
+        let refusal = &world.memory.cluster.refusals[&"w3".into()];
+        assert_eq!(refusal.until, duration::after(world.now, MINUTE * 60 * hours));
+    }
+}
+
+#[test]
+fn a_spot_notice_drains_to_its_end() {
+    let mut world = leaving(WorkerState::Draining);
+    world.worker(3).purpose = Some(Purpose::Notice);
+    world.later(MINUTE * 60);
+    assert!(matches!(only(&world.plan()).act, Act::Evict { .. }));
+}
+
+#[test]
+fn a_refused_cordon_is_not_done_later_without_being_asked_again() {
+    let mut world = leaving(WorkerState::Cordoned);
+    world.node(3).cordon = Cordon::None;
+    let plan = world.plan();
+    assert!(matches!(only(&plan).act, Act::Cordon { .. }));
+    assert!(matches!(&only(&plan).permit, Permit::Down { signals, .. } if signals.len() == 1));
+    world.resolve("Idle");
+    let plan = world.plan();
+    assert!(matches!(only(&plan).act, Act::Uncordon { .. }), "nothing asks any more");
+}
+
+#[test]
+fn pods_that_came_back_to_a_drained_worker_are_evicted_before_it_is_ended() {
+    let mut world = leaving(WorkerState::Drained);
+    assert!(matches!(only(&world.plan()).act, Act::Evict { .. }));
+    world.view().pods.clear();
+    let plan = world.plan();
+    let step = only(&plan);
+    assert!(matches!(step.act, Act::Terminate { .. }));
+    assert_eq!(step.before, Some(WorkerEvent::Terminate));
+    assert!(matches!(step.permit, Permit::Down { .. }), "the pause is asked once more");
+}
+
+#[test]
+fn a_machine_that_vanished_mid_drain_is_lost_and_cleaned_up() {
+    let mut world = leaving(WorkerState::Draining);
+    world.instance(3).state = crate::model::InstanceState::Ending;
+    let plan = world.plan();
+    assert!(matches!(
+        &plan.transitions[..],
+        [Transition::Move { event: WorkerEvent::Fail { .. }, .. }]
+    ));
+    assert!(plan.steps.is_empty());
+}

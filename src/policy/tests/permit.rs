@@ -1,0 +1,111 @@
+//! The check right before an act.
+
+use crate::model::{Guard, Permit, Reason, SignalId};
+use crate::policy::fixtures::World;
+use crate::policy::permit::{Moment, check};
+
+fn checked(world: &World, permit: &Permit) -> Result<(), Reason> {
+    check(
+        permit,
+        &Moment {
+            cluster: &world.limits.name,
+            pool: &"workers".into(),
+            signals: &world.signals,
+            truth: &world.observed.truth,
+            guards: &world.observed.guards,
+            memory: &world.memory.cluster,
+            limits: &world.limits,
+            now: world.now,
+        },
+    )
+}
+
+fn code(world: &World, permit: &Permit) -> &'static str {
+    checked(world, permit).map_or_else(|reason| reason.code(), |()| "granted")
+}
+
+fn asked() -> World {
+    let mut world = World::of(1);
+    world.up(Some(1));
+    world.down();
+    world.replace(1);
+    world
+}
+
+fn by(name: &str) -> Vec<SignalId> {
+    vec![format!("fp-{name}").as_str().into()]
+}
+
+fn every() -> Vec<(&'static str, Permit)> {
+    vec![
+        ("up", Permit::Up { signals: by("Up") }),
+        ("up", Permit::Need),
+        ("down", Permit::Down { signals: by("Idle"), guards: Vec::new() }),
+        ("replace", Permit::Replace { signals: by("Sick") }),
+        ("replace", Permit::Replace { signals: Vec::new() }),
+        ("restore", Permit::Restore),
+        ("repair", Permit::Repair),
+        ("gc", Permit::Gc),
+        ("manual", Permit::Manual),
+    ]
+}
+
+#[test]
+fn what_still_holds_is_granted() {
+    let world = asked();
+    for (_, permit) in every() {
+        assert_eq!(checked(&world, &permit), Ok(()), "{permit:?}");
+    }
+    assert_eq!(checked(&world, &Permit::Begun), Ok(()));
+}
+
+#[test]
+fn each_is_pausable_by_its_own_silence_seen_or_remembered_and_by_no_other() {
+    for (autoscale, permit) in every() {
+        let mut world = asked();
+        world.silence(autoscale);
+        assert_eq!(code(&world, &permit), "paused", "{permit:?}");
+        let mut world = asked();
+        world.remembered_silence(autoscale);
+        assert_eq!(code(&world, &permit), "paused", "{permit:?}");
+        let mut world = asked();
+        world.silence("another");
+        assert_eq!(code(&world, &permit), "granted", "{permit:?}");
+    }
+}
+
+#[test]
+fn taking_back_and_going_on_asks_only_for_the_claim() {
+    let mut world = asked();
+    for autoscale in ["up", "down", "replace", "restore", "repair", "gc", "manual"] {
+        world.silence(autoscale);
+    }
+    world.alertmanager_away();
+    assert_eq!(checked(&world, &Permit::Begun), Ok(()));
+}
+
+#[test]
+fn one_alert_that_still_counts_is_enough_and_none_is_too_few() {
+    let mut world = asked();
+    world.alert("Other", "up", crate::model::Ask::Up { step: Some(1), want_query: None });
+    let permit = Permit::Up { signals: [by("Up"), by("Other")].concat() };
+    world.not_told_of("Up");
+    assert_eq!(code(&world, &permit), "granted");
+    world.not_told_of("Other");
+    assert_eq!(code(&world, &permit), "not_confirmed");
+}
+
+#[test]
+fn guards_are_asked_at_the_moment_of_acting() {
+    let mut world = asked();
+    let permit = Permit::Down { signals: by("Idle"), guards: vec!["up".to_owned()] };
+    assert_eq!(code(&world, &permit), "guard_unknown");
+    for (answer, expected) in [
+        (Guard::Holds, "granted"),
+        (Guard::Fails { detail: "0".to_owned() }, "guard_fails"),
+        (Guard::Unknown { why: "stale".to_owned() }, "guard_unknown"),
+    ] {
+        world.observed.guards.insert("up".to_owned(), answer);
+        assert_eq!(code(&world, &permit), expected);
+    }
+}

@@ -1,0 +1,315 @@
+//! Records follow what is seen, and what that makes of machines nobody needs.
+
+use crate::model::{
+    Act, Failure, InstanceState, Permit, Plan, Readiness, Reason, Transition, View, Worker,
+    WorkerEvent, WorkerState, duration,
+};
+use crate::policy::fixtures::{MINUTE, SECOND, World, launches};
+
+/// One worker that is booting, without a node, and one that serves.
+fn booting() -> World {
+    let mut world = World::of(2);
+    world.set(1, WorkerState::Booting);
+    world.worker(1).node = None;
+    world.worker(1).created = world.now;
+    world.view().nodes.remove(0);
+    world
+}
+
+fn moves(plan: &Plan) -> Vec<&WorkerEvent> {
+    plan.transitions
+        .iter()
+        .filter_map(|transition| match transition {
+            Transition::Move { event, .. } => Some(event),
+            _ => None,
+        })
+        .collect()
+}
+
+fn failed(plan: &Plan) -> Option<Failure> {
+    moves(plan).into_iter().find_map(|event| match event {
+        WorkerEvent::Fail { failure } => Some(*failure),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_launched_worker_joins_and_becomes_ready() {
+    let mut world = World::of(0);
+    world.up(Some(1));
+    let plan = world.plan();
+    world.apply(&plan);
+    assert!(moves(&world.plan()).is_empty(), "no node yet");
+    world.boot();
+    world.apply(&world.plan());
+    world.apply(&world.plan());
+    let worker = world.memory.workers.values().next().unwrap();
+    assert_eq!(worker.state, WorkerState::Ready);
+    assert!(worker.node.is_some() && worker.ready.is_some());
+}
+
+#[test]
+fn a_worker_without_a_node_by_the_deadline_is_failed_and_its_machine_ended() {
+    let mut world = booting();
+    world.later(MINUTE * 5);
+    assert_eq!(failed(&world.plan()), None);
+    world.later(SECOND);
+    let plan = world.plan();
+    assert_eq!(failed(&plan), Some(Failure::NeverJoined));
+    assert!(plan.steps.is_empty());
+    world.apply(&plan);
+    let plan = world.plan();
+    assert!(matches!(plan.steps[0].act, Act::Terminate { .. }));
+    assert_eq!(plan.steps[0].before, Some(WorkerEvent::Terminate));
+    assert_eq!(plan.steps[0].permit, Permit::Repair);
+    world.run();
+    assert_eq!(world.worker(1).state, WorkerState::Gone);
+}
+
+#[test]
+fn a_node_that_is_not_ready_by_the_deadline_is_failed() {
+    let mut world = World::of(2);
+    world.set(1, WorkerState::Joined);
+    world.node(1).readiness = Readiness::NotReady { since: world.now };
+    world.later(MINUTE * 5);
+    assert!(moves(&world.plan()).is_empty());
+    world.later(SECOND);
+    assert_eq!(failed(&world.plan()), Some(Failure::NeverReady));
+}
+
+///
+#[test]
+fn a_worker_that_is_still_joining_is_left_alone() {
+    let mut world = booting();
+    world.later(MINUTE * 4);
+    let plan = world.plan();
+    assert!(plan.is_quiet(), "{plan:#?}");
+}
+
+#[test]
+fn an_unknown_list_or_view_stops_the_clock_of_a_joining_worker() {
+    let mut world = booting();
+    world.later(MINUTE * 4);
+    let seen = world.observed.clone();
+    world.observed.instances.insert("workers".into(), View::Unknown { why: "timeout".into() });
+    world.apply(&world.plan());
+    world.now = duration::after(world.now, MINUTE * 30);
+    assert!(world.plan().is_quiet(), "it stands still once");
+    world.observed = seen;
+    world.later(SECOND);
+    let plan = world.plan();
+    assert_eq!(failed(&plan), None, "four minutes of five are used");
+    world.apply(&plan);
+    world.later(MINUTE * 2);
+    assert_eq!(failed(&world.plan()), Some(Failure::NeverJoined));
+}
+
+#[test]
+fn a_machine_that_is_ending_or_gone_is_lost_and_its_node_removed() {
+    for state in [InstanceState::Ending, InstanceState::Gone] {
+        let mut world = World::of(2);
+        world.instance(1).state = state;
+        world.node(1).readiness = Readiness::NotReady { since: world.now };
+        let plan = world.plan();
+        assert_eq!(failed(&plan), Some(Failure::Lost), "{state:?}");
+        world.apply(&plan);
+        world.instance(1).state = InstanceState::Gone;
+        let plans = world.run();
+        let acts: Vec<&Act> = plans.iter().flat_map(|p| &p.steps).map(|s| &s.act).collect();
+        assert!(matches!(acts[..], [Act::RemoveNode { .. }]), "{acts:?}");
+        assert_eq!(world.worker(1).state, WorkerState::Gone);
+    }
+}
+
+#[test]
+fn an_empty_list_by_error_loses_no_worker_whose_node_is_ready() {
+    let mut world = World::of(3);
+    world.pool().min = 3;
+    world.instances("workers").clear();
+    let plan = world.plan();
+    assert!(plan.is_quiet(), "{plan:#?}");
+}
+
+#[test]
+fn a_machine_asked_for_a_moment_ago_may_be_missing_from_the_list() {
+    let mut world = booting();
+    world.instances("workers").remove(0);
+    world.later(MINUTE);
+    assert_eq!(failed(&world.plan()), None);
+    world.later(MINUTE * 2);
+    assert_eq!(failed(&world.plan()), Some(Failure::Lost));
+}
+
+/// a missing record.
+#[test]
+fn a_machine_without_a_record_is_adopted_and_serves() {
+    let mut world = World::of(3);
+    let record = world.memory.workers.remove(&"w1".into()).unwrap();
+    let plan = world.plan();
+    let [Transition::Adopt { worker, reason: Reason::Orphan }] = &plan.transitions[..] else {
+        panic!("{plan:#?}");
+    };
+    assert_eq!((&worker.id, &worker.instance), (&record.id, &record.instance));
+    world.run();
+    assert_eq!(world.worker(1).state, WorkerState::Ready);
+}
+
+#[test]
+fn an_adopted_machine_that_never_joins_is_ended() {
+    let mut world = World::of(3);
+    world.memory.workers.remove(&"w1".into());
+    world.view().nodes.remove(0);
+    world.apply(&world.plan());
+    world.later(MINUTE * 6);
+    world.run();
+    assert_eq!(world.worker(1).state, WorkerState::Gone);
+    assert_eq!(world.instance(1).state, InstanceState::Gone);
+}
+
+/// an orphan node.
+#[test]
+fn a_node_whose_machine_is_gone_is_removed_once() {
+    let mut world = World::of(2);
+    world.memory.workers.remove(&"w1".into());
+    world.instances("workers").remove(0);
+    assert!(world.plan().is_quiet(), "it says Ready");
+    world.node(1).readiness = Readiness::NotReady { since: world.now };
+    let plans = world.run();
+    let acts: Vec<&Act> = plans.iter().flat_map(|plan| &plan.steps).map(|step| &step.act).collect();
+    assert!(matches!(acts[..], [Act::RemoveNode { .. }]), "{acts:?}");
+    assert_eq!(world.view().nodes.len(), 1);
+}
+
+/// only what is ours.
+#[test]
+fn machines_of_another_cluster_and_nodes_of_nobody_are_never_touched() {
+    let mut world = World::of(2);
+    world.memory.workers.remove(&"w1".into());
+    world.instance(1).cluster_uid = Some("another".into());
+    let node = world.node(1);
+    (node.worker, node.pool) = (None, None);
+    node.readiness = Readiness::NotReady { since: jiff::Timestamp::UNIX_EPOCH };
+    world.down();
+    world.pool().min = 1;
+    assert!(world.plan().is_quiet(), "{:#?}", world.plan());
+    world.instance(1).cluster_uid = None;
+    assert!(world.plan().is_quiet());
+}
+
+#[test]
+fn a_node_that_is_not_ready_for_long_is_repaired() {
+    let mut world = World::of(4);
+    world.node(1).readiness = Readiness::NotReady { since: world.now };
+    world.later(MINUTE * 10);
+    assert!(world.plan().is_quiet());
+    world.later(SECOND);
+    assert_eq!(failed(&world.plan()), Some(Failure::NotReady));
+    world.run();
+    assert_eq!(world.worker(1).state, WorkerState::Gone);
+}
+
+#[test]
+fn many_sick_at_once_are_not_repaired() {
+    let mut world = World::of(10);
+    world.pool().max = 20;
+    for number in 1..=4 {
+        world.node(number).readiness = Readiness::NotReady { since: world.now };
+    }
+    world.later(MINUTE * 11);
+    let decision = world.decision();
+    assert_eq!(failed(&world.plan()), None);
+    assert!(decision.also.contains(&Reason::RepairBudget { sick: 4, allowed: 3 }), "{decision:#?}");
+    world.node(4).readiness = Readiness::Ready;
+    assert_eq!(failed(&world.plan()), Some(Failure::NotReady));
+}
+
+#[test]
+fn a_request_that_nothing_came_of_is_replayed_after_its_time_and_settled() {
+    let mut world = World::of(0);
+    world.up(Some(2));
+    let plan = world.plan();
+    world.apply(&plan);
+    let crate::model::Verdict::Launch { intent, .. } = &plan.decisions[0].verdict else { panic!() };
+    for worker in world.memory.workers.values_mut() {
+        (worker.state, worker.instance) = (WorkerState::Requested, None);
+    }
+    world.memory.intents.insert(intent.request.batch.clone(), (**intent).clone());
+    world.instances("workers").clear();
+    assert!(world.plan().is_quiet(), "the call may still be under way");
+    world.later(SECOND * 31);
+    let plan = world.plan();
+    assert_eq!(plan.steps.len(), 1, "one replay for the batch");
+    assert!(matches!(plan.steps[0].act, Act::Replay { .. }));
+    assert!(plan.settled.is_empty());
+    world.apply(&plan);
+    assert_eq!(world.memory.workers.len(), 2);
+    world.run();
+    assert_eq!(world.instances("workers").len(), 2);
+}
+
+#[test]
+fn a_request_whose_machine_is_listed_was_launched() {
+    let mut world = World::of(1);
+    world.set(1, WorkerState::Requested);
+    world.worker(1).instance = None;
+    assert!(matches!(moves(&world.plan())[..], [WorkerEvent::Launched { .. }]));
+}
+
+#[test]
+fn a_request_without_an_intent_came_to_nothing() {
+    let mut world = World::of(1);
+    world.set(1, WorkerState::Requested);
+    world.worker(1).instance = None;
+    world.instances("workers").clear();
+    assert_eq!(failed(&world.plan()), Some(Failure::NotLaunched));
+    world.run();
+    assert_eq!(world.worker(1).state, WorkerState::Gone);
+}
+
+/// a wrong status.
+#[test]
+fn a_dry_run_follows_what_is_seen_and_calls_nothing() {
+    let mut world = World::of(2);
+    world.pool().mode = crate::config::Mode::DryRun;
+    world.instance(1).state = InstanceState::Gone;
+    world.node(1).readiness = Readiness::NotReady { since: world.now };
+    for _ in 0..4 {
+        let plan = world.plan();
+        assert!(plan.steps.is_empty(), "{plan:#?}");
+        world.apply(&plan);
+    }
+}
+
+#[test]
+fn another_cluster_under_the_same_name_is_refused_whole() {
+    let mut world = World::of(2);
+    world.up(Some(1));
+    world.pool().min = 5;
+    world.view().uid = "another".into();
+    let plan = world.plan();
+    assert_eq!(
+        plan.decisions[0].reason,
+        Reason::OtherCluster { expected: "uid-1".into(), seen: "another".into() }
+    );
+    assert!(plan.is_quiet());
+    assert_eq!(plan.memory.uid, Some("uid-1".into()), "it does not get used to it");
+}
+
+#[test]
+fn a_pool_that_is_not_configured_any_more_is_shown_and_never_changed() {
+    let mut world = World::of(1);
+    world.add_pool("old", 5);
+    let number = world.ready("old");
+    let id = format!("w{number}");
+    let failed = WorkerState::Failed { failure: Failure::NotReady };
+    for state in [WorkerState::Ready, WorkerState::Draining, WorkerState::Drained, failed] {
+        let mut world = world.clone();
+        let worker: &mut Worker = world.memory.workers.get_mut(&id.as_str().into()).unwrap();
+        (worker.state, worker.purpose) = (state.clone(), Some(crate::model::Purpose::Idle));
+        world.limits.pools.remove(&"old".into());
+        let plan = world.plan();
+        let decision = plan.decisions.iter().find(|d| d.pool.as_str() == "old").unwrap();
+        assert_eq!((&decision.reason, launches(decision)), (&Reason::Unmanaged, 0));
+        assert!(plan.steps.is_empty(), "{state}: {plan:#?}");
+    }
+}

@@ -1,0 +1,166 @@
+//! One worker for another.
+
+use crate::model::{
+    Act, Ask, Cordon, Permit, Pin, Plan, Purpose, Reason, Refusal, Verdict, WorkerEvent,
+    WorkerState, duration,
+};
+use crate::policy::fixtures::{MINUTE, SECOND, World, launches, shape, small};
+
+fn cordons(plan: &Plan) -> Vec<&str> {
+    let steps = plan.steps.iter().filter(|step| matches!(step.act, Act::Cordon { .. }));
+    steps.map(|step| step.worker.as_str()).collect()
+}
+
+fn sick() -> World {
+    let mut world = World::of(3);
+    world.pool().max = 3;
+    world.replace(1);
+    world
+}
+
+#[test]
+fn the_replacement_is_launched_first_above_the_maximum_and_then_the_old_one_is_drained() {
+    let mut world = sick();
+    let plan = world.plan();
+    assert_eq!(launches(&plan.decisions[0]), 1);
+    assert!(matches!(
+        &plan.decisions[0].reason,
+        Reason::Replacement { worker, .. } if worker.as_str() == "w1"
+    ));
+    assert!(plan.steps.is_empty(), "{plan:#?}");
+    world.apply(&plan);
+    let plan = world.plan();
+    assert!(plan.steps.is_empty() && launches(&plan.decisions[0]) == 0, "it is booting");
+    world.boot();
+    world.apply(&world.plan());
+    world.apply(&world.plan());
+    let plan = world.plan();
+    assert_eq!(cordons(&plan), ["w1"]);
+    assert_eq!(plan.steps[0].before, Some(WorkerEvent::Cordon { purpose: Purpose::Replace }));
+    assert!(matches!(&plan.steps[0].permit, Permit::Replace { signals } if signals.len() == 1));
+    world.run();
+    assert_eq!(world.worker(1).state, WorkerState::Gone);
+    assert_eq!(world.memory.workers.values().filter(|worker| worker.is_serving()).count(), 3);
+}
+
+#[test]
+fn without_surge_a_full_pool_replaces_nothing() {
+    let mut world = sick();
+    world.pool().surge = 0;
+    assert_eq!(world.held(), Reason::AtMax { max: 3 });
+    assert!(world.plan().steps.is_empty());
+}
+
+#[test]
+fn a_spot_notice_is_drained_at_once_while_its_replacement_comes() {
+    let mut world = World::of(3);
+    world.instance(2).notice = Some(duration::after(world.now, MINUTE * 2));
+    let plan = world.plan();
+    assert_eq!(cordons(&plan), ["w2"]);
+    assert_eq!(plan.steps[0].reason.code(), "spot_notice");
+    assert_eq!(launches(&plan.decisions[0]), 1);
+    world.apply(&plan);
+    let plan = world.plan();
+    assert!(cordons(&plan).is_empty() && launches(&plan.decisions[0]) == 0, "{plan:#?}");
+}
+
+#[test]
+fn a_worker_above_its_age_is_replaced() {
+    let mut world = World::of(2);
+    world.pool().max_age = Some(MINUTE * 60 * 24 + SECOND);
+    assert_eq!(world.held(), Reason::NothingAsked);
+    world.later(SECOND * 2);
+    assert_eq!(world.launches(), 1);
+}
+
+#[test]
+fn one_is_replaced_at_a_time() {
+    let mut world = World::of(3);
+    world.pool().max_age = Some(MINUTE * 60);
+    assert_eq!(world.launches(), 1);
+    world.apply(&world.plan());
+    let decision = world.decision();
+    assert_eq!(launches(&decision), 0);
+    assert!(decision.also.iter().any(|reason| reason.code() == "replace_busy"), "{decision:#?}");
+}
+
+#[test]
+fn so_many_are_replaced_within_an_hour() {
+    let mut world = sick();
+    world.pool().replacements_per_hour = 1;
+    world.memory.cluster.replacements = vec![duration::before(world.now, MINUTE * 59)];
+    let decision = world.decision();
+    assert_eq!(launches(&decision), 0);
+    assert!(decision.also.contains(&Reason::ReplacePerHour { limit: 1 }));
+    world.memory.cluster.replacements = vec![duration::before(world.now, MINUTE * 61)];
+    assert_eq!(world.launches(), 1);
+}
+
+#[test]
+fn a_replacement_that_matches_the_same_alert_stops_it() {
+    let mut world = sick();
+    world.worker(3).batch = Some("b".into());
+    world
+        .memory
+        .pools
+        .entry("workers".into())
+        .or_default()
+        .replacing
+        .insert("w1".into(), "b".into());
+    assert_eq!(cordons(&world.plan()), ["w1"]);
+    let mut other = world.signal_named("Sick").clone();
+    other.id = "fp-Sick-3".into();
+    other.ask = Ask::Replace { node: Some("n3".into()) };
+    world.signals.push(other);
+    let plan = world.plan();
+    assert!(cordons(&plan).is_empty());
+    assert!(plan.decisions[0].also.iter().any(|reason| reason.code() == "replacement_too"));
+}
+
+#[test]
+fn a_replacement_that_came_to_nothing_is_launched_again() {
+    let mut world = sick();
+    world.apply(&world.plan());
+    let worker = world.memory.workers.values_mut().find(|worker| worker.is_coming()).unwrap();
+    worker.state = WorkerState::Failed { failure: crate::model::Failure::NeverJoined };
+    world.apply(&world.plan());
+    assert!(world.memory.pools[&"workers".into()].replacing.is_empty());
+}
+
+#[test]
+fn an_alert_about_an_older_node_of_that_name_replaces_nothing() {
+    let mut world = sick();
+    world.node(1).created = world.now;
+    assert_eq!(world.held(), Reason::NothingAsked);
+}
+
+#[test]
+fn a_paused_replacement_launches_nothing() {
+    let mut world = sick();
+    world.remembered_silence("replace");
+    assert_eq!(world.held(), Reason::NothingAsked);
+    let mut world = World::of(1);
+    world.pool().max_age = Some(MINUTE * 60);
+    world.silence("replace");
+    assert_eq!(world.held().code(), "paused");
+}
+
+#[test]
+fn a_dry_run_replaces_nothing() {
+    let mut world = sick();
+    world.pool().mode = crate::config::Mode::DryRun;
+    world.instance(2).notice = Some(world.now);
+    assert!(world.plan().steps.iter().all(|step| step.dry_run));
+    assert!(world.plan().is_quiet());
+}
+
+/// A replacement of idle kind starts no cooldown.
+#[test]
+fn replacing_starts_no_cooldown() {
+    let mut world = sick();
+    world.run();
+    world.boot();
+    world.run();
+    let memory = &world.memory.pools[&"workers".into()];
+    assert_eq!((memory.up_started, memory.down_ended), (None, None));
+}
