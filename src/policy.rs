@@ -5,23 +5,26 @@
 //!
 //! The order of the rules, each in a file of its own:
 //! 1. whose cluster is it, and what is remembered (`pauses`, here);
-//! 2. records follow what is seen (`records`), breakers and cooldowns with them (`breaker`);
-//! 3. which signals count (`asks`), and where pending pods would go (`fit`, `scale_up`);
-//! 4. growing (`scale_up`, `limits`, `order`), replacing (`replace`);
+//! 2. records follow what is seen (`records`, `adopt`), breakers and cooldowns with them (`breaker`);
+//! 3. which signals count (`asks`), and where pending pods would go (`demand`, `fit`);
+//! 4. growing (`need`, `scale_up`, `limits`, `order`), replacing (`replace`);
 //! 5. workers on their way out (`leaving`), taken back before anything is bought;
 //! 6. shrinking (`scale_down`, `candidates`), which anything upward holds.
 //!
 //! The failing direction is always "do not remove": an unknown holds what would be decided from it.
 
+mod adopt;
 mod asks;
 mod breaker;
 mod candidates;
+mod demand;
 mod draft;
 mod fit;
 #[cfg(test)]
 mod fixtures;
 mod leaving;
 mod limits;
+mod need;
 mod order;
 mod pauses;
 pub mod permit;
@@ -39,9 +42,10 @@ use crate::model::{
     Verdict, Want, WorkerId, duration,
 };
 use asks::Court;
+use demand::Demand;
 use draft::Draft;
 use jiff::Timestamp;
-use scale_up::{Demand, Need};
+use need::Need;
 use scene::Scene;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -74,7 +78,7 @@ pub fn plan(
     records::follow(&scene, &mut draft);
     let remembered = draft.plan.memory.clone();
     let court = Court { truth: &observed.truth, memory: &remembered, signals, limits, now };
-    let demand = scale_up::demand(&scene, &scale_up::open_pools(&scene, &court));
+    let demand = demand::demand(&scene, &demand::open_pools(&scene, &court));
     for pool in limits.pools.values() {
         let decision = decide(&scene, &court, pool, &demand, &mut draft);
         draft.plan.decisions.push(decision);
@@ -117,7 +121,7 @@ pub fn unschedulable(
 ) -> Unschedulable {
     let scene = Scene::new(observed, &[], memory, limits, now);
     let all = limits.pools.keys().cloned().collect();
-    let Demand { packing, helpable, unhelpable, .. } = scale_up::demand(&scene, &all);
+    let Demand { packing, helpable, unhelpable, .. } = demand::demand(&scene, &all);
     Unschedulable { helpable, others: packing.unhostable.len() + unhelpable }
 }
 
@@ -133,7 +137,7 @@ fn decide(
     scale_up::follow(scene, &pool.name, draft);
     scale_down::follow(scene, pool, draft);
     let cooling = limits::up_cooling(draft.pool(&pool.name), pool.cooldown.up, scene.now, true);
-    let mut need = scale_up::need(scene, court, pool, demand, cooling.is_some());
+    let mut need = need::need(scene, court, pool, demand, cooling.is_some());
     let targets = replace::targets(scene, court, pool, draft);
     replace::follow(scene, pool, &targets, &mut need, draft);
     let back = take_back(scene, pool, &need, draft);

@@ -1,7 +1,7 @@
 //! What a pool may have: `max`, cores, memory, money, launches per hour; and the waits before it grows.
 
 use super::draft::Draft;
-use super::scale_up::Need;
+use super::need::Need;
 use super::scene::Scene;
 use crate::config::PoolConfig;
 use crate::model::{Direction, Permit, PoolMemory, Reason, Uid, duration};

@@ -5,9 +5,9 @@
 
 use super::asks::Court;
 use super::draft::Draft;
+use super::need::Need;
 use super::pauses;
 use super::records::{self, acts};
-use super::scale_up::Need;
 use super::scene::{Machine, Scene};
 use crate::config::PoolConfig;
 use crate::model::{

@@ -2,8 +2,9 @@
 
 use super::asks::Court;
 use super::candidates::{self, Candidate};
+use super::demand::{Demand, ups};
 use super::draft::Draft;
-use super::scale_up::{Demand, Need, ups, who};
+use super::need::{Need, who};
 use super::scene::Scene;
 use super::{limits, pauses, permit};
 use crate::config::{Mode, PoolConfig};

@@ -1,0 +1,195 @@
+//! How many workers a pool should have.
+//!
+//! Wanted is the *largest* of what the packing proves, what `want_query` says, Ready + coming +
+//! `step`, and `min`; never a sum. An alert with neither step nor query opens the question, and the
+//! packing answers it.
+
+use super::asks::Court;
+use super::demand::{Demand, shapes, ups};
+use super::fit;
+use super::scene::Scene;
+use crate::config::PoolConfig;
+use crate::model::{Ask, Permit, Pod, Reason, ShapeName, Signal, SignalId, Uid, Want, Worker};
+
+/// What one pool is asked for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Need {
+    /// Workers there are or are coming.
+    pub(super) have: u32,
+    /// Workers wanted, before any limit.
+    pub(super) want: u32,
+    /// Why that many; `None` when no more than there are.
+    pub(super) reason: Option<Reason>,
+    /// What permits it at the moment of acting.
+    pub(super) permit: Option<Permit>,
+    /// Alerts and wishes that speak for it.
+    pub(super) signals: Vec<SignalId>,
+    /// Pods it is for, per worker.
+    pub(super) pods: Vec<Vec<Uid>>,
+    /// Shapes chosen for them; any shape will do for the rest.
+    pub(super) shapes: Vec<ShapeName>,
+    /// Whether pods wait that this pool could host if it were not full.
+    pub(super) is_capped: bool,
+    /// Operators' wishes that are done with once it is launched.
+    pub(super) wishes: Vec<(SignalId, jiff::Timestamp)>,
+    /// Whether only the up-cooldown's rules bind it (step, query), not those of proven need.
+    pub(super) by_alert_only: bool,
+    /// Whether any other need goes before it: what alerts size is cooling down.
+    gives_way: bool,
+}
+
+/// What a pool is asked for, before any limit. While what alerts size is `cooling`, any other need
+/// goes before it, however small: the larger one could not be served, and would hold both.
+pub(super) fn need(
+    scene: &Scene<'_>,
+    court: &Court<'_>,
+    pool: &PoolConfig,
+    demand: &Demand<'_>,
+    cooling: bool,
+) -> Need {
+    let have = scene.have(&pool.name);
+    let mut need = Need::nothing(have);
+    let (mut alerts, mut step_want) = (Vec::new(), (have, None));
+    for (signal, standing) in ups(scene, court, &pool.name) {
+        if standing.is_err() {
+            continue;
+        }
+        alerts.push(signal.id.clone());
+        let Ask::Up { step, .. } = &signal.ask else { continue };
+        let cap = have.saturating_add(pool.step.up.of(have));
+        if let Some(step) = step {
+            let want = have.saturating_add(*step).min(cap);
+            raise(&mut step_want, want, || Reason::AlertStep {
+                alert: signal.name.clone(),
+                step: *step,
+            });
+        }
+        if let Some(Want::Workers(number)) = scene.observed.wants.get(&signal.id) {
+            let (want, number) = ((*number).min(cap), *number);
+            raise(&mut step_want, want, || Reason::WantQuery {
+                alert: signal.name.clone(),
+                want: number,
+            });
+        }
+    }
+    let (want, reason) = step_want;
+    if let Some(reason) = reason {
+        need.set(want, reason, Permit::Up { signals: alerts.clone() });
+        need.by_alert_only = true;
+        need.gives_way = cooling;
+    }
+    by_hand(scene, court, pool, &mut need);
+    by_packing(pool, demand, &alerts, &mut need);
+    essential(scene, pool, demand, &mut need);
+    if have < pool.min {
+        // No more than that: what others ask for beyond it has cooldowns and pauses of its own, and
+        // comes next.
+        need.set(pool.min, Reason::BelowMin { have, min: pool.min }, Permit::Restore);
+        need.by_alert_only = false;
+        need.pods.clear();
+        need.shapes.clear();
+    }
+    need.signals.extend(alerts);
+    need
+}
+
+fn raise(best: &mut (u32, Option<Reason>), want: u32, reason: impl FnOnce() -> Reason) {
+    if want > best.0 {
+        *best = (want, Some(reason()));
+    }
+}
+
+fn by_hand(scene: &Scene<'_>, court: &Court<'_>, pool: &PoolConfig, need: &mut Need) {
+    for signal in scene.signals {
+        let Ask::Scale { by } = signal.ask else { continue };
+        let ours =
+            court.pool_of(signal).as_ref() == Some(&pool.name) && court.standing(signal).is_ok();
+        if by <= 0 || !ours {
+            continue;
+        }
+        let want = need.have.saturating_add(by.unsigned_abs());
+        if want > need.want || need.gives_way {
+            need.set(want, Reason::ManualScale { who: who(signal), by }, Permit::Manual);
+            need.by_alert_only = false;
+        }
+        need.signals.push(signal.id.clone());
+        need.wishes.push((signal.id.clone(), signal.last_seen));
+    }
+}
+
+pub(super) fn who(signal: &Signal) -> String {
+    match &signal.source {
+        crate::model::Source::Manual { who } => who.clone(),
+        crate::model::Source::Alert { .. } => signal.name.clone(),
+    }
+}
+
+fn by_packing(pool: &PoolConfig, demand: &Demand<'_>, alerts: &[SignalId], need: &mut Need) {
+    let bins: Vec<_> = demand.packing.new.iter().filter(|bin| bin.pool == pool.name).collect();
+    let workers = u32::try_from(bins.len()).unwrap_or(u32::MAX);
+    need.is_capped =
+        !demand.packing.waiting.is_empty() && !alerts.is_empty() && need.have >= pool.max;
+    need.pods = bins.iter().map(|bin| bin.pods.clone()).collect();
+    need.shapes = bins.iter().map(|bin| bin.shape.clone()).collect();
+    let want = need.have.saturating_add(workers);
+    if workers > 0 && (want >= need.want || need.gives_way) {
+        let pods = u32::try_from(need.pods.iter().flatten().count()).unwrap_or(u32::MAX);
+        let permit =
+            if alerts.is_empty() { Permit::Need } else { Permit::Up { signals: alerts.to_vec() } };
+        need.set(want, Reason::PodsPending { pods, workers }, permit);
+        need.by_alert_only = false;
+    }
+}
+
+/// Our own monitoring or store finds no room: one worker at a time, without an alert, for without
+/// them no alert could ever come. Of several pools that could, the first that may still grow.
+fn essential(scene: &Scene<'_>, pool: &PoolConfig, demand: &Demand<'_>, need: &mut Need) {
+    let is_packed = |pod: &Pod| demand.packing.new.iter().any(|bin| bin.pods.contains(&pod.uid));
+    let waits = |pod: &&&Pod| {
+        pod.essential.is_some()
+            && !is_packed(pod)
+            && !demand.packing.absorbed.contains(&pod.uid)
+            && !demand.packing.unhostable.iter().any(|(name, _)| *name == fit::name(pod))
+    };
+    let Some(pod) = demand.pending.iter().find(waits) else { return };
+    let hosts = |pool: &PoolConfig| fit::cheapest_for(&pod.spec, &shapes(scene, pool), &pool.node);
+    let mut hosts = scene.limits.pools.values().filter_map(|pool| Some((pool, hosts(pool)?)));
+    let comes = hosts.clone().any(|(pool, _)| scene.workers(&pool.name).any(Worker::is_coming));
+    let first = hosts.find(|(pool, _)| scene.have(&pool.name) < pool.max);
+    let Some((_, shape)) = first.filter(|(first, _)| first.name == pool.name) else { return };
+    if comes || need.want > need.have {
+        return;
+    }
+    need.set(
+        need.have.saturating_add(1),
+        Reason::EssentialPending { pod: fit::name(pod) },
+        Permit::Restore,
+    );
+    need.pods = vec![vec![pod.uid.clone()]];
+    need.shapes = vec![shape];
+}
+
+impl Need {
+    /// Nothing is asked of a pool that has so many.
+    pub(super) fn nothing(have: u32) -> Self {
+        Self { have, want: have, ..Self::default() }
+    }
+
+    fn set(&mut self, want: u32, reason: Reason, permit: Permit) {
+        self.want = want;
+        self.reason = Some(reason);
+        self.permit = Some(permit);
+        self.gives_way = false;
+    }
+
+    /// Replacements, where nothing else asks for as many.
+    pub(super) fn replace(&mut self, count: u32, reason: Reason, signals: Vec<SignalId>) {
+        self.set(self.have.saturating_add(count), reason, Permit::Replace { signals });
+        self.by_alert_only = false;
+    }
+
+    /// How many more than there are.
+    pub(super) fn more(&self) -> u32 {
+        self.want.saturating_sub(self.have)
+    }
+}
