@@ -1,6 +1,6 @@
 //! What we are about to ask of a provider, written down before we ask.
 
-use super::{BatchId, ClusterName, ClusterUid, Offering, PoolName, Taint, Uid, WorkerId};
+use super::{BatchId, ClusterName, ClusterUid, Offering, Permit, PoolName, Taint, Uid, WorkerId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -13,6 +13,8 @@ pub struct Intent {
     pub at: Timestamp,
     /// The exact request; replayed with the same ids after a crash.
     pub request: LaunchRequest,
+    /// What permits it; asked right before the call, and before the call is made again.
+    pub permit: Permit,
     /// The pods it was launched for; empty when an alert, a query, `min` or a person asked.
     pub pods: Vec<Uid>,
 }

@@ -61,10 +61,8 @@ pub struct Decision {
 pub enum Verdict {
     /// Launch these workers.
     Launch {
-        /// The exact request, and for which pods.
+        /// The exact request, what permits it, and for which pods.
         intent: Box<Intent>,
-        /// What must still hold at the moment of the call.
-        permit: Permit,
     },
     /// Begin to remove these workers.
     Drain {
@@ -148,11 +146,13 @@ pub enum Permit {
         /// Guard expressions.
         guards: Vec<String>,
     },
-    /// Alerts, a notice or age ask for a replacement.
+    /// Alerts or age ask for a replacement: at least one alert must still count, where any is named.
     Replace {
-        /// The alerts; empty for a notice, drift or age.
+        /// The alerts; empty for age.
         signals: Vec<SignalId>,
     },
+    /// The provider takes the machine back, whoever answers: pausable as `autoscale="replace"`.
+    Notice,
     /// Below `min`, or our own monitoring needs room: pausable as `autoscale="restore"`.
     Restore,
     /// A dead machine: pausable as `autoscale="repair"`.
@@ -163,6 +163,25 @@ pub enum Permit {
     Manual,
     /// Finishing, or taking back, what was begun: only the claim is asked.
     Begun,
+}
+
+impl Permit {
+    /// For doing again what was begun under this permit: the alert may be over by now, a pause still
+    /// counts.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        match self {
+            Self::Up { .. } | Self::Need => Self::Need,
+            Self::Down { .. } => Self::Down { signals: Vec::new(), guards: Vec::new() },
+            Self::Replace { .. } => Self::Replace { signals: Vec::new() },
+            Self::Notice => Self::Notice,
+            Self::Restore => Self::Restore,
+            Self::Repair => Self::Repair,
+            Self::Gc => Self::Gc,
+            Self::Manual => Self::Manual,
+            Self::Begun => Self::Begun,
+        }
+    }
 }
 
 /// A change of our own records that needs no call.

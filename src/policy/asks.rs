@@ -85,18 +85,21 @@ impl Court<'_> {
 
     /// What must hold before anything is removed because of an alert.
     pub(super) fn removal(&self) -> Result<(), Reason> {
+        self.confirmed()?;
+        if let Some(until) = self.memory.down_held_until.filter(|until| self.now < *until) {
+            return Err(Reason::AlertmanagerRestarted { until });
+        }
+        self.watchdog_alive()
+    }
+
+    /// Enough Alertmanagers answered to know of every pause.
+    pub(super) fn confirmed(&self) -> Result<(), Reason> {
         let (answered, asked) = (self.truth.answered(), self.truth.peers.len());
         let enough = match self.limits.alertmanager.require {
             Require::All => answered == asked,
             Require::Majority => answered * 2 > asked,
         };
-        if answered == 0 || !enough {
-            return Err(away(self.truth));
-        }
-        if let Some(until) = self.memory.down_held_until.filter(|until| self.now < *until) {
-            return Err(Reason::AlertmanagerRestarted { until });
-        }
-        self.watchdog_alive()
+        if answered == 0 || !enough { Err(away(self.truth)) } else { Ok(()) }
     }
 
     /// The watchdog alert reaches us all the time; when it stops, Prometheus may be dead.

@@ -26,11 +26,7 @@ pub(super) fn follow(scene: &Scene<'_>, pool: &PoolName, draft: &mut Draft) {
         matches!(transition, Transition::Move { worker, event: WorkerEvent::BecameReady, .. }
             if scene.memory.workers.get(worker).is_some_and(helps_alone))
     });
-    // A failed record stays one pass, so each failure is seen here once.
-    let failed = scene.workers(pool).any(|worker| {
-        let launch = [Failure::NotLaunched, Failure::NeverJoined, Failure::NeverReady];
-        matches!(worker.state, WorkerState::Failed { failure } if launch.contains(&failure))
-    });
+    let failed = launch_failed(scene, pool, draft);
     let timing = &scene.limits.timing;
     let help = watch(scene, draft.pool(pool), timing);
     let memory = draft.pool(pool);
@@ -43,6 +39,27 @@ pub(super) fn follow(scene: &Scene<'_>, pool: &PoolName, draft: &mut Draft) {
         let pending: HashSet<&Uid> = scene.unschedulable().iter().map(|pod| &pod.uid).collect();
         memory.unhelpable.retain(|uid, _| pending.contains(uid));
     }
+}
+
+/// Whether a launch came to nothing in this pass. What the rules find out is a transition; what the
+/// provider refused is a record that stays for one pass. One that stays longer, paused, is old news.
+fn launch_failed(scene: &Scene<'_>, pool: &PoolName, draft: &Draft) -> bool {
+    let found = draft.plan.transitions.iter().any(|transition| {
+        let Transition::Move { worker, event: WorkerEvent::Fail { failure }, .. } = transition
+        else {
+            return false;
+        };
+        matches!(failure, Failure::NeverJoined | Failure::NeverReady)
+            && scene.memory.workers.get(worker).is_some_and(|worker| worker.pool == *pool)
+    });
+    let refused = WorkerState::Failed { failure: Failure::NotLaunched };
+    let ends = |worker: &Worker| {
+        draft.plan.transitions.iter().any(|transition| {
+            matches!(transition, Transition::Move { worker: id, event: WorkerEvent::Terminate, .. }
+                if *id == worker.id)
+        })
+    };
+    found || scene.workers(pool).any(|worker| worker.state == refused && ends(worker))
 }
 
 /// Whether a launch may happen, and of how many workers at most; while one is on trial, of none.

@@ -4,8 +4,8 @@ use super::fit::{self, Bin};
 use super::scene::{Machine, Scene};
 use crate::config::{OrderBy, PoolConfig};
 use crate::model::{
-    Cordon, Essential, Market, Node, NodeName, Pin, Pod, Readiness, Reason, Resources, Worker,
-    WorkerId, Zone, duration,
+    Cordon, Essential, Instance, Market, Node, NodeName, Pin, Pod, Readiness, Reason, Resources,
+    Worker, WorkerId, Zone, duration,
 };
 use std::collections::BTreeMap;
 
@@ -74,10 +74,7 @@ fn by_record(
     worker: &Worker,
     node: &Node,
 ) -> Result<(), Reason> {
-    let named = [worker.id.as_str(), node.at.name.as_str()];
-    if named.iter().any(|name| pool.permanent.contains(*name)) {
-        return Err(Reason::Permanent);
-    }
+    not_permanent(pool, worker, node)?;
     if node.readiness != Readiness::Ready {
         return Err(Reason::NotReadyNode);
     }
@@ -98,12 +95,43 @@ fn by_record(
             });
         }
     }
-    if let Some(refusal) =
-        scene.memory.cluster.refusals.get(&worker.id).filter(|refusal| scene.now < refusal.until)
-    {
-        return Err(Reason::RefusedBefore { until: refusal.until, why: refusal.why.clone() });
+    not_refused(scene, worker)
+}
+
+/// Whether a worker may leave for its replacement; idle or not, and of any age.
+pub(super) fn may_be_replaced(
+    scene: &Scene<'_>,
+    pool: &PoolConfig,
+    worker: &Worker,
+    node: &Node,
+    instance: Option<&Instance>,
+) -> Result<(), Reason> {
+    not_permanent(pool, worker, node)?;
+    if node.cordon == Cordon::Foreign {
+        return Err(Reason::ForeignCordon);
     }
-    Ok(())
+    if instance.is_some_and(|instance| instance.protected) {
+        return Err(Reason::Protected);
+    }
+    let pods: Vec<&Pod> = scene.movable_on(&node.at.name).collect();
+    match pinned(pool, &pods) {
+        None | Some((_, Pin::KubeSystem)) => not_refused(scene, worker),
+        Some((pod, pin)) => Err(Reason::PodPinned { pod: fit::name(pod), pin }),
+    }
+}
+
+/// An owner may name a worker or its node as never to be removed.
+pub(super) fn not_permanent(pool: &PoolConfig, worker: &Worker, node: &Node) -> Result<(), Reason> {
+    let mut names = [worker.id.as_str(), node.at.name.as_str()].into_iter();
+    if names.any(|name| pool.permanent.contains(name)) { Err(Reason::Permanent) } else { Ok(()) }
+}
+
+/// A worker whose drain failed a while ago is left alone.
+fn not_refused(scene: &Scene<'_>, worker: &Worker) -> Result<(), Reason> {
+    let refusal = scene.memory.cluster.refusals.get(&worker.id);
+    refusal.filter(|refusal| scene.now < refusal.until).map_or(Ok(()), |refusal| {
+        Err(Reason::RefusedBefore { until: refusal.until, why: refusal.why.clone() })
+    })
 }
 
 /// The strongest pin of any pod; one that only waits in kube-system comes last.

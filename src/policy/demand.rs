@@ -8,7 +8,7 @@ use super::pauses;
 use super::scene::Scene;
 use crate::config::PoolConfig;
 use crate::model::{
-    Ask, Direction, Node, Pod, PodKind, PoolName, Reason, Resources, Shape, Signal, Worker,
+    Ask, Direction, Node, Pod, PodKind, PoolName, Reason, Resources, Shape, Signal, Uid, Worker,
     WorkerState,
 };
 use std::collections::{BTreeMap, HashSet};
@@ -27,8 +27,10 @@ pub(super) struct Demand<'a> {
 pub(super) fn demand<'a>(scene: &Scene<'a>, open: &HashSet<PoolName>) -> Demand<'a> {
     let (pods, unhelpable): (Vec<&Pod>, Vec<&Pod>) =
         scene.unschedulable().into_iter().partition(|pod| !is_unhelpable(scene, pod));
+    let watching = scene.memory.pools.values().flat_map(|pool| pool.watching.values().flatten());
+    let launched_for: HashSet<&Uid> = watching.collect();
     let (watched, pods): (Vec<&Pod>, Vec<&Pod>) =
-        pods.into_iter().partition(|pod| is_watched(scene, pod));
+        pods.into_iter().partition(|pod| launched_for.contains(&pod.uid) && is_watched(scene, pod));
     let mut bins = fit::bins_without(scene, &[]);
     let coming: Vec<(&PoolConfig, Resources)> = coming(scene);
     bins.extend(coming.iter().map(|(pool, free)| Bin {
@@ -117,19 +119,17 @@ fn is_watched(scene: &Scene<'_>, pod: &Pod) -> bool {
     workers.any(keeps_off)
 }
 
-/// Pools whose packing is served: an up-alert counts for them, or no alert could come at all.
+/// Pools whose packing is served: an up-alert counts for them, an operator asks, or no alert could
+/// come at all. Never one whose growing is paused.
 pub(super) fn open_pools(scene: &Scene<'_>, court: &Court<'_>) -> HashSet<PoolName> {
     let blind = scene.observed.truth.answered() == 0 || court.watchdog_alive().is_err();
-    let mut open = HashSet::new();
-    for pool in scene.limits.pools.keys() {
-        let asked = ups(scene, court, pool).any(|(_, standing)| standing.is_ok());
-        let free =
-            pauses::check(&scene.labels("up", pool), court.memory, court.truth, scene.now).is_ok();
-        if asked || (blind && free) || asked_by_hand(scene, court, pool) {
-            open.insert(pool.clone());
-        }
-    }
-    open
+    let is_open = |pool: &&PoolName| {
+        let alerts = ups(scene, court, pool).any(|(_, standing)| standing.is_ok());
+        let asked = blind || alerts || asked_by_hand(scene, court, pool);
+        let labels = scene.labels("up", pool);
+        asked && pauses::check(&labels, court.memory, court.truth, scene.now).is_ok()
+    };
+    scene.limits.pools.keys().filter(is_open).cloned().collect()
 }
 
 fn asked_by_hand(scene: &Scene<'_>, court: &Court<'_>, pool: &PoolName) -> bool {

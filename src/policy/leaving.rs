@@ -5,7 +5,7 @@ use super::asks::Court;
 use super::draft::Draft;
 use super::records::{self, acts, go_on, stand_still};
 use super::scene::Scene;
-use super::{breaker, pauses};
+use super::{breaker, pauses, replace};
 use crate::model::{
     Act, Cordon, Direction, Instance, Node, Permit, PoolName, Purpose, Reason, Refusal, Worker,
     WorkerEvent, WorkerId, WorkerState, duration,
@@ -53,8 +53,7 @@ pub(super) fn proceed(scene: &Scene<'_>, court: &Court<'_>, draft: &mut Draft) {
             draft.also(&worker.pool, Reason::DrainSuspended { why: why.to_string() });
             stand_still(scene, worker, draft);
         } else {
-            let left = Leaver { worker, node };
-            advance(scene, court, &left, &list, draft);
+            advance(scene, court, &Leaver { worker, node }, &list, draft);
         }
     }
 }
@@ -136,10 +135,11 @@ fn refuse(scene: &Scene<'_>, worker: &Worker, reason: &Reason, draft: &mut Draft
 fn advance(
     scene: &Scene<'_>,
     court: &Court<'_>,
-    &Leaver { worker, node }: &Leaver<'_>,
+    leaver: &Leaver<'_>,
     list: &[&Instance],
     draft: &mut Draft,
 ) {
+    let &Leaver { worker, node } = leaver;
     if worker.held_since.is_some() {
         return go_on(scene, worker, draft);
     }
@@ -148,11 +148,11 @@ fn advance(
     let going = Reason::DrainGoesOn { left };
     match worker.state {
         WorkerState::Cordoned if node.cordon != Cordon::Ours => {
-            recordon(scene, court, worker, node, draft);
+            recordon(scene, court, leaver, list, draft);
         }
         // Somebody uncordoned it: it would fill again while it empties.
         WorkerState::Draining | WorkerState::Drained if node.cordon == Cordon::None => {
-            recordon(scene, court, worker, node, draft);
+            recordon(scene, court, leaver, list, draft);
         }
         WorkerState::Cordoned => {
             draft.step_after(
@@ -168,6 +168,10 @@ fn advance(
         WorkerState::Drained => {
             let machine =
                 list.iter().find(|instance| worker.instance.as_ref() == Some(&instance.id));
+            if machine.is_some_and(|instance| instance.protected) {
+                // The provider would refuse, for ever.
+                return release(scene, worker, node, Reason::Protected, draft);
+            }
             if let Some(instance) = machine.filter(|instance| instance.is_live()) {
                 let act = Act::Terminate { instance: instance.id.clone() };
                 draft.step_after(
@@ -185,39 +189,51 @@ fn advance(
 pub(super) fn last_word(worker: &Worker) -> Permit {
     match worker.purpose {
         Some(Purpose::Manual) => Permit::Manual,
-        Some(Purpose::Replace | Purpose::Notice) => Permit::Replace { signals: Vec::new() },
+        Some(Purpose::Replace) => Permit::Replace { signals: Vec::new() },
+        Some(Purpose::Notice) => Permit::Notice,
         Some(Purpose::Idle) => Permit::Down { signals: Vec::new(), guards: Vec::new() },
         None => Permit::Repair,
     }
 }
 
 /// The intent to cordon is stored and the node is open: the call was refused or failed, or we died
-/// before it. What asked for it is asked again; if nothing does any more, the worker is given back.
-fn recordon(scene: &Scene<'_>, court: &Court<'_>, worker: &Worker, node: &Node, draft: &mut Draft) {
-    let at = node.at.clone();
-    if worker.purpose != Some(Purpose::Idle) {
-        return draft.step(
-            worker,
-            Act::Cordon { node: at },
-            Reason::DrainGoesOn { left: 0 },
-            last_word(worker),
-        );
+/// before it, or somebody opened it. What asked for it is asked again; if nothing does any more, the
+/// worker is given back.
+fn recordon(
+    scene: &Scene<'_>,
+    court: &Court<'_>,
+    &Leaver { worker, node }: &Leaver<'_>,
+    list: &[&Instance],
+    draft: &mut Draft,
+) {
+    let again = match worker.purpose {
+        Some(Purpose::Idle) | None => still_idle(scene, court, worker),
+        Some(Purpose::Replace) => {
+            let cause = replace::cause(scene, court, worker, node, list);
+            cause.map(|cause| (cause.permit(), cause.reason))
+        }
+        // A notice stays one, and a wish is done with once it is begun.
+        Some(Purpose::Notice | Purpose::Manual) => {
+            Some((last_word(worker), Reason::DrainGoesOn { left: 0 }))
+        }
+    };
+    if let Some((permit, reason)) = again {
+        draft.step(worker, Act::Cordon { node: node.at.clone() }, reason, permit);
+    } else {
+        let reason = Reason::Changed { what: "the alert".to_owned() };
+        release(scene, worker, node, reason, draft);
     }
+}
+
+/// What still says that an idle worker's pool is idle.
+fn still_idle(scene: &Scene<'_>, court: &Court<'_>, worker: &Worker) -> Option<(Permit, Reason)> {
     let downs = scene.signals.iter().filter(|signal| signal.direction() == Direction::Down);
     let ours = downs.filter(|signal| court.pool_of(signal).as_ref() == Some(&worker.pool));
     let counting: Vec<_> = ours.filter(|signal| court.standing(signal).is_ok()).collect();
-    let Some(first) = counting.first() else {
-        let reason = Reason::Changed { what: "the alert".to_owned() };
-        return release(scene, worker, node, reason, draft);
-    };
+    let reason = Reason::Idle { alert: counting.first()?.name.clone() };
     let permit = Permit::Down {
         signals: counting.iter().map(|signal| signal.id.clone()).collect(),
         guards: scene.limits.guards.down.clone(),
     };
-    draft.step(
-        worker,
-        Act::Cordon { node: at },
-        Reason::Idle { alert: first.name.clone() },
-        permit,
-    );
+    Some((permit, reason))
 }

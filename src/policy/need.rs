@@ -182,10 +182,17 @@ impl Need {
         self.gives_way = false;
     }
 
-    /// Replacements, where nothing else asks for as many.
-    pub(super) fn replace(&mut self, count: u32, reason: Reason, signals: Vec<SignalId>) {
-        self.set(self.have.saturating_add(count), reason, Permit::Replace { signals });
+    /// Replacements of these shapes, where nothing else asks for as many.
+    pub(super) fn replace(
+        &mut self,
+        count: u32,
+        reason: Reason,
+        permit: Permit,
+        shapes: Vec<ShapeName>,
+    ) {
+        self.set(self.have.saturating_add(count), reason, permit);
         self.by_alert_only = false;
+        self.shapes.extend(shapes);
     }
 
     /// How many more than there are.

@@ -47,16 +47,30 @@ pub(super) fn request(
     })
 }
 
-/// Unique as long as a pool starts at most one batch a millisecond, and one is open at a time.
+/// The pool and the moment. A clock that was set back may tell one twice: then the next that is free.
 fn batch_id(scene: &Scene<'_>, pool: &PoolConfig) -> BatchId {
+    let is_taken = |id: &BatchId| {
+        scene.memory.intents.contains_key(id)
+            || scene.memory.workers.values().any(|worker| worker.batch.as_ref() == Some(id))
+    };
     let mut number = scene.now.as_millisecond().unsigned_abs();
+    loop {
+        let id = BatchId::new(format!("{}-{}", pool.name, base36(number)));
+        if !is_taken(&id) {
+            return id;
+        }
+        number += 1;
+    }
+}
+
+fn base36(mut number: u64) -> String {
     let mut digits = Vec::new();
     while number > 0 {
         let digit = u32::try_from(number % 36).expect("below 36");
         digits.push(char::from_digit(digit, 36).expect("below 36"));
         number /= 36;
     }
-    BatchId::new(format!("{}-{}", pool.name, digits.iter().rev().collect::<String>()))
+    digits.iter().rev().collect()
 }
 
 /// How many serving workers each zone has.

@@ -48,11 +48,16 @@ pub fn check(permit: &Permit, moment: &Moment<'_>) -> Result<(), Reason> {
         }
         Permit::Replace { signals } => {
             not_paused("replace", moment)?;
+            court(moment).removal()?;
             any_counts(signals, moment)
         }
+        Permit::Notice => not_paused("replace", moment),
         Permit::Restore => not_paused("restore", moment),
         Permit::Repair => not_paused("repair", moment),
-        Permit::Gc => not_paused("gc", moment),
+        Permit::Gc => {
+            not_paused("gc", moment)?;
+            court(moment).confirmed()
+        }
         Permit::Manual => not_paused("manual", moment),
         Permit::Begun => Ok(()),
     }
@@ -74,17 +79,21 @@ fn not_paused(autoscale: &str, moment: &Moment<'_>) -> Result<(), Reason> {
     pauses::check(&labels, moment.memory, moment.truth, moment.now)
 }
 
-/// At least one of the alerts still counts; none named is none needed.
+/// At least one of the alerts still counts; none named is none needed. One whose record is gone does
+/// not count.
 fn any_counts(ids: &[SignalId], moment: &Moment<'_>) -> Result<(), Reason> {
+    if ids.is_empty() {
+        return Ok(());
+    }
     let court = court(moment);
-    let mut refusal = None;
+    let mut refusal = Reason::Changed { what: "the alert".to_owned() };
     for signal in moment.signals.iter().filter(|signal| ids.contains(&signal.id)) {
         match court.standing(signal) {
             Ok(()) => return Ok(()),
-            Err(reason) => refusal = Some(reason),
+            Err(reason) => refusal = reason,
         }
     }
-    refusal.map_or(Ok(()), Err)
+    Err(refusal)
 }
 
 fn court<'a>(moment: &Moment<'a>) -> Court<'a> {

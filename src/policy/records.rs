@@ -83,7 +83,7 @@ fn requested(scene: &Scene<'_>, worker: &Worker, machine: Machine<'_>, draft: &m
                     worker,
                     Act::Replay { batch: batch.clone() },
                     Reason::IntentOpen { batch: batch.clone() },
-                    Permit::Need,
+                    intent.permit.again(),
                 );
             }
         }

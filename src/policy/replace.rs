@@ -4,15 +4,16 @@
 //! and so many per hour; except spot notices, which leave two minutes and are drained at once.
 
 use super::asks::Court;
+use super::candidates;
 use super::draft::Draft;
 use super::need::Need;
 use super::pauses;
 use super::records::{self, acts};
-use super::scene::{Machine, Scene};
+use super::scene::Scene;
 use crate::config::PoolConfig;
 use crate::model::{
-    Act, Ask, BatchId, Cordon, Instance, Node, Permit, Purpose, Reason, Signal, SignalId, Source,
-    Worker, WorkerEvent, WorkerState, duration,
+    Act, Ask, BatchId, Instance, Node, Permit, Purpose, Reason, Signal, SignalId, Source, Worker,
+    WorkerEvent, WorkerState, duration,
 };
 use std::time::Duration;
 
@@ -20,9 +21,30 @@ use std::time::Duration;
 pub(super) struct Target<'a> {
     worker: &'a Worker,
     node: &'a Node,
-    reason: Reason,
+    cause: Cause,
+    /// What keeps it, if something does.
+    kept: Option<Reason>,
+}
+
+/// Why a worker is to be replaced.
+pub(super) struct Cause {
+    pub(super) reason: Reason,
     purpose: Purpose,
     signals: Vec<SignalId>,
+}
+
+impl Cause {
+    /// What must still hold at the moment of acting.
+    pub(super) fn permit(&self) -> Permit {
+        match self.purpose {
+            Purpose::Notice => Permit::Notice,
+            _ => Permit::Replace { signals: self.signals.clone() },
+        }
+    }
+
+    fn is_notice(&self) -> bool {
+        self.purpose == Purpose::Notice
+    }
 }
 
 /// Workers of a pool that are to be replaced, notices first.
@@ -32,7 +54,7 @@ pub(super) fn targets<'a>(
     pool: &PoolConfig,
     draft: &Draft,
 ) -> Vec<Target<'a>> {
-    let Ok(list) = scene.instances(&pool.name) else {
+    let (Ok(list), Ok(_)) = (scene.instances(&pool.name), scene.fresh_view()) else {
         return Vec::new();
     };
     // One that moved in this very pass is not what it was.
@@ -42,60 +64,48 @@ pub(super) fn targets<'a>(
     let mut targets: Vec<Target<'a>> = Vec::new();
     for worker in ready {
         let Some(node) = scene.node(worker) else { continue };
-        if is_permanent(pool, worker, node) {
-            continue;
-        }
-        let notice = match scene.machine(worker, &list) {
-            Machine::Live(instance) => instance.notice,
-            _ => None,
+        let Some(cause) = cause(scene, court, worker, node, &list) else { continue };
+        let may_leave = if cause.is_notice() {
+            // The provider takes it, so the sooner its pods move, the better. An owner's word stands.
+            candidates::not_permanent(pool, worker, node)
+        } else {
+            let instance = scene.machine(worker, &list).live();
+            candidates::may_be_replaced(scene, pool, worker, node, instance)
         };
-        let why = match notice {
-            Some(at) => Some((Reason::SpotNotice { at }, Purpose::Notice, Vec::new())),
-            None if is_kept(scene, worker, node, &list) => None,
-            None => why(scene, court, pool, (worker, node)),
-        };
-        targets.extend(why.map(|(reason, purpose, signals)| Target {
-            worker,
-            node,
-            reason,
-            purpose,
-            signals,
-        }));
+        targets.push(Target { worker, node, cause, kept: may_leave.err() });
     }
     targets.sort_by_key(|target| {
-        (target.purpose != Purpose::Notice, target.worker.created, target.worker.id.clone())
+        (!target.cause.is_notice(), target.worker.created, target.worker.id.clone())
     });
     targets
 }
 
-/// Why a worker is to be replaced, if it is: an alert about its node, or its age.
-fn why(
+/// What asks for another worker in place of this one, if anything does: the provider, an alert about
+/// its node, or its age.
+pub(super) fn cause(
     scene: &Scene<'_>,
     court: &Court<'_>,
-    pool: &PoolConfig,
-    (worker, node): (&Worker, &Node),
-) -> Option<(Reason, Purpose, Vec<SignalId>)> {
+    worker: &Worker,
+    node: &Node,
+    list: &[&Instance],
+) -> Option<Cause> {
+    let notice = scene.machine(worker, list).live().and_then(|instance| instance.notice);
+    if let Some(at) = notice {
+        let reason = Reason::SpotNotice { at };
+        return Some(Cause { reason, purpose: Purpose::Notice, signals: Vec::new() });
+    }
     if let Some(signal) = alert_about(scene, court, node) {
         let reason = Reason::NodeAlert { alert: signal.name.clone() };
-        return Some((reason, Purpose::Replace, vec![signal.id.clone()]));
+        return Some(Cause { reason, purpose: Purpose::Replace, signals: vec![signal.id.clone()] });
     }
-    let is_old = pool.max_age.is_some_and(|age| duration::since(worker.created, scene.now) > age);
+    let max_age = scene.pool(&worker.pool)?.max_age?;
+    let is_old = duration::since(worker.created, scene.now) > max_age;
     // No alert asks for this, so what every alert is asked is asked here.
-    (is_old && court.removal().is_ok()).then_some((Reason::MaxAge, Purpose::Replace, Vec::new()))
-}
-
-/// Protected, cordoned by somebody else, or refused by a drain lately: not replaced, unless the provider takes it.
-fn is_kept(scene: &Scene<'_>, worker: &Worker, node: &Node, list: &[&Instance]) -> bool {
-    let is_protected =
-        matches!(scene.machine(worker, list), Machine::Live(instance) if instance.protected);
-    let refusal = scene.memory.cluster.refusals.get(&worker.id);
-    is_protected
-        || node.cordon == Cordon::Foreign
-        || refusal.is_some_and(|refusal| scene.now < refusal.until)
-}
-
-fn is_permanent(pool: &PoolConfig, worker: &Worker, node: &Node) -> bool {
-    [worker.id.as_str(), node.at.name.as_str()].iter().any(|name| pool.permanent.contains(*name))
+    (is_old && court.removal().is_ok()).then(|| Cause {
+        reason: Reason::MaxAge,
+        purpose: Purpose::Replace,
+        signals: Vec::new(),
+    })
 }
 
 /// A replace-alert that counts and speaks of this node, not of an older one under its name.
@@ -124,31 +134,42 @@ pub(super) fn follow(
         return;
     }
     let allowed = may_replace(scene, pool, draft);
-    let mut unplanned = 0;
-    for (position, target) in targets.iter().enumerate() {
-        let is_notice = target.purpose == Purpose::Notice;
+    let is_free = !matches!(allowed, Err(Reason::Paused { .. }));
+    tell_kept(pool, targets, draft);
+    let leaving: Vec<&Target<'_>> = targets.iter().filter(|target| target.kept.is_none()).collect();
+    let mut unplanned: Vec<&Target<'_>> = Vec::new();
+    for (position, target) in leaving.iter().enumerate() {
+        let is_notice = target.cause.is_notice();
         let batch = draft.pool(&pool.name).replacing.get(&target.worker.id).cloned();
         if batch.is_none() && (is_notice || (position == 0 && allowed.is_ok())) {
-            unplanned += 1;
+            unplanned.push(target);
             draft.pool(&pool.name).to_replace.push(target.worker.id.clone());
         } else if let (Err(reason), None) = (&allowed, &batch) {
             draft.also(&pool.name, reason.clone());
         }
-        let is_free = !matches!(allowed, Err(Reason::Paused { .. }));
-        if is_free
-            && (is_notice
-                || batch.is_some_and(|batch| is_ready(scene, &batch, targets, pool, draft)))
-        {
+        let is_replaced =
+            || batch.is_some_and(|batch| is_ready(scene, &batch, targets, pool, draft));
+        if is_free && (is_notice || is_replaced()) {
             drain(target, draft);
         }
     }
-    if unplanned > 0 && need.more() < unplanned {
-        let target = &targets[0];
-        let reason = Reason::Replacement {
-            worker: target.worker.id.clone(),
-            why: target.reason.to_string(),
-        };
-        need.replace(unplanned, reason, target.signals.clone());
+    let count = u32::try_from(unplanned.len()).unwrap_or(u32::MAX);
+    if let Some(first) = unplanned.first().filter(|_| need.more() < count) {
+        let worker = first.worker.id.clone();
+        let reason = Reason::Replacement { worker, why: first.cause.reason.to_string() };
+        let shapes = unplanned.iter().map(|target| target.worker.shape.clone()).collect();
+        need.replace(count, reason, first.cause.permit(), shapes);
+    }
+}
+
+/// Tells what keeps workers that are to be replaced.
+fn tell_kept(pool: &PoolConfig, targets: &[Target<'_>], draft: &mut Draft) {
+    let kept = targets
+        .iter()
+        .filter_map(|target| Some((target.worker.id.clone(), Box::new(target.kept.clone()?))));
+    let blocked: Vec<_> = kept.collect();
+    if !blocked.is_empty() {
+        draft.also(&pool.name, Reason::NoCandidate { blocked });
     }
 }
 
@@ -186,7 +207,7 @@ fn is_ready(
         return false;
     };
     let same = targets.iter().find(|target| target.worker.id == replacement.id);
-    if let Some(Target { reason: Reason::NodeAlert { alert }, .. }) = same {
+    if let Some(Reason::NodeAlert { alert }) = same.map(|target| &target.cause.reason) {
         draft.also(&pool.name, Reason::ReplacementToo { alert: alert.clone() });
         return false;
     }
@@ -194,17 +215,14 @@ fn is_ready(
 }
 
 fn drain(target: &Target<'_>, draft: &mut Draft) {
-    draft.plan.memory.replacements.push(draft.plan.at);
-    let permit = Permit::Replace { signals: target.signals.clone() };
-    let event = WorkerEvent::Cordon { purpose: target.purpose };
+    let cause = &target.cause;
+    if !cause.is_notice() {
+        draft.plan.memory.replacements.push(draft.plan.at);
+    }
+    let act = Act::Cordon { node: target.node.at.clone() };
     draft.step_after(
-        event,
-        records::step(
-            target.worker,
-            Act::Cordon { node: target.node.at.clone() },
-            target.reason.clone(),
-            permit,
-        ),
+        WorkerEvent::Cordon { purpose: cause.purpose },
+        records::step(target.worker, act, cause.reason.clone(), cause.permit()),
     );
 }
 

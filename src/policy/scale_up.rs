@@ -33,7 +33,8 @@ pub(super) fn decide(
     let ordered = u32::try_from(request.orders.len()).unwrap_or(u32::MAX);
     // Those that a limit leaves out are not launched for.
     let pods = need.pods.iter().take(request.orders.len()).flatten().cloned().collect();
-    let intent = Intent { at: scene.now, pods, request };
+    let permit = need.permit.clone().unwrap_or(Permit::Need);
+    let intent = Intent { at: scene.now, permit, pods, request };
     let dry_run = pool.mode == Mode::DryRun;
     if !dry_run {
         remember(scene, pool, need, &intent, draft);
@@ -46,10 +47,7 @@ pub(super) fn decide(
         have: need.have,
         want: need.have.saturating_add(ordered),
         dry_run,
-        verdict: Verdict::Launch {
-            intent: Box::new(intent),
-            permit: need.permit.clone().unwrap_or(Permit::Need),
-        },
+        verdict: Verdict::Launch { intent: Box::new(intent) },
     })
 }
 
@@ -78,9 +76,8 @@ fn held(
     paused(scene, pool, need, draft)?;
     let memory = draft.pool(&pool.name);
     let cooldown = if need.by_alert_only { pool.cooldown.up } else { pool.cooldown.pending };
-    let is_urgent =
-        matches!(need.permit, Some(Permit::Restore | Permit::Manual | Permit::Replace { .. }));
-    if !is_urgent
+    let waits = !need.permit.as_ref().is_some_and(is_urgent);
+    if waits
         && let Some(until) = limits::up_cooling(memory, cooldown, scene.now, need.by_alert_only)
     {
         return Err(Reason::Cooldown { direction: Direction::Up, until });
@@ -91,12 +88,17 @@ fn held(
     Ok(())
 }
 
+/// What no cooldown holds: what is missing, what an operator asks, what is only exchanged.
+fn is_urgent(permit: &Permit) -> bool {
+    matches!(permit, Permit::Restore | Permit::Manual | Permit::Replace { .. } | Permit::Notice)
+}
+
 /// A pause that the permit would find at the moment of acting is told now.
 fn paused(scene: &Scene<'_>, pool: &PoolConfig, need: &Need, draft: &Draft) -> Result<(), Reason> {
     let autoscale = match need.permit {
         Some(Permit::Restore) => "restore",
         Some(Permit::Manual) => "manual",
-        Some(Permit::Replace { .. }) => "replace",
+        Some(Permit::Replace { .. } | Permit::Notice) => "replace",
         _ => "up",
     };
     pauses::check(
@@ -119,7 +121,7 @@ fn remember(scene: &Scene<'_>, pool: &PoolConfig, need: &Need, intent: &Intent, 
     }
     let old = std::mem::take(&mut memory.to_replace);
     memory.replacing.extend(old.into_iter().map(|worker| (worker, intent.request.batch.clone())));
-    if !matches!(need.permit, Some(Permit::Restore | Permit::Replace { .. })) {
+    if !matches!(need.permit, Some(Permit::Restore | Permit::Replace { .. } | Permit::Notice)) {
         memory.up_started = Some(scene.now);
         memory.up_ended = None;
     }

@@ -33,7 +33,8 @@ impl<'a> Scene<'a> {
         now: Timestamp,
     ) -> Self {
         let view = observed.cluster.known();
-        let nodes = view.into_iter().flat_map(|view| &view.nodes);
+        // A control plane is no worker, whatever its labels say.
+        let nodes = view.into_iter().flat_map(|view| &view.nodes).filter(|n| !n.control_plane);
         let nodes = nodes.filter_map(|node| Some((node.worker.as_ref()?, node))).collect();
         let mut pods: HashMap<&NodeName, Vec<&Pod>> = HashMap::new();
         for pod in view.into_iter().flat_map(|view| &view.pods) {
@@ -217,6 +218,16 @@ pub(super) enum Machine<'a> {
     NotYetListed,
     /// It does not exist, as far as a whole list tells.
     Gone,
+}
+
+impl<'a> Machine<'a> {
+    /// The machine, while it exists.
+    pub(super) fn live(self) -> Option<&'a Instance> {
+        match self {
+            Machine::Live(instance) => Some(instance),
+            Machine::Ending | Machine::NotYetListed | Machine::Gone => None,
+        }
+    }
 }
 
 pub(super) fn unknown(what: &str, why: &str) -> Reason {

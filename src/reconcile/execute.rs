@@ -53,8 +53,8 @@ impl<'a> Executor<'a> {
     /// Launches first, then one step for each worker that has one.
     pub(super) async fn execute(&self, skipped: &HashSet<WorkerId>, ledger: &mut Ledger<'_>) {
         for decision in self.turn.plan.decisions.iter().filter(|decision| !decision.dry_run) {
-            if let Verdict::Launch { intent, permit } = &decision.verdict {
-                self.launch(&intent.request, permit, ledger).await;
+            if let Verdict::Launch { intent } = &decision.verdict {
+                self.launch(&intent.request, &intent.permit, ledger).await;
             }
         }
         let made = |step: &&Step| !step.dry_run && !skipped.contains(&step.worker);

@@ -94,6 +94,7 @@ fn a_silence_that_a_restarted_alertmanager_forgot_is_honoured_to_its_end() {
     assert!(matches!(standing(&world, "Idle"), Err(Reason::Paused { remembered: true, .. })));
     world.later(MINUTE * 61);
     assert_eq!(code(&world, "Idle"), "counts");
+    assert!(world.plan().memory.silences.is_empty(), "and no longer");
 }
 
 #[test]

@@ -186,6 +186,7 @@ fn past_its_deadline_a_drain_is_given_up_and_not_tried_again_for_an_hour_doublin
         world.apply(&plan);
         let refusal = &world.memory.cluster.refusals[&"w3".into()];
         assert_eq!(refusal.until, duration::after(world.now, MINUTE * 60 * hours));
+        world.later(MINUTE * 60 * hours);
     }
 }
 
@@ -231,4 +232,54 @@ fn a_machine_that_vanished_mid_drain_is_lost_and_cleaned_up() {
         [Transition::Move { event: WorkerEvent::Fail { .. }, .. }]
     ));
     assert!(plan.steps.is_empty());
+}
+
+#[test]
+fn a_dry_run_moves_no_worker_that_is_on_its_way_out() {
+    for state in [WorkerState::Cordoned, WorkerState::Drained, WorkerState::Terminating] {
+        let mut world = leaving(state.clone());
+        world.pool().mode = crate::config::Mode::DryRun;
+        let plan = world.plan();
+        assert!(plan.steps.iter().all(|step| step.dry_run), "{state}: {plan:#?}");
+    }
+}
+
+#[test]
+fn an_end_that_was_refused_is_asked_again_with_the_same_question() {
+    for (purpose, permit) in [
+        (Some(Purpose::Idle), Permit::Down { signals: Vec::new(), guards: Vec::new() }),
+        (Some(Purpose::Replace), Permit::Replace { signals: Vec::new() }),
+        (Some(Purpose::Manual), Permit::Manual),
+        (None, Permit::Repair),
+    ] {
+        let mut world = leaving(WorkerState::Terminating);
+        world.resolve("Idle");
+        world.worker(3).purpose = purpose;
+        let plan = world.plan();
+        assert!(matches!(only(&plan).act, Act::Terminate { .. }));
+        assert_eq!(only(&plan).permit, permit, "{purpose:?}");
+    }
+}
+
+#[test]
+fn a_machine_that_became_protected_is_given_back_instead_of_ended() {
+    let mut world = leaving(WorkerState::Drained);
+    world.view().pods.clear();
+    world.instance(3).protected = true;
+    let plan = world.plan();
+    assert!(matches!(only(&plan).act, Act::Uncordon { .. }), "{plan:#?}");
+    assert_eq!(only(&plan).reason, Reason::Protected);
+}
+
+#[test]
+fn a_refused_cordon_of_a_replacement_is_asked_again_too() {
+    let mut world = leaving(WorkerState::Cordoned);
+    world.worker(3).purpose = Some(Purpose::Replace);
+    world.node(3).cordon = Cordon::None;
+    world.replace(3);
+    let plan = world.plan();
+    assert!(matches!(only(&plan).act, Act::Cordon { .. }));
+    assert!(matches!(&only(&plan).permit, Permit::Replace { signals } if signals.len() == 1));
+    world.resolve("Sick");
+    assert!(matches!(only(&world.plan()).act, Act::Uncordon { .. }));
 }

@@ -213,3 +213,53 @@ fn launches_that_help_no_pod_open_the_breaker_and_twice_in_vain_is_unhelpable() 
     let counted = unschedulable(&world.observed, &world.memory, &world.limits, world.now);
     assert_eq!((counted.helpable, counted.others), (0, 1));
 }
+
+#[test]
+fn a_clock_that_tells_a_moment_twice_never_gives_one_id_to_two_workers() {
+    let mut world = World::of(0);
+    world.manual(1);
+    world.apply(&world.plan());
+    world.manual(1);
+    world.apply(&world.plan());
+    assert_eq!(world.memory.workers.len(), 2);
+}
+
+#[test]
+fn a_worker_that_never_joins_opens_the_breaker_once_and_is_ended() {
+    let mut world = World::of(0);
+    world.up(Some(1));
+    let plan = world.plan();
+    world.apply(&plan);
+    world.later(MINUTE * 6);
+    world.silence("repair");
+    for _ in 0..4 {
+        let plan = world.plan();
+        world.apply(&plan);
+        world.later(SECOND);
+    }
+    let breaker = world.memory.pools[&"workers".into()].breaker;
+    assert_eq!((breaker.state, breaker.failures), (BreakerState::Open, 1));
+}
+
+#[test]
+fn a_launch_that_the_provider_refused_opens_the_breaker_once() {
+    let mut world = World::of(1);
+    world.set(1, WorkerState::Failed { failure: crate::model::Failure::NotLaunched });
+    world.worker(1).instance = None;
+    world.instances("workers").clear();
+    world.view().nodes.clear();
+    world.run();
+    let breaker = world.memory.pools[&"workers".into()].breaker;
+    assert_eq!((breaker.state, breaker.failures), (BreakerState::Open, 1));
+}
+
+#[test]
+fn pending_pods_under_a_pause_of_growing_do_not_hold_back_a_wish() {
+    let mut world = World::of(0);
+    world.pending(3, 1_500);
+    world.silence("up");
+    world.manual(2);
+    let decision = world.decision();
+    assert_eq!(launches(&decision), 2);
+    assert_eq!(decision.reason.code(), "manual_scale");
+}

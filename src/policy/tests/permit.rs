@@ -109,3 +109,38 @@ fn guards_are_asked_at_the_moment_of_acting() {
         assert_eq!(code(&world, &permit), expected);
     }
 }
+
+#[test]
+fn an_alert_whose_record_is_gone_asks_for_nothing() {
+    let mut world = asked();
+    world.signals.clear();
+    world.watchdog();
+    for (_, permit) in every() {
+        let named = match &permit {
+            Permit::Up { signals } | Permit::Replace { signals } | Permit::Down { signals, .. } => {
+                !signals.is_empty()
+            }
+            _ => false,
+        };
+        assert_eq!(checked(&world, &permit).is_err(), named, "{permit:?}");
+    }
+}
+
+#[test]
+fn without_alertmanager_growing_restoring_and_repairing_are_granted_and_removing_is_not() {
+    let mut world = asked();
+    world.alertmanager_away();
+    for (permit, expected) in [
+        (Permit::Up { signals: by("Up") }, "granted"),
+        (Permit::Need, "granted"),
+        (Permit::Restore, "granted"),
+        (Permit::Repair, "granted"),
+        (Permit::Manual, "granted"),
+        (Permit::Down { signals: by("Idle"), guards: Vec::new() }, "alertmanager_away"),
+        (Permit::Down { signals: Vec::new(), guards: Vec::new() }, "alertmanager_away"),
+        (Permit::Replace { signals: by("Sick") }, "alertmanager_away"),
+        (Permit::Gc, "alertmanager_away"),
+    ] {
+        assert_eq!(code(&world, &permit), expected, "{permit:?}");
+    }
+}

@@ -174,6 +174,8 @@ fn a_node_whose_machine_is_gone_is_removed_once() {
     world.instances("workers").remove(0);
     assert!(world.plan().is_quiet(), "it says Ready");
     world.node(1).readiness = Readiness::NotReady { since: world.now };
+    assert!(world.plan().is_quiet(), "its machine may be listed late");
+    world.later(MINUTE * 11);
     let plans = world.run();
     let acts: Vec<&Act> = plans.iter().flat_map(|plan| &plan.steps).map(|step| &step.act).collect();
     assert!(matches!(acts[..], [Act::RemoveNode { .. }]), "{acts:?}");
@@ -312,4 +314,48 @@ fn a_pool_that_is_not_configured_any_more_is_shown_and_never_changed() {
         assert_eq!((&decision.reason, launches(decision)), (&Reason::Unmanaged, 0));
         assert!(plan.steps.is_empty(), "{state}: {plan:#?}");
     }
+}
+
+#[test]
+fn a_control_plane_is_never_a_worker_whatever_its_labels_say() {
+    let mut world = World::of(2);
+    world.node(1).control_plane = true;
+    world.down();
+    world.pod_on(1, 1_900);
+    world.pod_on(2, 200);
+    assert_eq!(world.drains(), Vec::<String>::new());
+}
+
+#[test]
+fn a_paused_repair_ends_no_machine() {
+    let mut world = World::of(4);
+    world.set(1, WorkerState::Failed { failure: Failure::NotReady });
+    world.silence("repair");
+    let plan = world.plan();
+    assert!(plan.steps.is_empty(), "{plan:#?}");
+    assert_eq!(plan.decisions[0].reason.code(), "paused");
+}
+
+#[test]
+fn a_permanent_worker_is_not_repaired_away() {
+    let mut world = World::of(4);
+    world.pool().permanent.insert("w1".to_owned());
+    world.node(1).readiness = Readiness::NotReady { since: world.now };
+    world.later(MINUTE * 11);
+    let plan = world.plan();
+    assert!(plan.is_quiet(), "{plan:#?}");
+    assert!(plan.decisions[0].also.contains(&Reason::Permanent), "{plan:#?}");
+}
+
+#[test]
+fn a_stale_view_fails_replaces_and_adopts_nothing() {
+    let mut world = World::of(4);
+    world.node(1).readiness = Readiness::NotReady { since: jiff::Timestamp::UNIX_EPOCH };
+    world.instance(2).notice = Some(world.now);
+    world.memory.workers.remove(&"w3".into());
+    world.later(MINUTE * 2);
+    if let View::Known { at, .. } = &mut world.observed.cluster {
+        *at = duration::before(*at, MINUTE * 2);
+    }
+    assert!(world.plan().is_quiet(), "{:#?}", world.plan());
 }

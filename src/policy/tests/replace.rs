@@ -11,6 +11,8 @@ fn cordons(plan: &Plan) -> Vec<&str> {
     steps.map(|step| step.worker.as_str()).collect()
 }
 
+type Change = fn(&mut World);
+
 fn sick() -> World {
     let mut world = World::of(3);
     world.pool().max = 3;
@@ -121,10 +123,13 @@ fn a_replacement_that_matches_the_same_alert_stops_it() {
 fn a_replacement_that_came_to_nothing_is_launched_again() {
     let mut world = sick();
     world.apply(&world.plan());
-    let worker = world.memory.workers.values_mut().find(|worker| worker.is_coming()).unwrap();
-    worker.state = WorkerState::Failed { failure: crate::model::Failure::NeverJoined };
+    world.later(MINUTE * 6);
     world.apply(&world.plan());
+    world.apply(&world.plan());
+    assert_eq!(world.held().code(), "breaker_open");
     assert!(world.memory.pools[&"workers".into()].replacing.is_empty());
+    world.later(MINUTE * 4);
+    assert_eq!(world.launches(), 1);
 }
 
 #[test]
@@ -138,7 +143,7 @@ fn an_alert_about_an_older_node_of_that_name_replaces_nothing() {
 fn a_paused_replacement_launches_nothing() {
     let mut world = sick();
     world.remembered_silence("replace");
-    assert_eq!(world.held(), Reason::NothingAsked);
+    assert_eq!(world.held().code(), "paused");
     let mut world = World::of(1);
     world.pool().max_age = Some(MINUTE * 60);
     world.silence("replace");
@@ -163,4 +168,56 @@ fn replacing_starts_no_cooldown() {
     world.run();
     let memory = &world.memory.pools[&"workers".into()];
     assert_eq!((memory.up_started, memory.down_ended), (None, None));
+}
+
+#[test]
+fn a_replacement_is_of_the_same_shape() {
+    let mut world = sick();
+    let mut large = small();
+    large.cpu_milli = 8_000;
+    world.shapes().push(shape("large", large, Some(900_000)));
+    world.worker(1).shape = "large".into();
+    let Verdict::Launch { intent, .. } = world.decision().verdict else { panic!() };
+    assert_eq!(intent.request.orders[0].offering.shape.as_str(), "large");
+}
+
+#[test]
+fn several_notices_at_once_are_all_drained_and_count_towards_no_limit() {
+    let mut world = World::of(4);
+    world.pool().replacements_per_hour = 1;
+    for number in 1..=3 {
+        world.instance(number).notice = Some(world.now);
+    }
+    let plan = world.plan();
+    assert_eq!(cordons(&plan).len(), 3);
+    assert_eq!(launches(&plan.decisions[0]), 3);
+    assert!(plan.memory.replacements.is_empty());
+}
+
+#[test]
+fn what_may_not_leave_is_not_replaced_and_it_is_told_why() {
+    let changes: [(&str, Change); 5] = [
+        ("permanent", |world| {
+            world.pool().permanent.insert("w1".to_owned());
+        }),
+        ("protected", |world| world.instance(1).protected = true),
+        ("foreign_cordon", |world| world.node(1).cordon = Cordon::Foreign),
+        ("pod_pinned", |world| world.pinned_on(1, Pin::Bare)),
+        ("refused_before", |world| {
+            let until = duration::after(world.now, MINUTE);
+            let refusal = Refusal { count: 1, until, why: String::new() };
+            world.memory.cluster.refusals.insert("w1".into(), refusal);
+        }),
+    ];
+    for (code, change) in changes {
+        let mut world = sick();
+        change(&mut world);
+        let decision = world.decision();
+        assert_eq!(decision.verdict, Verdict::Hold, "{code}");
+        let told = decision.also.iter().find_map(|reason| match reason {
+            Reason::NoCandidate { blocked } => Some(blocked[0].1.code()),
+            _ => None,
+        });
+        assert_eq!(told, Some(code), "{decision:#?}");
+    }
 }

@@ -206,7 +206,7 @@ fn launches_that_do_not_become_ready_open_the_breaker_and_a_ready_one_closes_it(
     let mut failed = case.memory.workers[&"w0".into()].clone();
     failed.id = "w9".into();
     (failed.instance, failed.node) = (None, None);
-    failed.state = WorkerState::Failed { failure: Failure::NeverJoined };
+    failed.state = WorkerState::Failed { failure: Failure::NotLaunched };
     case.memory.workers.insert(failed.id.clone(), failed);
     let plan = case.plan();
     assert!(

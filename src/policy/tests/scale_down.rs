@@ -343,3 +343,13 @@ fn what_a_query_still_wants_is_the_floor() {
     world.observed.wants.clear();
     assert_eq!(code(&world), "want_unknown");
 }
+
+#[test]
+fn a_wish_for_more_that_waits_for_something_holds_removal() {
+    let mut world = idle();
+    world.manual(1);
+    world.pool().limits.launches_per_hour = 0;
+    let decision = world.decision();
+    assert_eq!(decision.reason.code(), "launches_per_hour");
+    assert!(decision.also.iter().any(|reason| reason.code() == "manual_scale"), "{decision:#?}");
+}

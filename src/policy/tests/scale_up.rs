@@ -2,7 +2,8 @@
 
 use crate::config::Amount;
 use crate::model::{
-    Act, Market, Permit, Price, Reason, Unhelpable, Verdict, View, Want, WorkerState, duration,
+    Act, Decision, Market, Permit, Price, Reason, Unhelpable, Verdict, View, Want, WorkerState,
+    duration,
 };
 use crate::policy::fixtures::{GIB, MINUTE, SECOND, World, launches, shape, small};
 use std::time::Duration;
@@ -12,6 +13,11 @@ fn code(world: &World) -> &'static str {
 }
 
 /// the rule for load ships with `step: "1"`.
+fn permit_of(decision: &Decision) -> Permit {
+    let Verdict::Launch { intent } = &decision.verdict else { panic!("no launch: {decision:?}") };
+    intent.permit.clone()
+}
+
 #[test]
 fn an_alert_with_a_step_adds_exactly_that_many() {
     let mut world = World::of(2);
@@ -259,7 +265,7 @@ fn while_no_alert_could_come_proven_need_is_served_and_nothing_else() {
     world.watchdog_falls_silent();
     let decision = world.decision();
     assert_eq!(launches(&decision), 3);
-    assert!(matches!(decision.verdict, Verdict::Launch { permit: Permit::Need, .. }));
+    assert_eq!(permit_of(&decision), Permit::Need);
     world.remembered_silence("up");
     assert_eq!(code(&world), "nothing_asked", "a pause of growing holds it all the same");
 }
@@ -297,7 +303,7 @@ fn below_the_minimum_is_restored_without_alert_cooldown_and_monitoring() {
     let decision = world.decision();
     assert_eq!(launches(&decision), 2);
     assert_eq!(decision.reason, Reason::BelowMin { have: 1, min: 3 });
-    assert!(matches!(decision.verdict, Verdict::Launch { permit: Permit::Restore, .. }));
+    assert_eq!(permit_of(&decision), Permit::Restore);
     world.remembered_silence("restore");
     assert_eq!(code(&world), "paused");
 }
@@ -365,4 +371,13 @@ fn the_least_populated_zone_is_ordered_first_and_other_offerings_follow() {
     assert_eq!(zones, ["b", "a"], "one stands in zone a");
     assert_eq!(intent.request.fallback.len(), 2);
     assert_eq!(intent.request.cluster_uid.as_str(), "uid-1");
+}
+
+#[test]
+fn without_any_cooldown_a_step_still_waits_for_the_workers_of_the_last_one() {
+    let mut world = World::of(1);
+    world.pool().cooldown.up = Duration::ZERO;
+    world.up(Some(1));
+    world.apply(&world.plan());
+    assert_eq!(code(&world), "cooldown");
 }

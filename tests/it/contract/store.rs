@@ -6,8 +6,8 @@ use bellwether::clock::Clock;
 use bellwether::config::StoreUrl;
 use bellwether::model::{
     self, Ask, Changes, Claim, ClusterMemory, ClusterName, Entry, EntryKind, Fingerprint, Intent,
-    LaunchRequest, Market, PassId, PoolMemory, Signal, SignalId, Source, Token, Worker, WorkerId,
-    WorkerState, duration,
+    LaunchRequest, Market, PassId, Permit, PoolMemory, Signal, SignalId, Source, Token, Worker,
+    WorkerId, WorkerState, duration,
 };
 use bellwether::store::{self, Error, HistoryQuery, Memory, Retention, Store};
 use jiff::Timestamp;
@@ -458,7 +458,12 @@ pub(crate) fn everything(mark: &str) -> Changes {
     let pool = PoolMemory { launches, held: Some(mark.into()), ..PoolMemory::default() };
     Changes {
         workers: vec![worker(mark)],
-        intents: vec![Intent { at: start(), request, pods: vec!["pod".into()] }],
+        intents: vec![Intent {
+            at: start(),
+            request,
+            permit: Permit::Need,
+            pods: vec!["pod".into()],
+        }],
         pools: BTreeMap::from([("pool".into(), pool)]),
         cluster: Some(ClusterMemory { uid: Some(mark.into()), ..ClusterMemory::default() }),
         history: vec![entry(mark, 0)],

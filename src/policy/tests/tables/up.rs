@@ -2,7 +2,7 @@
 
 use super::world::{Read as _, asking, drains, launches, mins, secs, shape, world, world_of};
 use crate::model::{
-    BreakerState, Essential, Intent, LaunchRequest, Market, Order, Price, Purpose, Reason,
+    BreakerState, Essential, Intent, LaunchRequest, Market, Order, Permit, Price, Purpose, Reason,
     Resources, Taint, Verdict, Want, WorkerState, duration,
 };
 use std::time::Duration;
@@ -343,7 +343,7 @@ pub(super) fn intent_of(world: &super::world::World, batch: &str, worker: &str) 
         labels: std::collections::BTreeMap::new(),
         taints: Vec::new(),
     };
-    Intent { at: world.now, request, pods: Vec::new() }
+    Intent { at: world.now, request, permit: Permit::Need, pods: Vec::new() }
 }
 
 #[test]

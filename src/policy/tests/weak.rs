@@ -1,0 +1,199 @@
+//! Faults of systems like this one, by their number; each test holds our counterpart.
+
+use crate::model::{Guard, PodSpec, Readiness, Reason, Resources, View, Want, duration};
+use crate::policy::fixtures::{MINUTE, World, launches};
+use std::sync::Arc;
+
+fn dead(world: &mut World) {
+    world.watchdog_falls_silent();
+    world.observed.wants.values_mut().for_each(|want| *want = Want::Unknown { why: "down".into() });
+    world.observed.guards.values_mut().for_each(|g| *g = Guard::Unknown { why: "down".into() });
+}
+
+/// There, a failed query read as zero nodes, and two were launched on every run.
+#[test]
+fn w_02_a_dead_prometheus_is_never_zero_nodes() {
+    let mut world = World::of(3);
+    world.pool().min = 2;
+    world.up_wants(Want::Workers(9));
+    dead(&mut world);
+    for _ in 0..5 {
+        let plan = world.plan();
+        assert_eq!(launches(&plan.decisions[0]), 0, "{plan:#?}");
+        world.apply(&plan);
+        world.later(MINUTE);
+        dead(&mut world);
+    }
+    world.observed.cluster = View::Unknown { why: "timeout".to_owned() };
+    assert_eq!(world.launches(), 0, "nor is an unseen cluster an empty one");
+}
+
+/// A-06, the second half. There, the cluster could never shrink from its maximum.
+#[test]
+fn w_03_a_full_pool_can_still_shrink() {
+    let mut world = World::of(4);
+    world.pool().max = 4;
+    world.down();
+    world.up(None);
+    assert!(!world.drains().is_empty());
+    world.pool().max = 2;
+    assert!(!world.drains().is_empty(), "above it too, by its own alert only");
+    world.signals.retain(|signal| signal.name != "Idle");
+    assert_eq!(world.drains(), Vec::<String>::new());
+}
+
+/// There, missing metrics read as zero load.
+#[test]
+fn w_04_missing_metrics_remove_nothing() {
+    let mut world = World::of(3);
+    world.guard(Some(Guard::Holds));
+    world.down();
+    dead(&mut world);
+    let plan = world.plan();
+    assert!(plan.steps.is_empty());
+    assert_eq!(plan.decisions[0].reason.code(), "watchdog_missing");
+}
+
+/// There, growing waited for the longer cooldown of shrinking.
+#[test]
+fn w_05_each_direction_has_its_own_cooldown() {
+    let mut world = World::of(3);
+    world.up(Some(1));
+    let ended = duration::before(world.now, MINUTE * 6);
+    let memory = world.memory.pools.entry("workers".into()).or_default();
+    (memory.up_started, memory.up_ended) = (Some(ended), Some(ended));
+    memory.down_ended = Some(world.now);
+    assert_eq!(world.launches(), 1, "five minutes are over, ten are not");
+    world.resolve("Up");
+    world.down();
+    assert_eq!(world.held().code(), "cooldown");
+}
+
+/// There, a full pool with pending pods and low load shrank.
+#[test]
+fn w_06_pending_pods_hold_shrinking_even_at_the_maximum() {
+    let mut world = World::of(3);
+    world.pool().max = 3;
+    world.down();
+    for number in 1..=3 {
+        world.pod_on(number, 1_500);
+    }
+    world.pending(2, 1_500);
+    assert_eq!(world.held(), Reason::PendingPods { pods: 2 });
+}
+
+/// There, a window was so many readings, however far apart.
+#[test]
+fn w_10_how_often_a_plan_is_made_changes_nothing() {
+    let mut often = World::of(3);
+    often.up(Some(1));
+    often.apply(&often.plan());
+    let mut seldom = often.clone();
+    for _ in 0..60 {
+        often.later(MINUTE / 30);
+        often.apply(&often.plan());
+    }
+    seldom.later(MINUTE * 2);
+    assert_eq!(often.decision().reason, seldom.decision().reason);
+    assert_eq!(often.memory.workers, seldom.memory.workers);
+}
+
+/// There, rules ran in the order of their names, and low load beat full memory and pending pods.
+#[test]
+fn w_14_growing_beats_shrinking_whatever_the_alerts_are_called() {
+    for (up, down) in [("A", "Z"), ("Z", "A")] {
+        let mut world = World::of(3);
+        world.down().name = down.to_owned();
+        world.up(Some(1)).name = up.to_owned();
+        for _ in 0..2 {
+            let decision = world.decision();
+            assert_eq!(launches(&decision), 1);
+            assert_eq!(decision.reason.code(), "alert_step");
+            world.signals.reverse();
+        }
+    }
+}
+
+/// There, the maximum was never asked for.
+#[test]
+fn w_15_no_need_however_large_goes_beyond_the_maximum() {
+    let mut world = World::of(2);
+    world.pool().max = 6;
+    world.up(Some(u32::MAX));
+    world.up_wants(Want::Workers(u32::MAX));
+    world.manual(i32::MAX);
+    world.pending(100, 1_500);
+    assert_eq!(world.launches(), 4);
+    world.pool().max = 2;
+    assert_eq!(world.held(), Reason::AtMax { max: 2 });
+}
+
+/// There, the cooldown was written under one name and read under another.
+#[test]
+fn w_17_the_cooldown_that_is_set_is_the_one_that_is_asked() {
+    let mut world = World::of(2);
+    world.pool().min = 1;
+    world.up(Some(1));
+    world.run();
+    assert_eq!(world.held().code(), "cooldown");
+    world.resolve("Up");
+    world.later(MINUTE * 11);
+    for number in 1..=2 {
+        world.pod_on(number, 100);
+    }
+    world.down();
+    world.run();
+    assert_eq!(world.held().code(), "cooldown");
+}
+
+/// There, requests above what nodes have were an error, just when pods were pending.
+#[test]
+fn w_19_requests_beyond_what_nodes_have_are_need_and_no_error() {
+    let mut world = World::of(1);
+    world.up(None);
+    world.pod_on(1, 5_000);
+    world.pending(2, 1_500);
+    assert_eq!(world.launches(), 2);
+    world.view().pods[0].spec = Arc::new(PodSpec {
+        requests: Resources::new(u64::MAX, u64::MAX).with_pods(u64::MAX),
+        ..PodSpec::default()
+    });
+    world.pool().headroom = Resources::new(u64::MAX, u64::MAX);
+    world.down();
+    assert_eq!(world.launches(), 2);
+}
+
+/// There, every pod that was not running counted, up to the maximum.
+#[test]
+fn w_21_only_pods_that_a_worker_would_help_are_need() {
+    let mut world = World::of(0);
+    world.up(None);
+    world.add_pod(crate::model::Placement::Waiting, 1_500);
+    world.pending(1, 99_000);
+    world.pending(1, 1_500);
+    let fresh = world.now;
+    world.view().pods[2].created = fresh;
+    assert_eq!(world.launches(), 0, "waiting, too large, and not yet two seconds old");
+    world.later(MINUTE);
+    assert_eq!(world.launches(), 1);
+}
+
+/// There, the list of permanent workers was read from nowhere.
+#[test]
+fn w_69_permanent_workers_stay_through_idleness_wishes_age_alerts_and_sickness() {
+    let mut world = World::of(2);
+    world.pool().permanent = ["w1", "n2"].map(str::to_owned).into();
+    world.pool().max_age = Some(MINUTE);
+    world.down();
+    world.manual(-2);
+    world.replace(1);
+    world.pending(0, 0);
+    for _ in 0..3 {
+        world.node(2).readiness = Readiness::NotReady { since: jiff::Timestamp::UNIX_EPOCH };
+        let plan = world.plan();
+        assert!(plan.steps.is_empty() && launches(&plan.decisions[0]) == 0, "{plan:#?}");
+        world.apply(&plan);
+        world.later(MINUTE * 20);
+    }
+    assert!(world.memory.workers.values().all(crate::model::Worker::is_serving));
+}
