@@ -46,6 +46,7 @@ use demand::Demand;
 use draft::Draft;
 use jiff::Timestamp;
 use need::Need;
+pub use scale_up::without_launch;
 use scene::Scene;
 use std::collections::BTreeSet;
 use std::time::Duration;

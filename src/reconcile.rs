@@ -204,7 +204,8 @@ impl Reconciler {
             self.parts.store.commit(claim, &prepared.changes).await?;
             killpoint::reached(Point::IntentCommitted);
         }
-        let mut ledger = Ledger::new(turn, claim.token, &self.parts.metrics, prepared.workers);
+        let (workers, pools) = (prepared.workers, prepared.changes.pools);
+        let mut ledger = Ledger::new(turn, claim.token, &self.parts.metrics, workers, pools);
         Executor::new(&self.parts, &self.claims, turn, claim.token)
             .execute(&prepared.skipped, &mut ledger)
             .await;

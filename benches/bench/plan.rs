@@ -183,7 +183,7 @@ fn shapes(pool: &str) -> Vec<Shape> {
         let offerings = zones
             .flat_map(|zone| [Market::Spot, Market::OnDemand].map(|m| offering(&name, zone, m)))
             .collect();
-        Shape { name: name.as_str().into(), allocatable: allocatable(n), offerings }
+        Shape { name: name.as_str().into(), capacity: allocatable(n), offerings }
     };
     (0..5).map(shape).collect()
 }
@@ -222,6 +222,7 @@ fn worker(n: usize, created: Timestamp) -> Worker {
         }),
         state: WorkerState::Ready,
         since: created,
+        deadline_from: created,
         created,
         ready: Some(created),
         purpose: None,

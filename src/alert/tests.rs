@@ -301,7 +301,7 @@ fn some_signals() -> impl Strategy<Value = Vec<Signal>> {
             summary,
             description,
             first_seen: at(first),
-            last_seen: at(episode * 10 + last),
+            last_seen: at(last),
         };
         all.into_iter().map(signal).collect()
     })

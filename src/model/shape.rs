@@ -4,13 +4,13 @@ use super::{Resources, ShapeName, Zone};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// An instance type with its capacity. What a node keeps for itself is already taken off.
+/// An instance type with its capacity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shape {
     /// The instance type's name.
     pub name: ShapeName,
-    /// What pods can use on a new node of this shape, before daemon pods.
-    pub allocatable: Resources,
+    /// What the machine has. What its node keeps for itself, and daemon pods take, is not taken off.
+    pub capacity: Resources,
     /// Zones and markets it can be had in, in the provider's order of preference.
     pub offerings: Vec<Offering>,
 }

@@ -27,7 +27,7 @@ pub struct Signal {
     pub summary: String,
     /// For people: the alert's description.
     pub description: String,
-    /// When it first arrived in this episode.
+    /// When it first arrived, since its record was last forgotten.
     pub first_seen: Timestamp,
     /// When it last arrived.
     pub last_seen: Timestamp,
@@ -125,17 +125,15 @@ impl Signal {
         }
     }
 
-    /// Merges two records of one signal. Commutative and idempotent, so that repeats, lost and
-    /// reordered deliveries lead to one record: the later delivery's words stand (a tie goes to
-    /// the later episode, then to firing), seen-times widen, and a later episode starts afresh.
+    /// Merges two records of one signal. Commutative, associative and idempotent, so that repeats,
+    /// lost and reordered deliveries lead to one record: the later delivery's words stand (a tie goes
+    /// to the later episode, then to firing), and the seen-times widen. Episodes of one alert are not
+    /// told apart: two replicas of Prometheus give one episode two starts.
     #[must_use]
     pub fn merge(self, other: Self) -> Self {
-        let (mut newer, older) =
-            if self.order(&other).is_ge() { (self, other) } else { (other, self) };
-        if newer.episode() == older.episode() {
-            newer.first_seen = newer.first_seen.min(older.first_seen);
-        }
-        newer
+        let first_seen = self.first_seen.min(other.first_seen);
+        let newer = if self.order(&other).is_ge() { self } else { other };
+        Self { first_seen, ..newer }
     }
 
     fn episode(&self) -> Option<Timestamp> {

@@ -35,7 +35,10 @@ pub struct Worker {
     pub ready: Option<Timestamp>,
     /// Why it is on its way out, from Cordoned on.
     pub purpose: Option<Purpose>,
-    /// Time in this state that does not count towards its deadline (pause, unknown, no claim).
+    /// From when its deadline is counted: from its state on, but a machine on its way in has one
+    /// deadline from its launch until it is Ready.
+    pub deadline_from: Timestamp,
+    /// Time since then that does not count (pause, unknown, no claim).
     #[serde(with = "duration::text")]
     pub held: Duration,
     /// Since when its clock stands still, while it does.
@@ -166,8 +169,7 @@ impl Worker {
     pub fn on(&mut self, event: &WorkerEvent, now: Timestamp) -> Result<(), IllegalTransition> {
         self.state = self.state.clone().on(event)?;
         self.since = now;
-        self.held = Duration::ZERO;
-        self.held_since = None;
+        self.wind(event, now);
         match event {
             WorkerEvent::Launched { instance, shape, zone, market } => {
                 self.instance = Some(instance.clone());
@@ -188,10 +190,25 @@ impl Worker {
         Ok(())
     }
 
-    /// How long it has been in its state, without the time its clock stood still.
+    /// Sets its clock for the state it has come into.
+    fn wind(&mut self, event: &WorkerEvent, now: Timestamp) {
+        if matches!(event, WorkerEvent::Joined { .. }) {
+            self.held += self.standing(now);
+        } else {
+            self.deadline_from = now;
+            self.held = Duration::ZERO;
+        }
+        self.held_since = None;
+    }
+
+    /// How much of its deadline is used up: without the time its clock stood still.
     pub fn elapsed(&self, now: Timestamp) -> Duration {
-        let standing = self.held_since.map_or(Duration::ZERO, |from| duration::since(from, now));
-        duration::since(self.since, now).saturating_sub(self.held).saturating_sub(standing)
+        let held = self.held.saturating_add(self.standing(now));
+        duration::since(self.deadline_from, now).saturating_sub(held)
+    }
+
+    fn standing(&self, now: Timestamp) -> Duration {
+        self.held_since.map_or(Duration::ZERO, |from| duration::since(from, now))
     }
 
     /// Whether it is, or is about to be, a machine that serves: what `min` and `max` count.
@@ -404,10 +421,12 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_clock_that_stands_still_does_not_count_towards_a_deadline() {
-        let at = |second: i64| Timestamp::from_second(1_000_000 + second).unwrap();
-        let mut worker = Worker {
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_000_000 + second).unwrap()
+    }
+
+    fn worker(state: WorkerState) -> Worker {
+        Worker {
             id: "w".into(),
             pool: "p".into(),
             batch: None,
@@ -416,14 +435,20 @@ mod tests {
             market: Market::Spot,
             instance: None,
             node: None,
-            state: WorkerState::Draining,
+            state,
             since: at(0),
             created: at(0),
             ready: None,
-            purpose: Some(Purpose::Idle),
+            purpose: None,
+            deadline_from: at(0),
             held: Duration::from_secs(10),
             held_since: Some(at(50)),
-        };
+        }
+    }
+
+    #[test]
+    fn a_clock_that_stands_still_does_not_count_towards_a_deadline() {
+        let mut worker = worker(WorkerState::Draining);
         assert_eq!(worker.elapsed(at(70)), Duration::from_secs(40));
         worker.on(&WorkerEvent::Drained, at(70)).unwrap();
         assert_eq!(
@@ -431,5 +456,16 @@ mod tests {
             Duration::from_secs(5),
             "a new state starts a new clock"
         );
+    }
+
+    #[test]
+    fn a_machine_on_its_way_in_has_one_deadline_until_it_is_ready() {
+        let mut worker = worker(WorkerState::Booting);
+        let node = NodeRef { name: "n".into(), uid: "u".into() };
+        worker.on(&WorkerEvent::Joined { node }, at(70)).unwrap();
+        assert_eq!(worker.since, at(70));
+        assert_eq!(worker.elapsed(at(75)), Duration::from_secs(45), "30 s stood still");
+        worker.on(&WorkerEvent::BecameReady, at(80)).unwrap();
+        assert_eq!(worker.elapsed(at(82)), Duration::from_secs(2));
     }
 }

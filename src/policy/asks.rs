@@ -178,7 +178,8 @@ impl Court<'_> {
     }
 
     /// An alert that no Alertmanager tells of. Peers do not share alerts, so the one that would tell may
-    /// be the one that is away: then, and only for more workers, a fresh delivery is enough.
+    /// be the one that is away: then, and only for more workers, a fresh delivery is enough, as long as
+    /// the watchdog tells that Prometheus lives.
     fn unconfirmed(&self, signal: &Signal, resolved: bool) -> Result<(), Reason> {
         if self.truth.answered() == self.truth.peers.len() && self.truth.answered() > 0 {
             return Err(Reason::NotConfirmed { alert: signal.name.clone() });
@@ -186,7 +187,11 @@ impl Court<'_> {
         if signal.direction() != Direction::Up {
             return Err(away(self.truth));
         }
-        if resolved { Err(Reason::NotConfirmed { alert: signal.name.clone() }) } else { Ok(()) }
+        if resolved {
+            return Err(Reason::NotConfirmed { alert: signal.name.clone() });
+        }
+        // Neither of the two confirms it: what its pods prove is served all the same.
+        self.watchdog_alive()
     }
 
     fn remembered(&self, signal: &Signal) -> Result<(), Reason> {

@@ -3,7 +3,7 @@
 //! answers, or the watchdog is silent.
 
 use super::asks::Court;
-use super::fit::{self, Bin, Grower, Packing};
+use super::fit::{self, Bin, Grower, NewNode, Packing};
 use super::pauses;
 use super::scene::Scene;
 use crate::config::PoolConfig;
@@ -38,11 +38,11 @@ pub(super) fn demand<'a>(scene: &Scene<'a>, open: &HashSet<PoolName>) -> Demand<
         labels: &pool.node.labels,
         taints: &pool.node.taints,
     }));
-    let shapes: BTreeMap<&PoolName, Vec<Shape>> =
-        scene.limits.pools.iter().map(|(name, pool)| (name, shapes(scene, pool))).collect();
+    let nodes: BTreeMap<&PoolName, Vec<NewNode<'_>>> =
+        scene.limits.pools.iter().map(|(name, pool)| (name, new_nodes(scene, pool))).collect();
     let grower = |pool: &'a PoolConfig| Grower {
         pool: &pool.name,
-        shapes: shapes.get(&pool.name).map_or(&[], Vec::as_slice),
+        nodes: nodes.get(&pool.name).map_or(&[], Vec::as_slice),
         labels: &pool.node.labels,
         taints: &pool.node.taints,
         room: pool.max.saturating_sub(scene.have(&pool.name)),
@@ -56,7 +56,7 @@ pub(super) fn demand<'a>(scene: &Scene<'a>, open: &HashSet<PoolName>) -> Demand<
 }
 
 /// Workers on their way are room already, with what their shape will offer. One whose node is open
-/// already is counted by its node.
+/// already is counted by its node; one of a shape that is not known offers none.
 fn coming<'a>(scene: &Scene<'a>) -> Vec<(&'a PoolConfig, Resources)> {
     let is_open = |worker: &Worker| scene.node(worker).is_some_and(fit::is_open);
     let workers = scene.memory.workers.values().filter(|worker| worker.is_coming());
@@ -64,22 +64,43 @@ fn coming<'a>(scene: &Scene<'a>) -> Vec<(&'a PoolConfig, Resources)> {
         .filter(|worker| !is_open(worker))
         .filter_map(|worker| {
             let pool = scene.pool(&worker.pool)?;
-            let shape = shapes(scene, pool).into_iter().find(|shape| shape.name == worker.shape)?;
-            Some((pool, shape.allocatable))
+            let mut nodes = new_nodes(scene, pool).into_iter();
+            let node = nodes.find(|node| node.shape.name == worker.shape)?;
+            Some((pool, node.allocatable))
         })
         .collect()
 }
 
-/// What a pool could launch, less what its nodes keep for themselves and what daemon pods take.
-pub(super) fn shapes(scene: &Scene<'_>, pool: &PoolConfig) -> Vec<Shape> {
+/// What a pool could launch, with what pods will be able to use of each.
+pub(super) fn new_nodes<'a>(scene: &Scene<'a>, pool: &PoolConfig) -> Vec<NewNode<'a>> {
     let known = scene.observed.shapes.get(&pool.name).and_then(|shapes| shapes.known());
-    let mut shapes = known.cloned().unwrap_or_default();
     let daemons = daemons(scene, pool);
-    for shape in &mut shapes {
-        shape.allocatable.subtract(&pool.node.reserved);
-        shape.allocatable.subtract(&daemons);
+    let promise = |shape: &'a Shape| {
+        let mut allocatable = allocatable(scene, pool, shape);
+        allocatable.subtract(&daemons);
+        NewNode { shape, allocatable }
+    };
+    known.into_iter().flatten().map(promise).collect()
+}
+
+/// What a new node of a shape will have for pods: as much as the least of those there are; before there
+/// is any, its capacity less what the configuration says that nodes keep for themselves.
+fn allocatable(scene: &Scene<'_>, pool: &PoolConfig, shape: &Shape) -> Resources {
+    let mut promised = shape.capacity.clone();
+    promised.subtract(&pool.node.reserved);
+    let alike = scene.workers(&pool.name).filter(|worker| worker.shape == shape.name);
+    let real: Vec<&Resources> =
+        alike.filter_map(|worker| Some(&scene.node(worker)?.allocatable)).collect();
+    let least = |measure: fn(&Resources) -> u64| real.iter().map(|node| measure(node)).min();
+    promised.cpu_milli = least(|node| node.cpu_milli).unwrap_or(promised.cpu_milli);
+    promised.memory = least(|node| node.memory).unwrap_or(promised.memory);
+    promised.pods = least(|node| node.pods).unwrap_or(promised.pods);
+    // Devices show up on a node only when their plugin has started: fewer there mean nothing yet.
+    for (name, count) in real.iter().flat_map(|node| &node.extended) {
+        let promised = promised.extended.entry(name.clone()).or_default();
+        *promised = (*promised).max(*count);
     }
-    shapes
+    promised
 }
 
 /// What daemon pods ask of a node of this pool: the most that any of its nodes bears now.
@@ -100,23 +121,33 @@ fn is_unhelpable(scene: &Scene<'_>, pod: &Pod) -> bool {
     pools.filter_map(|pool| pool.unhelpable.get(&pod.uid)?.until).any(|until| scene.now < until)
 }
 
-/// Whether a Ready worker that was launched for a pod has room for it and yet keeps it off: a new node
-/// is often tainted for a while. One need never launches twice; whether it helped is judged later.
+/// Whether a worker was launched for a pod and it is not known yet whether that helps. One need never
+/// launches twice; whether it helped is judged later.
 fn is_watched(scene: &Scene<'_>, pod: &Pod) -> bool {
     let batches = scene.memory.pools.values().flat_map(|pool| &pool.watching);
     let batches = batches.filter(|(_, pods)| pods.contains(&pod.uid)).map(|(batch, _)| batch);
-    let keeps_off = |worker: &Worker| {
-        worker.state == WorkerState::Ready
-            && scene.node(worker).is_some_and(|node| {
-                let admits = fit::admits(&pod.spec, &node.labels, &node.taints).is_ok();
-                !(admits && fit::is_open(node))
-                    && pod.spec.requests.fits_in(&fit::free(scene, node))
-            })
-    };
     let mut workers = batches.flat_map(|batch| {
         scene.memory.workers.values().filter(move |worker| worker.batch.as_ref() == Some(batch))
     });
-    workers.any(keeps_off)
+    workers.any(|worker| is_of_unknown_shape(scene, worker) || keeps_off(scene, worker, pod))
+}
+
+/// Whether a worker is on its way whose shape is not known any more, so that its room is not either.
+fn is_of_unknown_shape(scene: &Scene<'_>, worker: &Worker) -> bool {
+    let is_known = |pool: &PoolConfig| {
+        new_nodes(scene, pool).iter().any(|node| node.shape.name == worker.shape)
+    };
+    worker.is_coming() && !scene.pool(&worker.pool).is_some_and(is_known)
+}
+
+/// Whether a Ready worker has room for a pod and yet keeps it off: a new node is often tainted for a
+/// while.
+fn keeps_off(scene: &Scene<'_>, worker: &Worker, pod: &Pod) -> bool {
+    worker.state == WorkerState::Ready
+        && scene.node(worker).is_some_and(|node| {
+            let admits = fit::admits(&pod.spec, &node.labels, &node.taints).is_ok();
+            !(admits && fit::is_open(node)) && pod.spec.requests.fits_in(&fit::free(scene, node))
+        })
 }
 
 /// Pools whose packing is served: an up-alert counts for them, an operator asks, or no alert could

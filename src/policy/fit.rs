@@ -41,10 +41,17 @@ pub(super) struct Packing {
     pub(super) waiting: Vec<Uid>,
 }
 
+/// A node that could be launched: a shape, and what pods will be able to use of it.
+#[derive(Clone, Debug)]
+pub(super) struct NewNode<'a> {
+    pub(super) shape: &'a Shape,
+    pub(super) allocatable: Resources,
+}
+
 /// One pool that may take new workers.
 pub(super) struct Grower<'a> {
     pub(super) pool: &'a PoolName,
-    pub(super) shapes: &'a [Shape],
+    pub(super) nodes: &'a [NewNode<'a>],
     pub(super) labels: &'a BTreeMap<String, String>,
     pub(super) taints: &'a [Taint],
     /// How many more workers it may have.
@@ -107,10 +114,10 @@ pub(super) fn pack(
             } else if let Some(at) = next_opened(&opened, &mut new, &spec) {
                 opened[at].1.free.subtract(&spec.requests);
                 packing.new[opened[at].0].pods.push(current.uid.clone());
-            } else if let Some((which, shape)) = choose(growers, &room, &spec) {
+            } else if let Some((which, node)) = choose(growers, &room, &spec) {
                 room[which] -= 1;
                 let grower = &growers[which];
-                let mut free = shape.allocatable.clone();
+                let mut free = node.allocatable.clone();
                 free.subtract(&spec.requests);
                 opened.push((
                     packing.new.len(),
@@ -119,7 +126,7 @@ pub(super) fn pack(
                 let pods = vec![current.uid.clone()];
                 packing.new.push(NewBin {
                     pool: grower.pool.clone(),
-                    shape: shape.name.clone(),
+                    shape: node.shape.name.clone(),
                     pods,
                 });
             } else {
@@ -195,36 +202,35 @@ fn next_opened(opened: &[(usize, Bin<'_>)], at: &mut usize, spec: &PodSpec) -> O
     None
 }
 
-/// The cheapest shape of any pool with room that hosts the spec; the smaller one where prices agree.
+/// The cheapest node of any pool with room that hosts the spec; the smaller one where prices agree.
 fn choose<'g>(
-    growers: &'g [Grower<'_>],
+    growers: &'g [Grower<'g>],
     room: &[u32],
     spec: &PodSpec,
-) -> Option<(usize, &'g Shape)> {
-    let shapes = growers.iter().enumerate().filter(|(which, _)| room[*which] > 0).flat_map(
+) -> Option<(usize, &'g NewNode<'g>)> {
+    let nodes = growers.iter().enumerate().filter(|(which, _)| room[*which] > 0).flat_map(
         |(which, grower)| {
             let admitted = admits(spec, grower.labels, grower.taints).is_ok();
-            grower.shapes.iter().filter(move |_| admitted).map(move |shape| (which, shape))
+            grower.nodes.iter().filter(move |_| admitted).map(move |node| (which, node))
         },
     );
-    shapes
-        .filter(|(_, shape)| {
-            spec.requests.fits_in(&shape.allocatable) && !shape.offerings.is_empty()
-        })
-        .min_by_key(|(which, shape)| {
-            (cheapest(shape), shape.allocatable.cpu_milli, shape.allocatable.memory, *which)
-        })
+    let hosts = |node: &NewNode<'_>| {
+        spec.requests.fits_in(&node.allocatable) && !node.shape.offerings.is_empty()
+    };
+    nodes.filter(|(_, node)| hosts(node)).min_by_key(|(which, node)| {
+        (cheapest(node.shape), node.allocatable.cpu_milli, node.allocatable.memory, *which)
+    })
 }
 
 /// The cheapest shape for one pod on a node that will look like this.
 pub(super) fn cheapest_for(
     spec: &PodSpec,
-    shapes: &[Shape],
-    node: &NodeTemplate,
+    nodes: &[NewNode<'_>],
+    template: &NodeTemplate,
 ) -> Option<ShapeName> {
-    let grower =
-        Grower { pool: &"".into(), shapes, labels: &node.labels, taints: &node.taints, room: 1 };
-    choose(&[grower], &[1], spec).map(|(_, shape)| shape.name.clone())
+    let (labels, taints) = (&template.labels, &template.taints);
+    let growers = [Grower { pool: &"".into(), nodes, labels, taints, room: 1 }];
+    choose(&growers, &[1], spec).map(|(_, node)| node.shape.name.clone())
 }
 
 /// The lowest price of a shape; one without any known price comes last.
@@ -246,7 +252,7 @@ fn hostable(growers: &[Grower<'_>], spec: &PodSpec) -> Result<(), String> {
             missing = why;
             continue;
         }
-        if grower.shapes.iter().any(|shape| spec.requests.fits_in(&shape.allocatable)) {
+        if grower.nodes.iter().any(|node| spec.requests.fits_in(&node.allocatable)) {
             return Ok(());
         }
         missing = lacking(&spec.requests, grower);
@@ -257,7 +263,7 @@ fn hostable(growers: &[Grower<'_>], spec: &PodSpec) -> Result<(), String> {
 /// What of these requests is more than any shape of a pool offers.
 fn lacking(requests: &Resources, grower: &Grower<'_>) -> String {
     let most = |measure: &dyn Fn(&Resources) -> u64| {
-        grower.shapes.iter().map(|shape| measure(&shape.allocatable)).max().unwrap_or(0)
+        grower.nodes.iter().map(|node| measure(&node.allocatable)).max().unwrap_or(0)
     };
     let mut parts = Vec::new();
     if requests.cpu_milli > most(&|offer| offer.cpu_milli) {

@@ -39,14 +39,14 @@ pub(super) fn small() -> Resources {
     Resources::new(2_000, 4 * GIB).with_pods(110)
 }
 
-pub(super) fn shape(name: &str, allocatable: Resources, price: Option<u64>) -> Shape {
+pub(super) fn shape(name: &str, capacity: Resources, price: Option<u64>) -> Shape {
     let offering = |zone: &str| Offering {
         shape: name.into(),
         zone: zone.into(),
         market: Market::OnDemand,
         price: price.map(Price),
     };
-    Shape { name: name.into(), allocatable, offerings: vec![offering("a"), offering("b")] }
+    Shape { name: name.into(), capacity, offerings: vec![offering("a"), offering("b")] }
 }
 
 /// A pool with every default, but that need does not wait for siblings.
@@ -146,6 +146,7 @@ impl World {
             node: Some(node.clone()),
             state: WorkerState::Ready,
             since: created,
+            deadline_from: created,
             created,
             ready: Some(created),
             purpose: None,
@@ -236,7 +237,7 @@ impl World {
     pub(super) fn set(&mut self, number: u32, state: WorkerState) {
         let now = self.now;
         let worker = self.worker(number);
-        (worker.state, worker.since) = (state, now);
+        (worker.state, worker.since, worker.deadline_from) = (state, now, now);
     }
 
     /// Pods that the scheduler found no node for, each asking for so many millicores.

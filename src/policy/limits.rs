@@ -41,15 +41,15 @@ fn resources(scene: &Scene<'_>, pool: &PoolConfig, allowed: u32) -> Result<u32, 
     let shapes = shapes.map_or(&[][..], Vec::as_slice);
     let of = |name: &crate::model::ShapeName| shapes.iter().find(|shape| shape.name == *name);
     let workers: Vec<_> = scene.workers(&pool.name).collect();
-    let used = |measure: fn(&crate::model::Resources) -> u64| -> u64 {
-        workers
-            .iter()
-            .filter_map(|worker| of(&worker.shape))
-            .map(|shape| measure(&shape.allocatable))
-            .sum()
-    };
     let largest = |measure: fn(&crate::model::Resources) -> u64| -> u64 {
-        shapes.iter().map(|shape| measure(&shape.allocatable)).max().unwrap_or(0)
+        shapes.iter().map(|shape| measure(&shape.capacity)).max().unwrap_or(0)
+    };
+    // One of a shape that is not sold any more counts as the largest: unknown is not zero.
+    let used = |measure: fn(&crate::model::Resources) -> u64| -> u64 {
+        let each = |worker: &&crate::model::Worker| {
+            of(&worker.shape).map_or_else(|| largest(measure), |shape| measure(&shape.capacity))
+        };
+        workers.iter().map(each).sum()
     };
     let mut allowed = u64::from(allowed);
     let mut bound = |name: &str, limit: Option<u64>, used: u64, each: u64| -> Result<(), Reason> {

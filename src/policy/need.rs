@@ -5,7 +5,7 @@
 //! packing answers it.
 
 use super::asks::Court;
-use super::demand::{Demand, shapes, ups};
+use super::demand::{Demand, new_nodes, ups};
 use super::fit;
 use super::scene::Scene;
 use crate::config::PoolConfig;
@@ -152,7 +152,8 @@ fn essential(scene: &Scene<'_>, pool: &PoolConfig, demand: &Demand<'_>, need: &m
             && !demand.packing.unhostable.iter().any(|(name, _)| *name == fit::name(pod))
     };
     let Some(pod) = demand.pending.iter().find(waits) else { return };
-    let hosts = |pool: &PoolConfig| fit::cheapest_for(&pod.spec, &shapes(scene, pool), &pool.node);
+    let hosts =
+        |pool: &PoolConfig| fit::cheapest_for(&pod.spec, &new_nodes(scene, pool), &pool.node);
     let mut hosts = scene.limits.pools.values().filter_map(|pool| Some((pool, hosts(pool)?)));
     let comes = hosts.clone().any(|(pool, _)| scene.workers(&pool.name).any(Worker::is_coming));
     let first = hosts.find(|(pool, _)| scene.have(&pool.name) < pool.max);

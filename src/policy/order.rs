@@ -91,9 +91,8 @@ fn least_populated<'s>(shape: &'s Shape, zones: &BTreeMap<Zone, usize>) -> Optio
 
 fn cheapest(shapes: &[Shape]) -> Option<&Shape> {
     let offered = shapes.iter().filter(|shape| !shape.offerings.is_empty());
-    offered.min_by_key(|shape| {
-        (fit::cheapest(shape), shape.allocatable.cpu_milli, shape.allocatable.memory)
-    })
+    offered
+        .min_by_key(|shape| (fit::cheapest(shape), shape.capacity.cpu_milli, shape.capacity.memory))
 }
 
 /// Every other offering that holds at least what the largest ordered shape holds: same shapes first.
@@ -101,7 +100,7 @@ fn fallback(orders: &[Order], shapes: &[Shape]) -> Vec<Offering> {
     let ordered = |shape: &&Shape| orders.iter().any(|order| order.offering.shape == shape.name);
     let needed: Vec<&Shape> = shapes.iter().filter(ordered).collect();
     let holds =
-        |shape: &Shape| needed.iter().all(|needed| needed.allocatable.fits_in(&shape.allocatable));
+        |shape: &Shape| needed.iter().all(|needed| needed.capacity.fits_in(&shape.capacity));
     let (same, others): (Vec<&Shape>, Vec<&Shape>) =
         shapes.iter().partition(|shape| ordered(shape));
     let larger = others.into_iter().filter(|shape| holds(shape));

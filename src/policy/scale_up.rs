@@ -6,7 +6,8 @@ use super::scene::Scene;
 use super::{breaker, limits, order, pauses};
 use crate::config::{Mode, PoolConfig};
 use crate::model::{
-    Decision, Direction, Intent, Permit, PoolName, Reason, Verdict, Worker, WorkerState, duration,
+    Decision, Direction, Intent, Permit, PoolMemory, PoolName, Reason, Verdict, Worker,
+    WorkerState, duration,
 };
 
 /// Launches what is needed as far as nothing holds it; what held it, otherwise.
@@ -125,6 +126,19 @@ fn remember(scene: &Scene<'_>, pool: &PoolConfig, need: &Need, intent: &Intent, 
         memory.up_started = Some(scene.now);
         memory.up_ended = None;
     }
+}
+
+/// A pool's memory as if a launch had not been planned: the check right before the call refused it, so
+/// nothing was asked for, and no limit or cooldown counts it. `before` is what was remembered before.
+pub fn without_launch(planned: &PoolMemory, before: &PoolMemory, intent: &Intent) -> PoolMemory {
+    let mut memory = planned.clone();
+    let batch = &intent.request.batch;
+    memory.launches.retain(|(at, _)| *at != intent.at);
+    memory.watching.remove(batch);
+    memory.replacing.retain(|_, replacement| replacement != batch);
+    memory.breaker.state = before.breaker.state;
+    (memory.up_started, memory.up_ended) = (before.up_started, before.up_ended);
+    memory
 }
 
 /// Notes when a scale-up is over: its workers are Ready or given up.

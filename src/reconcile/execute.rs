@@ -6,7 +6,7 @@ use super::{Claims, Parts, Turn, observe};
 use crate::cluster::{self, Eviction, Mark};
 use crate::killpoint::{self, Point};
 use crate::model::{
-    Act, BatchId, EntryKind, Failure, LaunchRequest, Permit, PoolName, Reason, Step, Token,
+    Act, BatchId, EntryKind, Failure, Intent, LaunchRequest, Permit, PoolName, Reason, Step, Token,
     Verdict, WorkerEvent, WorkerId,
 };
 use crate::policy::permit::{self, Moment};
@@ -54,7 +54,7 @@ impl<'a> Executor<'a> {
     pub(super) async fn execute(&self, skipped: &HashSet<WorkerId>, ledger: &mut Ledger<'_>) {
         for decision in self.turn.plan.decisions.iter().filter(|decision| !decision.dry_run) {
             if let Verdict::Launch { intent } = &decision.verdict {
-                self.launch(&intent.request, &intent.permit, ledger).await;
+                self.launch(intent, ledger).await;
             }
         }
         let made = |step: &&Step| !step.dry_run && !skipped.contains(&step.worker);
@@ -68,11 +68,13 @@ impl<'a> Executor<'a> {
         }
     }
 
-    async fn launch(&self, request: &LaunchRequest, permit: &Permit, ledger: &mut Ledger<'_>) {
-        if let Err(reason) = self.permitted(permit, &request.pool).await {
+    async fn launch(&self, intent: &Intent, ledger: &mut Ledger<'_>) {
+        let request = &intent.request;
+        if let Err(reason) = self.permitted(&intent.permit, &request.pool).await {
             ledger.count(&request.pool, "launch", "refused");
             // Nothing was asked of the provider, so nothing can have been left behind.
             give_up(request, Failure::Refused, &reason, ledger);
+            ledger.not_launched(intent);
             return;
         }
         let answer = self.parts.provider.launch(request).await;

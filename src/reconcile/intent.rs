@@ -266,6 +266,7 @@ fn requested(order: &crate::model::Order, intent: &Intent, turn: &Turn<'_>) -> W
         node: None,
         state: WorkerState::Requested,
         since: turn.now,
+        deadline_from: turn.now,
         created: turn.now,
         ready: None,
         purpose: None,

@@ -4,9 +4,10 @@ use super::Turn;
 use super::intent::{act_name, entry};
 use crate::metrics::Metrics;
 use crate::model::{
-    BatchId, Changes, Entry, EntryKind, LaunchRequest, PoolName, Reason, Step, Token, Worker,
-    WorkerEvent, WorkerId,
+    BatchId, Changes, Entry, EntryKind, Intent, LaunchRequest, PoolMemory, PoolName, Reason, Step,
+    Token, Worker, WorkerEvent, WorkerId,
 };
+use crate::policy;
 use std::collections::BTreeMap;
 
 /// Collects outcomes: records that move, lines of history, counts.
@@ -15,6 +16,7 @@ pub(super) struct Ledger<'a> {
     token: Token,
     metrics: &'a Metrics,
     workers: BTreeMap<WorkerId, Worker>,
+    pools: BTreeMap<PoolName, PoolMemory>,
     changes: Changes,
     changed: bool,
     refused: bool,
@@ -34,18 +36,20 @@ pub(super) struct Closed {
 }
 
 impl<'a> Ledger<'a> {
-    /// `workers` are the records as they were stored with the intent.
+    /// `workers` and `pools` are the records and memories as they were stored with the intent.
     pub(super) fn new(
         turn: &'a Turn<'a>,
         token: Token,
         metrics: &'a Metrics,
         workers: BTreeMap<WorkerId, Worker>,
+        pools: BTreeMap<PoolName, PoolMemory>,
     ) -> Self {
         Self {
             turn,
             token,
             metrics,
             workers,
+            pools,
             changes: Changes::default(),
             changed: false,
             refused: false,
@@ -82,6 +86,15 @@ impl<'a> Ledger<'a> {
     pub(super) fn settled(&mut self, batch: &BatchId) {
         self.changes.settled.push(batch.clone());
         self.changed = true;
+    }
+
+    /// A launch was refused before the call: no limit and no cooldown counts it.
+    pub(super) fn not_launched(&mut self, intent: &Intent) {
+        let pool = &intent.request.pool;
+        let Some(planned) = self.pools.get(pool) else { return };
+        let before = self.turn.memory.pools.get(pool).cloned().unwrap_or_default();
+        let memory = policy::without_launch(planned, &before, intent);
+        self.changes.pools.insert(pool.clone(), memory);
     }
 
     /// A line about one step.

@@ -94,9 +94,8 @@ fn offered(state: &State, config: &SimConfig, shape: &crate::config::SimShape) -
             offerings.push(offering);
         }
     }
-    let mut allocatable = Resources::new(shape.cpu_milli, shape.memory).with_pods(110);
-    allocatable.subtract(&reserved());
-    Shape { name: shape.name.as_str().into(), allocatable, offerings }
+    let capacity = Resources::new(shape.cpu_milli, shape.memory).with_pods(110);
+    Shape { name: shape.name.as_str().into(), capacity, offerings }
 }
 
 /// Fulfils each order once, however often it is asked.

@@ -80,8 +80,12 @@ async fn two_replicas_of_prometheus_posting_one_alert_act_once() {
 /// W-72: the silence is set after the intent is stored, before the provider is called.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silence_set_between_plan_and_act_stops_the_act() {
-    let Some(scene) =
-        interposed::Scene::start(&pool(1, 4, "cooldown: { up: 10m, down: 10m }")).await
+    let Some(scene) = interposed::Scene::start(&pool(
+        1,
+        4,
+        "limits: { launches_per_hour: 2 }, cooldown: { up: 10m, down: 10m }",
+    ))
+    .await
     else {
         return;
     };
@@ -94,6 +98,12 @@ async fn a_silence_set_between_plan_and_act_stops_the_act() {
     })
     .await;
     assert_eq!(scene.launches(), 1, "only what min asked for");
+    // Nothing was asked of the provider, so no limit and no cooldown counts it.
+    scene.lift().await;
+    wait::until(LIMIT, "the launch, now that nothing pauses it", || async {
+        scene.launches() == 2
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -148,6 +148,18 @@ fn without_alertmanager_fresh_deliveries_still_grow_and_nothing_is_removed() {
 }
 
 #[test]
+fn with_neither_alertmanager_nor_watchdog_an_alert_asks_for_nothing_itself() {
+    let mut world = World::of(1);
+    world.up(Some(2));
+    world.alertmanager_away();
+    assert_eq!(world.launches(), 2);
+    world.watchdog_falls_silent();
+    assert_eq!(world.launches(), 0, "nobody tells that it is active");
+    world.pending(4, 900);
+    assert_eq!(world.launches(), 1, "what pods prove is served");
+}
+
+#[test]
 fn without_alertmanager_a_delivery_that_said_resolved_grows_nothing() {
     let mut world = asked();
     world.resolve("Up");

@@ -43,6 +43,7 @@ fn every() -> Vec<(&'static str, Permit)> {
         ("down", Permit::Down { signals: by("Idle"), guards: Vec::new() }),
         ("replace", Permit::Replace { signals: by("Sick") }),
         ("replace", Permit::Replace { signals: Vec::new() }),
+        ("replace", Permit::Notice),
         ("restore", Permit::Restore),
         ("repair", Permit::Repair),
         ("gc", Permit::Gc),

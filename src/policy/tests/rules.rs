@@ -672,7 +672,8 @@ fn a_cordon_that_was_not_made_is_asked_for_again_with_everything_it_needs() {
 fn a_worker_that_is_still_joining_is_left_alone_until_its_deadline() {
     let mut case = workers(2);
     let worker = case.memory.workers.get_mut(&"w1".into()).unwrap();
-    (worker.state, worker.node, worker.since) = (WorkerState::Booting, None, ago(case.now, 299));
+    (worker.state, worker.node) = (WorkerState::Booting, None);
+    worker.deadline_from = ago(case.now, 299);
     case.view().nodes.remove(1);
     assert!(case.plan().transitions.is_empty() && case.plan().steps.is_empty());
     case.now += jiff::SignedDuration::from_secs(2);

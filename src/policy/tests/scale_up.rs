@@ -136,6 +136,15 @@ fn cores_and_memory_of_the_pool_are_limits() {
 }
 
 #[test]
+fn a_worker_whose_shape_is_not_sold_any_more_counts_towards_limits_as_the_largest() {
+    let mut world = World::of(2);
+    world.up(Some(4));
+    world.worker(1).shape = "old".into();
+    world.pool().limits.cpu_milli = Some(7_000);
+    assert_eq!(world.launches(), 1);
+}
+
+#[test]
 fn the_budget_counts_what_runs_and_the_highest_price_of_what_would() {
     let mut world = World::of(2);
     world.up(Some(4));

@@ -72,7 +72,7 @@ fn shape() -> Shape {
     };
     Shape {
         name: "m".into(),
-        allocatable: Resources::new(CPU, MEMORY).with_pods(110),
+        capacity: Resources::new(CPU, MEMORY).with_pods(110),
         offerings: vec![offering("a"), offering("b")],
     }
 }
@@ -321,6 +321,7 @@ fn worker(number: usize, created: Timestamp, zone: &str, node: &Node) -> Worker 
         node: Some(node.at.clone()),
         state: WorkerState::Ready,
         since: created,
+        deadline_from: created,
         created,
         ready: Some(created),
         purpose: None,

@@ -412,6 +412,7 @@ pub(crate) fn worker(pool: &str) -> Worker {
         node: None,
         state: WorkerState::Requested,
         since: start(),
+        deadline_from: start(),
         created: start(),
         ready: None,
         purpose: None,

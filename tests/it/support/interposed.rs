@@ -28,6 +28,7 @@ struct Interposed {
     inner: store::Memory,
     armed: AtomicBool,
     matcher: Mutex<String>,
+    set: Mutex<Option<String>>,
     alertmanager: Arc<RunningAlertmanager>,
 }
 
@@ -52,7 +53,9 @@ impl Store for Interposed {
         self.inner.commit(claim, changes).await?;
         if !changes.intents.is_empty() && self.armed.swap(false, Ordering::SeqCst) {
             let value = self.matcher.lock().unwrap().clone();
-            self.alertmanager.silence(&[("autoscale", value.as_str())], "in between").await;
+            let id =
+                self.alertmanager.silence(&[("autoscale", value.as_str())], "in between").await;
+            *self.set.lock().unwrap() = Some(id);
         }
         Ok(())
     }
@@ -105,6 +108,7 @@ clusters:
             inner: store::Memory::new(clock, retention),
             armed: AtomicBool::new(false),
             matcher: Mutex::default(),
+            set: Mutex::default(),
             alertmanager: alertmanager.clone(),
         });
         let parts = Parts {
@@ -139,6 +143,13 @@ clusters:
     pub(crate) fn silence_after_next_intent(&self, autoscale: &str) {
         autoscale.clone_into(&mut self.store.matcher.lock().unwrap());
         self.store.armed.store(true, Ordering::SeqCst);
+    }
+
+    /// Lifts the silence that was set.
+    pub(crate) async fn lift(&self) {
+        let id = self.store.set.lock().unwrap().clone().expect("a silence was set");
+        self.alertmanager.expire(&id).await;
+        self.reconciler.handle().wake();
     }
 
     /// Fires an alert in Alertmanager, and delivers it as its webhook would.

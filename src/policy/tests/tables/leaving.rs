@@ -96,7 +96,7 @@ fn time_that_stood_still_does_not_count_towards_the_deadline() {
     let mut world = leaving(WorkerState::Draining);
     let now = world.now;
     let worker = world.worker_mut("w1");
-    worker.since = duration::before(now, mins(9));
+    worker.deadline_from = duration::before(now, mins(9));
     worker.held_since = Some(duration::before(now, mins(8)));
     let plan = world.plan();
     assert_eq!(act(&plan), "none", "first the clock goes on");
@@ -111,7 +111,7 @@ fn time_that_stood_still_does_not_count_towards_the_deadline() {
 #[test]
 fn past_its_deadline_a_worker_is_given_back_for_an_hour_then_two() {
     let mut world = leaving(WorkerState::Draining);
-    world.worker_mut("w1").since = duration::before(world.now, mins(6));
+    world.worker_mut("w1").deadline_from = duration::before(world.now, mins(6));
     let plan = world.plan();
     assert_eq!(act(&plan), "uncordon");
     assert!(matches!(plan.step_of("w1").unwrap().reason, Reason::DrainDeadline { .. }));

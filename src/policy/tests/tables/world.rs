@@ -114,7 +114,7 @@ pub(in crate::policy) fn shape(name: &str, cpu: u64, gib: u64) -> Shape {
     };
     Shape {
         name: name.into(),
-        allocatable: Resources::new(cpu, gib * GIB).with_pods(110),
+        capacity: Resources::new(cpu, gib * GIB).with_pods(110),
         offerings: vec![offering("a"), offering("b")],
     }
 }
@@ -176,6 +176,7 @@ impl World {
             node: None,
             state,
             since: created,
+            deadline_from: created,
             created,
             ready: None,
             purpose: None,
@@ -242,6 +243,7 @@ impl World {
         let worker = self.worker_mut(id);
         worker.state = state;
         worker.since = now;
+        worker.deadline_from = now;
         worker.purpose = Some(purpose);
     }
 

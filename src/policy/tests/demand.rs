@@ -1,0 +1,89 @@
+//! What pending pods would need: what new nodes will offer, and which pods are waited for already.
+
+use crate::model::{Resources, View};
+use crate::policy::fixtures::{GIB, World, launches, shape, small};
+
+/// A pool of which nothing is there yet, whose nodes keep something for themselves.
+fn empty(cpu_milli: u64) -> World {
+    let mut world = World::of(0);
+    world.up(None);
+    world.pool().node.reserved = Resources::new(200, GIB);
+    world.pending(1, cpu_milli);
+    world
+}
+
+#[test]
+fn before_there_is_a_node_its_capacity_less_what_it_keeps_is_promised() {
+    assert_eq!(empty(1_800).launches(), 1);
+    assert_eq!(empty(1_801).launches(), 0);
+}
+
+#[test]
+fn the_least_of_the_nodes_there_are_corrects_what_is_promised() {
+    for (seen, asked, launches) in [(1_500, 1_500, 1), (1_500, 1_501, 0), (1_950, 1_900, 1)] {
+        let mut world = World::of(2);
+        world.up(None);
+        world.pool().node.reserved = Resources::new(200, GIB);
+        for node in &mut world.view().nodes {
+            node.allocatable.cpu_milli = seen;
+        }
+        world.node(2).allocatable.cpu_milli = seen + 20;
+        world.pod_on(1, seen);
+        world.pod_on(2, seen);
+        world.pending(1, asked);
+        assert_eq!(world.launches(), launches, "seen {seen}, asked {asked}");
+    }
+}
+
+#[test]
+fn another_shapes_nodes_correct_nothing() {
+    let mut world = World::of(1);
+    world.up(None);
+    world.shapes().push(shape("large", Resources::new(8_000, 32 * GIB).with_pods(110), Some(9)));
+    world.node(1).allocatable.cpu_milli = 100;
+    world.pending(1, 7_000);
+    assert_eq!(world.launches(), 1);
+}
+
+#[test]
+fn a_device_that_has_not_shown_up_on_a_node_is_promised_all_the_same() {
+    let mut world = World::of(1);
+    world.up(None);
+    let mut capacity = small();
+    capacity.extended.insert("nvidia.com/gpu".to_owned(), 1);
+    *world.shapes() = vec![shape("small", capacity, Some(50_000))];
+    world.pending(1, 100);
+    let spec = std::sync::Arc::make_mut(&mut world.view().pods.last_mut().unwrap().spec);
+    spec.requests.extended.insert("nvidia.com/gpu".to_owned(), 1);
+    assert_eq!(world.launches(), 1);
+}
+
+/// Two workers are on their way for four pods, and then their shape is not known any more.
+fn on_its_way(change: impl FnOnce(&mut World)) -> World {
+    let mut world = World::of(0);
+    world.up(None);
+    world.pending(4, 900);
+    let plan = world.plan();
+    world.apply(&plan);
+    assert_eq!(world.memory.workers.len(), 2);
+    change(&mut world);
+    world
+}
+
+#[test]
+fn pods_that_a_worker_of_an_unknown_shape_comes_for_are_not_launched_for_again() {
+    let other = || shape("other", small(), Some(50_000));
+    let mut world = on_its_way(|world| *world.shapes() = vec![other()]);
+    assert_eq!(world.launches(), 0, "its shape is not sold any more");
+    world.pending(2, 900);
+    assert_eq!(world.launches(), 1, "others are a need of their own");
+
+    let world = on_its_way(|world| {
+        world.add_pool("second", 10);
+        let unknown = View::Unknown { why: "timeout".to_owned() };
+        world.observed.shapes.insert("workers".into(), unknown);
+    });
+    for pool in ["workers", "second"] {
+        assert_eq!(launches(&world.decision_of(pool)), 0, "{pool}: what it can buy is not known");
+    }
+}
