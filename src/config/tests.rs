@@ -1,5 +1,6 @@
 //! What the reading of a configuration promises.
 
+mod behaviour;
 mod docs;
 mod env;
 mod fields;

@@ -2,6 +2,7 @@
 
 mod asks;
 mod candidates;
+mod config;
 mod demand;
 mod fit;
 mod leaving;

@@ -178,6 +178,38 @@ async fn a_world_in_a_file_goes_on_where_it_was() {
     assert_eq!(after.world.calls().len(), 1);
 }
 
+/// What is offered, and what became of one machine within a minute.
+async fn told(config: &SimConfig) -> String {
+    let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());
+    let scene = scene_of(config, clock);
+    scene.provider.launch(&request(&["w1"])).await.unwrap();
+    tokio::time::advance(Duration::from_mins(1)).await;
+    let (offered, nodes) = (scene.provider.shapes(&"p".into()).await.unwrap(), scene.nodes().await);
+    format!("{offered:#?} {nodes:#?}")
+}
+
+/// A field, and another value.
+type Change = (&'static str, fn(&mut SimConfig));
+
+#[tokio::test(start_paused = true)]
+async fn every_field_of_a_world_changes_it() {
+    let before = told(&config()).await;
+    let changes: [Change; 7] = [
+        ("seed", |config| config.seed = 2),
+        ("boot", |config| config.boot = Duration::from_mins(5)),
+        ("zones", |config| config.zones.push("c".to_owned())),
+        ("shapes[].name", |config| config.shapes[0].name = "other".to_owned()),
+        ("shapes[].cpu", |config| config.shapes[0].cpu_milli = 4_000),
+        ("shapes[].memory", |config| config.shapes[0].memory = 8 << 30),
+        ("shapes[].price_per_hour", |config| config.shapes[0].price_per_hour = 1.0),
+    ];
+    for (field, change) in changes {
+        let mut config = config();
+        change(&mut config);
+        assert_ne!(before, told(&config).await, "{field} changes nothing");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_same_seed_and_calls_make_the_same_world() {
     let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());

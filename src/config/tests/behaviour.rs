@@ -1,0 +1,103 @@
+//! For every field of the file the test that shows what it changes (F-139).
+
+use super::known_fields;
+use std::path::{Path, PathBuf};
+
+/// Where fields are proven one by one, by their own name in a table: those below this path.
+const TABLES: [(&str, &str); 3] = [
+    ("clusters.NAME.pools.NAME.", "src/policy/tests/config.rs"),
+    ("clusters.NAME.kubernetes.sim.", "src/sim/tests.rs"),
+    ("clusters.NAME.", "src/policy/tests/config.rs"),
+];
+
+/// The others, each with its test. Servers may stand at the top or in a cluster: both are read by one
+/// reader (`one_file_holds_several_clusters_with_servers_of_their_own`).
+const TESTS: [(&str, &str); 37] = [
+    ("version", "a_bad_value_of_any_field_is_one_error_with_path_value_and_mend"),
+    ("listen", "it_listens_where_it_is_told"),
+    ("auth.bearer_token", "each_role_may_do_what_it_is_for"),
+    ("auth.bearer_token_file", "a_secrets_file_ends_before_its_newline"),
+    ("auth.tokens[].role", "each_role_may_do_what_it_is_for"),
+    ("auth.tokens[].token", "each_role_may_do_what_it_is_for"),
+    ("auth.tokens[].token_file", "a_secrets_file_ends_before_its_newline"),
+    ("store.url", "the_configuration_names_the_store"),
+    ("store.claim_ttl", "the_claim_is_held_for_its_time"),
+    ("store.history.entries", "history_is_kept_as_long_and_as_much_as_it_is_told"),
+    ("store.history.age", "history_is_kept_as_long_and_as_much_as_it_is_told"),
+    ("reconcile.interval", "quiet_passes_come_at_the_interval"),
+    ("reconcile.busy_interval", "passes_come_sooner_while_a_worker_is_on_its_way"),
+    ("reconcile.overdue", "a_process_whose_pass_is_overdue_leaves_its_claim_to_another"),
+    ("log.format", "log_lines_have_the_form_and_the_level_of_the_file"),
+    ("log.level", "log_lines_have_the_form_and_the_level_of_the_file"),
+    ("shutdown_grace", "a_stop_waits_for_what_hangs_no_longer_than_its_grace"),
+    ("SERVER.urls", "every_address_of_a_name_is_a_peer_and_asked_under_its_name"),
+    ("SERVER.bearer_token", "credentials_and_headers_are_sent"),
+    ("SERVER.bearer_token_file", "a_secrets_file_ends_before_its_newline"),
+    ("SERVER.basic.username", "credentials_and_headers_are_sent"),
+    ("SERVER.basic.password", "credentials_and_headers_are_sent"),
+    ("SERVER.basic.password_file", "a_secrets_file_ends_before_its_newline"),
+    ("SERVER.headers.NAME", "credentials_and_headers_are_sent"),
+    ("SERVER.headers.NAME_file", "a_secrets_file_ends_before_its_newline"),
+    ("SERVER.ca_file", "tls_is_verified_and_renewed_certificates_are_used"),
+    ("SERVER.client_cert_file", "tls_is_verified_and_renewed_certificates_are_used"),
+    ("SERVER.timeout", "a_server_that_is_silent_is_given_up_at_the_limit"),
+    ("SERVER.receiver", "our_receiver_is_asked_for_by_an_expression_that_matches_nothing_else"),
+    ("SERVER.repeat_max", "a_repeat_above_five_minutes_is_reported_with_what_was_found"),
+    ("SERVER.ttl_slack", "the_ttl_is_the_largest_period_and_slack_or_the_configured_one"),
+    ("SERVER.scrape_interval", "samples_older_than_three_scrape_intervals_are_stale"),
+    (
+        "clusters.NAME.accept_unlabelled",
+        "an_unlabelled_alert_goes_to_the_one_cluster_that_takes_it",
+    ),
+    ("clusters.NAME.mode", "a_pool_takes_the_mode_of_its_cluster"),
+    ("clusters.NAME.kubernetes.sim.listen", "killed_after_a_signal_is_stored_it_acts_once"),
+    ("clusters.NAME.kubernetes.sim.state", "a_world_in_a_file_goes_on_where_it_was"),
+    ("clusters.NAME.pools.NAME.provider.sim", "a_minimal_file_gets_every_default"),
+];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources(folder: &Path, text: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, text);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&std::fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+/// The name under which a field's test is listed: servers alike.
+fn listed_as(field: &str) -> String {
+    let below = field.strip_prefix("clusters.NAME.").unwrap_or(field);
+    match below.split_once('.') {
+        Some(("alertmanager" | "prometheus", rest)) => format!("SERVER.{rest}"),
+        _ => field.to_owned(),
+    }
+}
+
+fn is_in_a_table(field: &str) -> bool {
+    let in_cluster = field.replacen("alertmanager.", "clusters.NAME.alertmanager.", 1);
+    let field = if field.starts_with("alertmanager.") { &in_cluster } else { field };
+    TABLES.iter().any(|(above, file)| {
+        let text = std::fs::read_to_string(root().join(file)).unwrap();
+        field.strip_prefix(above).is_some_and(|name| text.contains(&format!("(\"{name}\", ")))
+    })
+}
+
+#[test]
+fn every_field_has_a_test_that_shows_what_it_changes() {
+    let mut code = String::new();
+    sources(&root().join("src"), &mut code);
+    sources(&root().join("tests"), &mut code);
+    for field in known_fields() {
+        let listed = TESTS.iter().find(|(name, _)| *name == listed_as(&field));
+        match listed {
+            Some((_, test)) => assert!(code.contains(&format!("fn {test}(")), "{field}: no {test}"),
+            None => assert!(is_in_a_table(&field), "no test shows what {field} changes"),
+        }
+    }
+}
