@@ -1,9 +1,14 @@
 //! Keeping the claim: renewed every third of its time as long as no pass is overdue.
+//!
+//! Only the asking is here; what an answer means is in [`belief`].
+
+pub(super) mod belief;
 
 use crate::clock::Clock;
 use crate::model::{Claim, ClusterName};
-use crate::store::{Error, Store};
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::store::{self, Error, Store};
+use belief::{Ask, Belief};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -15,23 +20,8 @@ pub struct Claims {
     holder: String,
     store: Arc<dyn Store>,
     clock: Clock,
-    state: Mutex<State>,
+    belief: Mutex<Belief>,
     gained: Notify,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    held: Option<Held>,
-    /// When the pass under way must be over, on the boot clock.
-    overdue_at: Option<Duration>,
-}
-
-#[derive(Debug)]
-struct Held {
-    claim: Claim,
-    /// When it ends for us, on the boot clock: counted from before it was asked for, so that we
-    /// stop believing in it before the store does, also after this process was stopped for a while.
-    ends: Duration,
 }
 
 /// Ends the watch over a pass when dropped.
@@ -49,7 +39,7 @@ impl Claims {
             holder: holder.to_owned(),
             store,
             clock,
-            state: Mutex::default(),
+            belief: Mutex::default(),
             gained: Notify::new(),
         }
     }
@@ -57,7 +47,7 @@ impl Claims {
     /// The claim, while it is surely ours.
     pub fn current(&self) -> Option<Claim> {
         let now = self.clock.boottime();
-        self.lock().held.as_ref().filter(|held| now < held.ends).map(|held| held.claim.clone())
+        self.lock().current(now).cloned()
     }
 
     /// Resolves when a claim was newly gained.
@@ -66,7 +56,7 @@ impl Claims {
     }
 
     pub(super) fn pass_began(&self, overdue: Duration) -> PassWatch<'_> {
-        self.lock().overdue_at = Some(self.clock.boottime() + overdue);
+        self.lock().pass_began(self.clock.boottime(), overdue);
         PassWatch(self)
     }
 
@@ -84,9 +74,9 @@ impl Claims {
 
     /// Gives the claim back, so that another process need not wait for its end.
     pub async fn release(&self) {
-        let held = self.lock().held.take();
-        if let Some(held) = held
-            && let Err(error) = self.store.release(&held.claim).await
+        let held = self.lock().give_back();
+        if let Some(claim) = held
+            && let Err(error) = self.store.release(&claim).await
         {
             tracing::debug!(section = "claim", cluster = %self.cluster, error = %error, "claim was not released");
         }
@@ -95,45 +85,40 @@ impl Claims {
     /// One attempt to hold the claim for another `ttl`.
     pub async fn step(&self, ttl: Duration) {
         let asked_at = self.clock.boottime();
-        if self.lock().overdue_at.is_some_and(|at| asked_at > at) {
-            tracing::error!(section = "claim", cluster = %self.cluster, "a pass is overdue; the claim is not renewed");
-            return;
-        }
-        let answer = match self.current() {
-            Some(claim) => self.store.renew(&claim, ttl).await,
-            None => self.store.claim(&self.cluster, &self.holder, ttl).await,
+        let ask = self.lock().ask(asked_at);
+        let answer = match ask {
+            Ask::Nothing => {
+                tracing::error!(section = "claim", cluster = %self.cluster, "a pass is overdue; the claim is not renewed");
+                return;
+            }
+            Ask::Claim => self.store.claim(&self.cluster, &self.holder, ttl).await,
+            Ask::Renew(claim) => self.store.renew(&claim, ttl).await,
         };
+        self.tell(&answer);
+        if self.lock().hear(answer, asked_at, ttl) {
+            self.gained.notify_one();
+        }
+    }
+
+    fn tell(&self, answer: &store::Result<Claim>) {
         match answer {
-            Ok(claim) => self.take(claim, asked_at + ttl),
-            Err(Error::Held { .. }) => self.lock().held = None,
+            Ok(_) | Err(Error::Held { .. }) => {}
             Err(error @ Error::Fenced { .. }) => {
                 tracing::warn!(section = "claim", cluster = %self.cluster, error = %error, "claim lost");
-                self.lock().held = None;
             }
-            // Kept until its own end: the store may be back before.
-            Err(error) => {
+            Err(error @ (Error::Away(_) | Error::Unreadable(_))) => {
                 tracing::warn!(section = "claim", cluster = %self.cluster, error = %error, "claim not renewed");
             }
         }
     }
 
-    fn take(&self, claim: Claim, ends: Duration) {
-        let mut state = self.lock();
-        let is_new = state.held.as_ref().is_none_or(|held| held.claim.token != claim.token);
-        state.held = Some(Held { claim, ends });
-        drop(state);
-        if is_new {
-            self.gained.notify_one();
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Belief> {
+        self.belief.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for PassWatch<'_> {
     fn drop(&mut self) {
-        self.0.lock().overdue_at = None;
+        self.0.lock().pass_ended();
     }
 }

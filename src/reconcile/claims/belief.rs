@@ -1,0 +1,176 @@
+//! What a process believes about its claim. Pure values on its own boot clock: the keeper and the
+//! model check (`reconcile/model_check.rs`) make the very same transitions.
+
+use crate::model::Claim;
+use crate::store::{self, Error};
+use std::time::Duration;
+
+/// What one process believes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(in crate::reconcile) struct Belief {
+    held: Option<Held>,
+    /// When the pass under way must be over, on the boot clock.
+    overdue_at: Option<Duration>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Held {
+    claim: Claim,
+    /// When it ends for us, on the boot clock: counted from before it was asked for, so that we
+    /// stop believing in it before the store does, also after this process was stopped for a while.
+    ends: Duration,
+}
+
+/// What to ask of the store next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::reconcile) enum Ask {
+    /// Nothing: a pass is overdue, and another process shall have the claim.
+    Nothing,
+    /// The claim anew.
+    Claim,
+    /// More time for the one we have.
+    Renew(Claim),
+}
+
+impl Belief {
+    /// The claim, while it is surely ours.
+    pub(in crate::reconcile) fn current(&self, now: Duration) -> Option<&Claim> {
+        self.held.as_ref().filter(|held| now < held.ends).map(|held| &held.claim)
+    }
+
+    /// A pass begins, which must be over in time.
+    pub(in crate::reconcile) fn pass_began(&mut self, now: Duration, overdue: Duration) {
+        self.overdue_at = Some(now + overdue);
+    }
+
+    /// The pass is over.
+    pub(in crate::reconcile) fn pass_ended(&mut self) {
+        self.overdue_at = None;
+    }
+
+    /// What to ask now.
+    pub(in crate::reconcile) fn ask(&self, now: Duration) -> Ask {
+        if self.overdue_at.is_some_and(|at| now > at) {
+            return Ask::Nothing;
+        }
+        self.current(now).cloned().map_or(Ask::Claim, Ask::Renew)
+    }
+
+    /// Takes in the store's answer to what was asked at `asked_at`. True when a claim was newly gained.
+    pub(in crate::reconcile) fn hear(
+        &mut self,
+        answer: store::Result<Claim>,
+        asked_at: Duration,
+        ttl: Duration,
+    ) -> bool {
+        match answer {
+            Ok(claim) => {
+                let is_new = self.held.as_ref().is_none_or(|held| held.claim.token != claim.token);
+                self.held = Some(Held { claim, ends: asked_at + ttl });
+                is_new
+            }
+            Err(Error::Held { .. } | Error::Fenced { .. }) => {
+                self.held = None;
+                false
+            }
+            // Kept until its own end: the store may be back before.
+            Err(Error::Away(_) | Error::Unreadable(_)) => false,
+        }
+    }
+
+    /// Stops believing; answers with what is to be given back.
+    pub(in crate::reconcile) fn give_back(&mut self) -> Option<Claim> {
+        self.held.take().map(|held| held.claim)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Token;
+    use jiff::Timestamp;
+
+    const TTL: Duration = Duration::from_secs(10);
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn claim(token: u64) -> Claim {
+        Claim {
+            cluster: "c".into(),
+            holder: "a".to_owned(),
+            token: Token(token),
+            expires: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    /// Took token 1, asked at 100 s.
+    fn holding() -> Belief {
+        let mut belief = Belief::default();
+        assert!(belief.hear(Ok(claim(1)), at(100), TTL));
+        belief
+    }
+
+    #[test]
+    fn a_claim_ends_a_ttl_after_it_was_asked_for_whenever_the_answer_came() {
+        let belief = holding();
+        assert_eq!(belief.current(at(109)), Some(&claim(1)));
+        assert_eq!(belief.current(at(110)), None);
+    }
+
+    #[test]
+    fn what_is_held_is_renewed_and_what_is_over_is_taken_anew() {
+        assert_eq!(Belief::default().ask(at(0)), Ask::Claim);
+        assert_eq!(holding().ask(at(109)), Ask::Renew(claim(1)));
+        assert_eq!(holding().ask(at(110)), Ask::Claim);
+    }
+
+    #[test]
+    fn only_another_token_is_a_gain() {
+        let mut belief = holding();
+        assert!(!belief.hear(Ok(claim(1)), at(103), TTL));
+        assert_eq!(belief.current(at(112)), Some(&claim(1)));
+        assert!(belief.hear(Ok(claim(2)), at(120), TTL));
+    }
+
+    #[test]
+    fn a_refusal_ends_the_belief_at_once() {
+        let held = Error::Held { holder: "b".to_owned(), until: Timestamp::UNIX_EPOCH };
+        for refusal in [held, Error::Fenced { token: Token(1) }] {
+            let mut belief = holding();
+            assert!(!belief.hear(Err(refusal), at(103), TTL));
+            assert_eq!(belief.current(at(103)), None);
+        }
+    }
+
+    #[test]
+    fn a_store_that_is_away_neither_ends_nor_prolongs_it() {
+        for failure in [Error::Away("gone".to_owned()), Error::Unreadable("torn".to_owned())] {
+            let mut belief = holding();
+            assert!(!belief.hear(Err(failure), at(108), TTL));
+            assert_eq!(belief.current(at(109)), Some(&claim(1)));
+            assert_eq!(belief.current(at(110)), None);
+        }
+    }
+
+    #[test]
+    fn nothing_is_asked_while_a_pass_is_overdue() {
+        let mut belief = holding();
+        belief.pass_began(at(100), at(5));
+        assert_eq!(belief.ask(at(105)), Ask::Renew(claim(1)));
+        assert_eq!(belief.ask(at(106)), Ask::Nothing);
+        // What is held is still ours to its end: the pass is late, not wrong.
+        assert_eq!(belief.current(at(106)), Some(&claim(1)));
+        belief.pass_ended();
+        assert_eq!(belief.ask(at(106)), Ask::Renew(claim(1)));
+    }
+
+    #[test]
+    fn what_is_given_back_is_believed_no_more() {
+        let mut belief = holding();
+        assert_eq!(belief.give_back(), Some(claim(1)));
+        assert_eq!(belief.current(at(100)), None);
+        assert_eq!(belief.give_back(), None);
+    }
+}
