@@ -187,7 +187,7 @@ impl Reconciler {
         };
         let (outcome, workers) = match claim {
             None => (Outcome::Standby, memory.workers.clone()),
-            Some(_) if self.skew(now) > MAX_SKEW => {
+            Some(_) if skew(self.parts.clock.now(), now) > MAX_SKEW => {
                 tracing::error!(section = "pass", cluster = %self.name, "clock differs from the store's by more than 2 s");
                 (Outcome::Failed, memory.workers.clone())
             }
@@ -263,11 +263,6 @@ impl Reconciler {
     fn pass_id(&self) -> PassId {
         PassId::new(format!("{}-{}", self.name, self.parts.clock.now().as_millisecond()))
     }
-
-    fn skew(&self, store_now: Timestamp) -> Duration {
-        let ours = self.parts.clock.now();
-        duration::since(ours, store_now).max(duration::since(store_now, ours))
-    }
 }
 
 /// Everything one turn decided from and on.
@@ -283,6 +278,11 @@ struct Turn<'a> {
 
 /// Records by id.
 type Workers = BTreeMap<WorkerId, Worker>;
+
+/// How far two clocks are apart.
+fn skew(ours: Timestamp, stores: Timestamp) -> Duration {
+    duration::since(ours, stores).max(duration::since(stores, ours))
+}
 
 /// Whether a worker is on its way in or out, so that a look before the next period is worth it.
 fn is_busy(workers: &Workers) -> bool {

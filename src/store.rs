@@ -9,6 +9,8 @@ mod holding;
 mod memory;
 
 pub use embedded::Embedded;
+#[cfg(test)]
+pub(crate) use holding::Holding;
 pub use memory::Memory;
 
 use crate::clock::Clock;
@@ -84,7 +86,7 @@ impl Retention {
 }
 
 /// What went wrong, as far as the caller can act on it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Error {
     /// Another holds the claim.
     #[error("claim is held by {holder} until {until}")]

@@ -1,6 +1,8 @@
 //! What we remember of one cluster between passes; all of it lives in the store.
 
-use super::{BatchId, ClusterUid, Intent, PoolName, Silence, SilenceId, Uid, Worker, WorkerId};
+use super::{
+    BatchId, Changes, ClusterUid, Intent, PoolName, Silence, SilenceId, Uid, Worker, WorkerId,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -16,6 +18,21 @@ pub struct Memory {
     pub pools: BTreeMap<PoolName, PoolMemory>,
     /// What belongs to the cluster.
     pub cluster: ClusterMemory,
+}
+
+impl Memory {
+    /// Takes in a set of changes; signals and history are kept elsewhere.
+    pub fn apply(&mut self, changes: &Changes) {
+        self.workers.extend(changes.workers.iter().map(|it| (it.id.clone(), it.clone())));
+        self.workers.retain(|id, _| !changes.forget_workers.contains(id));
+        let intents = changes.intents.iter();
+        self.intents.extend(intents.map(|it| (it.request.batch.clone(), it.clone())));
+        self.intents.retain(|batch, _| !changes.settled.contains(batch));
+        self.pools.extend(changes.pools.iter().map(|(name, it)| (name.clone(), it.clone())));
+        if let Some(cluster) = &changes.cluster {
+            self.cluster = cluster.clone();
+        }
+    }
 }
 
 /// What we remember of a pool.

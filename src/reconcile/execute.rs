@@ -186,7 +186,7 @@ impl<'a> Executor<'a> {
 }
 
 /// A provider's answer to a launch, first or replayed.
-fn launched(
+pub(super) fn launched(
     request: &LaunchRequest,
     answer: provider::Result<provider::Launched>,
     ledger: &mut Ledger<'_>,
@@ -219,7 +219,12 @@ fn not_launched(request: &LaunchRequest, error: &provider::Error, ledger: &mut L
 }
 
 /// Every order of a request surely came to nothing.
-fn give_up(request: &LaunchRequest, failure: Failure, reason: &Reason, ledger: &mut Ledger<'_>) {
+pub(super) fn give_up(
+    request: &LaunchRequest,
+    failure: Failure,
+    reason: &Reason,
+    ledger: &mut Ledger<'_>,
+) {
     let kind = if failure == Failure::Refused { EntryKind::Refused } else { EntryKind::Failed };
     for order in &request.orders {
         ledger.moved(&order.worker, &WorkerEvent::Fail { failure });

@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// The claim of one cluster as it is stored. It is never deleted, so that tokens grow for ever.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Holding {
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct Holding {
     /// The last token that was given out.
     token: Token,
     /// Who has it; `None` once it was given back.
     held: Option<Held>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 struct Held {
     holder: String,
     expires: Timestamp,
@@ -23,7 +23,7 @@ struct Held {
 
 impl Holding {
     /// Gives the claim to `holder` under the next token, unless another has it.
-    pub(super) fn take(
+    pub(crate) fn take(
         &mut self,
         cluster: &ClusterName,
         holder: &str,
@@ -48,7 +48,7 @@ impl Holding {
     }
 
     /// Prolongs the claim while it is current.
-    pub(super) fn renew(&mut self, claim: &Claim, ttl: Duration, now: Timestamp) -> Result<Claim> {
+    pub(crate) fn renew(&mut self, claim: &Claim, ttl: Duration, now: Timestamp) -> Result<Claim> {
         self.check(claim, now)?;
         let expires = duration::after(now, ttl);
         self.held = Some(Held { holder: claim.holder.clone(), expires });
@@ -56,7 +56,7 @@ impl Holding {
     }
 
     /// Frees the claim; the token stays known.
-    pub(super) fn release(&mut self, claim: &Claim, now: Timestamp) -> Result<()> {
+    pub(crate) fn release(&mut self, claim: &Claim, now: Timestamp) -> Result<()> {
         self.check(claim, now)?;
         self.held = None;
         Ok(())
@@ -64,7 +64,7 @@ impl Holding {
 
     /// Whether this claim is the current one. The expiry asked is the stored one: the caller's
     /// copy may be older, or made up.
-    pub(super) fn check(&self, claim: &Claim, now: Timestamp) -> Result<()> {
+    pub(crate) fn check(&self, claim: &Claim, now: Timestamp) -> Result<()> {
         match &self.held {
             Some(held)
                 if self.token == claim.token

@@ -73,7 +73,7 @@ impl Store for Memory {
         let kept = clusters.entry(claim.cluster.clone()).or_default();
         let now = self.clock.now();
         kept.holding.check(claim, now)?;
-        kept.apply(changes.clone());
+        kept.apply(changes);
         kept.prune(&self.retention, now);
         Ok(())
     }
@@ -107,24 +107,16 @@ impl Store for Memory {
 }
 
 impl Kept {
-    fn apply(&mut self, changes: Changes) {
-        let memory = &mut self.memory;
-        memory.workers.extend(changes.workers.into_iter().map(|it| (it.id.clone(), it)));
-        memory.workers.retain(|id, _| !changes.forget_workers.contains(id));
-        memory.intents.extend(changes.intents.into_iter().map(|it| (it.request.batch.clone(), it)));
-        memory.intents.retain(|batch, _| !changes.settled.contains(batch));
-        memory.pools.extend(changes.pools);
-        if let Some(cluster) = changes.cluster {
-            memory.cluster = cluster;
-        }
-        for (id, last_seen) in changes.forget_signals {
-            if self.signals.get(&id).is_some_and(|signal| signal.last_seen == last_seen) {
-                self.signals.remove(&id);
+    fn apply(&mut self, changes: &Changes) {
+        self.memory.apply(changes);
+        for (id, last_seen) in &changes.forget_signals {
+            if self.signals.get(id).is_some_and(|signal| signal.last_seen == *last_seen) {
+                self.signals.remove(id);
             }
         }
-        for entry in changes.history {
+        for entry in &changes.history {
             self.last_entry += 1;
-            self.history.push_back(Entry { id: self.last_entry, ..entry });
+            self.history.push_back(Entry { id: self.last_entry, ..entry.clone() });
         }
     }
 
