@@ -185,12 +185,14 @@ impl Reconciler {
             memory: &memory,
             plan: &plan,
         };
+        let is_astray = skew(self.parts.clock.now(), now) > MAX_SKEW;
+        self.claims.judge_clock(is_astray);
         let (outcome, workers) = match claim {
-            None => (Outcome::Standby, memory.workers.clone()),
-            Some(_) if skew(self.parts.clock.now(), now) > MAX_SKEW => {
+            _ if is_astray => {
                 tracing::error!(section = "pass", cluster = %self.name, "clock differs from the store's by more than 2 s");
                 (Outcome::Failed, memory.workers.clone())
             }
+            None => (Outcome::Standby, memory.workers.clone()),
             Some(claim) => self.act(&claim, &turn).await?,
         };
         self.publish(&turn, outcome, &workers);

@@ -1,4 +1,4 @@
-//! Keeping the claim: renewed every third of its time as long as no pass is overdue.
+//! Keeping the claim: renewed every third of its time as long as passes can act with it.
 //!
 //! Only the asking is here; what an answer means is in [`belief`].
 
@@ -7,7 +7,7 @@ pub(super) mod belief;
 use crate::clock::Clock;
 use crate::model::{Claim, ClusterName};
 use crate::store::{self, Error, Store};
-use belief::{Ask, Belief};
+use belief::{Ask, Belief, Idle};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -60,8 +60,14 @@ impl Claims {
         PassWatch(self)
     }
 
+    /// Notes what a pass found of our clock.
+    pub(super) fn judge_clock(&self, is_astray: bool) {
+        self.lock().judge_clock(is_astray);
+    }
+
     /// Claims and renews until told to stop, then gives the claim back. A loop that hangs (its pass
-    /// is overdue) is not renewed: another process takes over.
+    /// is overdue) or must not act (its clock is astray) is not renewed for: another process takes
+    /// over.
     pub async fn keep(&self, ttl: Duration, stop: CancellationToken) {
         loop {
             self.step(ttl).await;
@@ -87,7 +93,8 @@ impl Claims {
         let asked_at = self.clock.boottime();
         let ask = self.lock().ask(asked_at);
         let answer = match ask {
-            Ask::Nothing => {
+            Ask::Nothing(Idle::Astray) => return,
+            Ask::Nothing(Idle::Overdue) => {
                 tracing::error!(section = "claim", cluster = %self.cluster, "a pass is overdue; the claim is not renewed");
                 return;
             }
@@ -120,5 +127,66 @@ impl Claims {
 impl Drop for PassWatch<'_> {
     fn drop(&mut self) {
         self.0.lock().pass_ended();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Memory, Retention};
+    use jiff::Timestamp;
+
+    const TTL: Duration = Duration::from_secs(10);
+
+    /// Two processes at one store; the first has the claim.
+    async fn two() -> (Claims, Claims) {
+        let clock = Clock::starting_at(Timestamp::UNIX_EPOCH);
+        let store: Arc<dyn Store> =
+            Arc::new(Memory::new(clock, Retention { entries: 1, age: TTL }));
+        let [one, other] =
+            ["a", "b"].map(|holder| Claims::new("c".into(), holder, store.clone(), clock));
+        one.step(TTL).await;
+        assert!(one.current().is_some());
+        (one, other)
+    }
+
+    /// Both keep on, for longer than a claim lives.
+    async fn keep_on(one: &Claims, other: &Claims) {
+        for _ in 0..4 {
+            tokio::time::advance(TTL / 3).await;
+            one.step(TTL).await;
+            other.step(TTL).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_is_well_keeps_its_claim() {
+        let (one, other) = two().await;
+        keep_on(&one, &other).await;
+        assert!(one.current().is_some() && other.current().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_whose_pass_is_overdue_leaves_its_claim_to_another() {
+        let (one, other) = two().await;
+        let watch = one.pass_began(Duration::from_secs(1));
+        keep_on(&one, &other).await;
+        assert!(one.current().is_none() && other.current().is_some());
+        drop(watch);
+        other.release().await;
+        one.step(TTL).await;
+        assert!(one.current().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_whose_clock_is_astray_leaves_its_claim_to_another() {
+        let (one, other) = two().await;
+        one.judge_clock(true);
+        keep_on(&one, &other).await;
+        assert!(one.current().is_none() && other.current().is_some());
+        one.judge_clock(false);
+        other.release().await;
+        one.step(TTL).await;
+        assert!(one.current().is_some());
     }
 }

@@ -11,6 +11,8 @@ pub(in crate::reconcile) struct Belief {
     held: Option<Held>,
     /// When the pass under way must be over, on the boot clock.
     overdue_at: Option<Duration>,
+    /// Whether the last pass found our wall clock too far from the store's to act.
+    is_astray: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,12 +26,21 @@ struct Held {
 /// What to ask of the store next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::reconcile) enum Ask {
-    /// Nothing: a pass is overdue, and another process shall have the claim.
-    Nothing,
+    /// Nothing, since we do not act: another process shall have the claim.
+    Nothing(Idle),
     /// The claim anew.
     Claim,
     /// More time for the one we have.
     Renew(Claim),
+}
+
+/// Why a process does not act, and so keeps no claim from one that does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::reconcile) enum Idle {
+    /// A pass is overdue.
+    Overdue,
+    /// Our clock is astray; each pass says so.
+    Astray,
 }
 
 impl Belief {
@@ -48,10 +59,18 @@ impl Belief {
         self.overdue_at = None;
     }
 
+    /// What the pass found of our wall clock.
+    pub(in crate::reconcile) fn judge_clock(&mut self, is_astray: bool) {
+        self.is_astray = is_astray;
+    }
+
     /// What to ask now.
     pub(in crate::reconcile) fn ask(&self, now: Duration) -> Ask {
         if self.overdue_at.is_some_and(|at| now > at) {
-            return Ask::Nothing;
+            return Ask::Nothing(Idle::Overdue);
+        }
+        if self.is_astray {
+            return Ask::Nothing(Idle::Astray);
         }
         self.current(now).cloned().map_or(Ask::Claim, Ask::Renew)
     }
@@ -159,11 +178,20 @@ mod tests {
         let mut belief = holding();
         belief.pass_began(at(100), at(5));
         assert_eq!(belief.ask(at(105)), Ask::Renew(claim(1)));
-        assert_eq!(belief.ask(at(106)), Ask::Nothing);
+        assert_eq!(belief.ask(at(106)), Ask::Nothing(Idle::Overdue));
         // What is held is still ours to its end: the pass is late, not wrong.
         assert_eq!(belief.current(at(106)), Some(&claim(1)));
         belief.pass_ended();
         assert_eq!(belief.ask(at(106)), Ask::Renew(claim(1)));
+    }
+
+    #[test]
+    fn nothing_is_asked_while_the_clock_is_astray() {
+        let mut belief = holding();
+        belief.judge_clock(true);
+        assert_eq!(belief.ask(at(103)), Ask::Nothing(Idle::Astray));
+        belief.judge_clock(false);
+        assert_eq!(belief.ask(at(103)), Ask::Renew(claim(1)));
     }
 
     #[test]
