@@ -22,7 +22,7 @@ test: servers check-rules ## Run every test, on the real servers too (REQUIRE_RE
 	cargo test --features killpoints -- --test-threads=$(TEST_THREADS)
 
 quick: ## Run the pure tests only: under a minute once built
-	cargo test --lib --test rooms
+	cargo test --no-default-features --lib --test rooms
 
 bench: ## Measure (ONLY=group for one group) and write target/bench/results.json
 	cargo bench --bench bench -- $(ONLY)
@@ -35,7 +35,7 @@ check-rules: servers ## Check rules/ and alertmanager/ with both promtools and b
 
 lint: ## Check the format, and clippy with every feature set
 	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
+	cargo clippy --all-targets --no-default-features -- -D warnings
 	cargo clippy --all-targets --features killpoints -- -D warnings
 
 fmt: ## Format the code

@@ -1,6 +1,6 @@
 //! Which workers may go, in which order, and what keeps each of the others.
 
-use super::fit::{self, Bin};
+use super::fit;
 use super::scene::{Machine, Scene};
 use crate::config::{OrderBy, PoolConfig};
 use crate::model::{
@@ -240,13 +240,14 @@ fn fits_without(
     let mut bins = fit::bins_without(scene, &without);
     let pods = leaving.iter().flat_map(|candidate| candidate.pods.iter().copied());
     fit::all_fit(pods, &mut bins).map_err(|pod| Reason::PodFitsNowhere { pod })?;
-    if has_headroom(&bins, &pool.headroom) { Ok(()) } else { Err(Reason::NoHeadroom) }
-}
-
-fn has_headroom(bins: &[Bin<'_>], headroom: &Resources) -> bool {
     let mut free = Resources::default();
-    for bin in bins {
+    for bin in bins.iter().filter(|bin| bin.pool == Some(&pool.name)) {
         free.add(&bin.free);
     }
-    headroom.cpu_milli <= free.cpu_milli && headroom.memory <= free.memory
+    if has_headroom(&free, pool) { Ok(()) } else { Err(Reason::NoHeadroom) }
+}
+
+/// Whether as much as this is the room that a pool is to keep free.
+pub(super) fn has_headroom(free: &Resources, pool: &PoolConfig) -> bool {
+    pool.headroom.cpu_milli <= free.cpu_milli && pool.headroom.memory <= free.memory
 }

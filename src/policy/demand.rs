@@ -34,6 +34,7 @@ pub(super) fn demand<'a>(scene: &Scene<'a>, open: &HashSet<PoolName>) -> Demand<
     let mut bins = fit::bins_without(scene, &[]);
     let coming: Vec<(&PoolConfig, Resources)> = coming(scene);
     bins.extend(coming.iter().map(|(pool, free)| Bin {
+        pool: Some(&pool.name),
         free: free.clone(),
         labels: &pool.node.labels,
         taints: &pool.node.taints,

@@ -15,6 +15,8 @@ use std::sync::Arc;
 /// Room for pods: a node, a worker on its way, or one that would be launched.
 #[derive(Clone, Debug)]
 pub(super) struct Bin<'a> {
+    /// The pool it belongs to, if it belongs to one.
+    pub(super) pool: Option<&'a PoolName>,
     pub(super) free: Resources,
     pub(super) labels: &'a BTreeMap<String, String>,
     pub(super) taints: &'a [Taint],
@@ -39,6 +41,8 @@ pub(super) struct Packing {
     pub(super) unhostable: Vec<(String, String)>,
     /// Pods that a pool could host that may not grow for them now.
     pub(super) waiting: Vec<Uid>,
+    /// What each pool has free when all of this is there.
+    pub(super) free: BTreeMap<PoolName, Resources>,
 }
 
 /// A node that could be launched: a shape, and what pods will be able to use of it.
@@ -121,7 +125,12 @@ pub(super) fn pack(
                 free.subtract(&spec.requests);
                 opened.push((
                     packing.new.len(),
-                    Bin { free, labels: grower.labels, taints: grower.taints },
+                    Bin {
+                        pool: Some(grower.pool),
+                        free,
+                        labels: grower.labels,
+                        taints: grower.taints,
+                    },
                 ));
                 let pods = vec![current.uid.clone()];
                 packing.new.push(NewBin {
@@ -137,6 +146,12 @@ pub(super) fn pack(
                 }
             }
             pod = left.next();
+        }
+    }
+    let opened = opened.iter().map(|(_, bin)| bin);
+    for bin in bins.iter().chain(opened) {
+        if let Some(pool) = bin.pool {
+            packing.free.entry(pool.clone()).or_default().add(&bin.free);
         }
     }
     packing
@@ -288,6 +303,11 @@ fn lacking(requests: &Resources, grower: &Grower<'_>) -> String {
 pub(super) fn bins_without<'a>(scene: &Scene<'a>, without: &[&NodeName]) -> Vec<Bin<'a>> {
     let nodes = scene.view().map(|view| view.nodes.as_slice()).unwrap_or_default();
     let open = nodes.iter().filter(|node| is_open(node) && !without.contains(&&node.at.name));
-    open.map(|node| Bin { free: free(scene, node), labels: &node.labels, taints: &node.taints })
-        .collect()
+    let bin = |node: &'a Node| Bin {
+        pool: node.pool.as_ref().filter(|_| !node.control_plane),
+        free: free(scene, node),
+        labels: &node.labels,
+        taints: &node.taints,
+    };
+    open.map(bin).collect()
 }

@@ -5,6 +5,7 @@
 //! packing answers it.
 
 use super::asks::Court;
+use super::candidates::has_headroom;
 use super::demand::{Demand, new_nodes, ups};
 use super::fit;
 use super::scene::Scene;
@@ -79,7 +80,7 @@ pub(super) fn need(
         need.gives_way = cooling;
     }
     by_hand(scene, court, pool, &mut need);
-    by_packing(pool, demand, &alerts, &mut need);
+    by_packing(scene, pool, demand, &alerts, &mut need);
     essential(scene, pool, demand, &mut need);
     if have < pool.min {
         // No more than that: what others ask for beyond it has cooldowns and pauses of its own, and
@@ -124,13 +125,22 @@ pub(super) fn who(signal: &Signal) -> String {
     }
 }
 
-fn by_packing(pool: &PoolConfig, demand: &Demand<'_>, alerts: &[SignalId], need: &mut Need) {
+fn by_packing(
+    scene: &Scene<'_>,
+    pool: &PoolConfig,
+    demand: &Demand<'_>,
+    alerts: &[SignalId],
+    need: &mut Need,
+) {
     let bins: Vec<_> = demand.packing.new.iter().filter(|bin| bin.pool == pool.name).collect();
-    let workers = u32::try_from(bins.len()).unwrap_or(u32::MAX);
     need.is_capped =
         !demand.packing.waiting.is_empty() && !alerts.is_empty() && need.have >= pool.max;
     need.pods = bins.iter().map(|bin| bin.pods.clone()).collect();
     need.shapes = bins.iter().map(|bin| bin.shape.clone()).collect();
+    if !bins.is_empty() {
+        need.shapes.extend(spare(scene, pool, demand));
+    }
+    let workers = u32::try_from(need.shapes.len()).unwrap_or(u32::MAX);
     let want = need.have.saturating_add(workers);
     if workers > 0 && (want >= need.want || need.gives_way) {
         let pods = u32::try_from(need.pods.iter().flatten().count()).unwrap_or(u32::MAX);
@@ -139,6 +149,23 @@ fn by_packing(pool: &PoolConfig, demand: &Demand<'_>, alerts: &[SignalId], need:
         need.set(want, Reason::PodsPending { pods, workers }, permit);
         need.by_alert_only = false;
     }
+}
+
+/// Workers beyond what the pods ask for, so that the pool's headroom is free when those are placed. Of
+/// the cheapest shape, and no more than the pool could ever have.
+fn spare(scene: &Scene<'_>, pool: &PoolConfig, demand: &Demand<'_>) -> Vec<ShapeName> {
+    let nodes = new_nodes(scene, pool);
+    let sold = nodes.iter().filter(|node| !node.shape.offerings.is_empty());
+    let Some(node) = sold.min_by_key(|node| fit::cheapest(node.shape)) else {
+        return Vec::new();
+    };
+    let mut free = demand.packing.free.get(&pool.name).cloned().unwrap_or_default();
+    let mut shapes = Vec::new();
+    while !has_headroom(&free, pool) && shapes.len() < pool.max as usize {
+        free.add(&node.allocatable);
+        shapes.push(node.shape.name.clone());
+    }
+    shapes
 }
 
 /// Our own monitoring or store finds no room: one worker at a time, without an alert, for without

@@ -22,7 +22,7 @@ const POOL: [Row; 35] = [
     ("node.taints[].key", tolerant, |w| w.pool().node.taints[0].key = "other".to_owned()),
     ("node.taints[].value", tolerant, |w| w.pool().node.taints[0].value = "no".to_owned()),
     ("node.taints[].effect", tainted, |w| {
-        w.pool().node.taints[0].effect = Effect::PreferNoSchedule
+        w.pool().node.taints[0].effect = Effect::PreferNoSchedule;
     }),
     ("node.reserved.cpu", first, |w| w.pool().node.reserved.cpu_milli = 500),
     ("node.reserved.memory", first, |w| w.pool().node.reserved.memory = 4 * GIB),

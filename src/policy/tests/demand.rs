@@ -87,3 +87,36 @@ fn pods_that_a_worker_of_an_unknown_shape_comes_for_are_not_launched_for_again()
         assert_eq!(launches(&world.decision_of(pool)), 0, "{pool}: what it can buy is not known");
     }
 }
+
+#[test]
+fn headroom_is_launched_beyond_what_pods_ask_for_and_only_with_them() {
+    let with = |cpu_milli, memory| {
+        let mut world = World::of(1);
+        world.up(None);
+        world.pod_on(1, 2_000);
+        world.pool().headroom = Resources::new(cpu_milli, memory);
+        world
+    };
+    assert_eq!(with(4_000, 0).launches(), 0, "nothing is asked for");
+    for (cpu_milli, memory, launches) in
+        [(0, 0, 1), (1_000, 0, 1), (1_001, 0, 2), (3_000, 0, 2), (0, 9 * GIB, 2), (0, 12 * GIB, 3)]
+    {
+        let mut world = with(cpu_milli, memory);
+        world.pending(1, 1_000);
+        assert_eq!(world.launches(), launches, "{cpu_milli}m, {memory} bytes");
+    }
+}
+
+#[test]
+fn room_on_nodes_that_are_not_the_pools_is_no_headroom_of_it() {
+    let mut world = World::of(3);
+    world.down();
+    (1..=3).for_each(|number| _ = world.pod_on(number, 100));
+    world.pool().headroom = Resources::new(2_500, 0);
+    assert_eq!(world.drains().len(), 1);
+    world.memory.workers.remove(&"w3".into());
+    world.instances("workers").remove(2);
+    let foreign = world.node(3);
+    (foreign.worker, foreign.pool) = (None, None);
+    assert_eq!(world.drains().len(), 0);
+}
