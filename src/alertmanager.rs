@@ -7,11 +7,13 @@ mod answers;
 mod http;
 mod merge;
 mod routes;
+mod told;
 
 #[cfg(test)]
 mod tests;
 
 pub use http::Http;
+pub use told::{Told, truth};
 
 use crate::model::Truth;
 use async_trait::async_trait;

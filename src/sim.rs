@@ -6,6 +6,7 @@
 //! seed and the same calls at the same times make the same world.
 
 mod advance;
+pub mod alertmanager;
 mod cluster;
 pub mod control;
 mod metrics;

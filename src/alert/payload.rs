@@ -1,5 +1,6 @@
 //! Alertmanager's webhook body, version 4: lenient in, strict out.
 
+use crate::model::Fingerprint;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -8,13 +9,6 @@ use std::collections::BTreeMap;
 
 /// Fields that only Grafana's own Alertmanager sends.
 const GRAFANA_FIELDS: [&str; 2] = ["orgId", "title"];
-
-/// FNV-1a, as Prometheus hashes label sets.
-const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
-const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
-
-/// Stands after each label name and value in the hash; it cannot occur in UTF-8.
-const SEPARATOR: u8 = 0xff;
 
 /// What one body delivers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -222,10 +216,5 @@ fn fingerprint(sent: &str, labels: &BTreeMap<String, String>) -> String {
     if sent.len() == 16 && sent.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
         return sent.to_owned();
     }
-    let mut hash = FNV_OFFSET;
-    let mut add = |byte: u8| hash = (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME);
-    for (name, value) in labels {
-        name.bytes().chain([SEPARATOR]).chain(value.bytes()).chain([SEPARATOR]).for_each(&mut add);
-    }
-    format!("{hash:016x}")
+    Fingerprint::of(labels).to_string()
 }

@@ -1,7 +1,15 @@
 //! Names and ids: one newtype each, so that no two can be mixed up.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
+
+/// FNV-1a, as Prometheus hashes label sets.
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
+
+/// Stands after each label name and value in the hash; it cannot occur in UTF-8.
+const SEPARATOR: u8 = 0xff;
 
 /// Declares string newtypes that all behave alike: ordered, printable, serialised as plain text.
 macro_rules! text_ids {
@@ -66,6 +74,19 @@ text_ids! {
     ShapeName;
     /// An availability zone.
     Zone;
+}
+
+impl Fingerprint {
+    /// The hash that Alertmanager makes of these labels.
+    pub fn of(labels: &BTreeMap<String, String>) -> Self {
+        let mut hash = FNV_OFFSET;
+        let mut add = |byte: u8| hash = (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME);
+        for (name, value) in labels {
+            let bytes = name.bytes().chain([SEPARATOR]).chain(value.bytes()).chain([SEPARATOR]);
+            bytes.for_each(&mut add);
+        }
+        Self(format!("{hash:016x}"))
+    }
 }
 
 /// A fencing token: grows with every change of the claim's holder and never shrinks.
