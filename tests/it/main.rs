@@ -8,6 +8,7 @@ mod crash;
 mod inlet;
 mod prometheus;
 mod render;
+mod schedules;
 mod service;
 mod store_file;
 mod stories;

@@ -59,7 +59,7 @@ impl Log {
     /// Writes what was delivered; whether it was news.
     pub(super) fn merge(&mut self, key: Key, entry: Entry, now: Timestamp) -> bool {
         let is_news =
-            entry.expires >= now && self.entries.get(&key).is_none_or(|known| known.at < entry.at);
+            entry.expires >= now && self.entries.get(&key).is_none_or(|known| known.at <= entry.at);
         if is_news {
             self.entries.insert(key, entry);
         }

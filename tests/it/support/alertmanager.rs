@@ -10,6 +10,8 @@ use tempfile::TempDir;
 pub(crate) struct RunningAlertmanager {
     server: Server,
     pub(crate) url: String,
+    /// One for all requests: a new one reads every root certificate first.
+    client: reqwest::Client,
 }
 
 impl std::fmt::Debug for RunningAlertmanager {
@@ -69,7 +71,7 @@ pub(crate) fn arguments(port: u16, flags: &[&str]) -> Vec<String> {
 
 impl RunningAlertmanager {
     pub(crate) fn new(server: Server) -> Self {
-        Self { url: server.url.clone(), server }
+        Self { url: server.url.clone(), server, client: reqwest::Client::new() }
     }
 
     /// An alert fires, and stays active for five minutes unless told otherwise.
@@ -111,13 +113,31 @@ impl RunningAlertmanager {
     /// Ends a silence.
     pub(crate) async fn expire(&self, id: &str) {
         let url = format!("{}/api/v2/silence/{id}", self.url);
-        let answer = reqwest::Client::new().delete(url).send().await.unwrap();
+        let answer = self.client.delete(url).send().await.unwrap();
         assert!(answer.status().is_success());
     }
 
     /// Every alert it tells of.
     pub(crate) async fn alerts(&self) -> Value {
-        reqwest::get(format!("{}/api/v2/alerts", self.url)).await.unwrap().json().await.unwrap()
+        self.client
+            .get(format!("{}/api/v2/alerts", self.url))
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap()
+    }
+
+    /// The alerts routed to this receiver.
+    pub(crate) async fn alerts_of(&self, receiver: &str) -> Value {
+        let url = format!("{}/api/v2/alerts?receiver={}", self.url, receiver.replace('.', "%5C."));
+        self.client.get(url).send().await.unwrap().json().await.unwrap()
+    }
+
+    /// Ends it as an orderly stop does: silences are kept.
+    pub(crate) async fn stop(&mut self) {
+        self.server.stop().await;
     }
 
     /// Ends it at once; fresh silences are forgotten.
@@ -130,13 +150,10 @@ impl RunningAlertmanager {
         self.server.restart().await;
     }
 
-    async fn post(&self, path: &str, body: &Value) -> String {
-        let answer = reqwest::Client::new()
-            .post(format!("{}/{path}", self.url))
-            .json(body)
-            .send()
-            .await
-            .unwrap();
+    /// Posts JSON; the answer's text.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> String {
+        let answer =
+            self.client.post(format!("{}/{path}", self.url)).json(body).send().await.unwrap();
         let status = answer.status();
         let text = answer.text().await.unwrap();
         assert!(status.is_success(), "{status}: {text}");

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
@@ -26,6 +27,10 @@ pub(crate) enum Answer {
     Redirect(String),
     /// A head that promises more than comes.
     Half,
+    /// A code without a body, after a while.
+    Late(Duration, u16),
+    /// Nothing: the connection ends.
+    Hangup,
     /// Nothing, ever.
     Silence,
     /// A body of this many bytes.
@@ -121,6 +126,11 @@ async fn write(to: &mut TcpStream, answer: Answer) -> std::io::Result<()> {
         Answer::Half => {
             to.write_all((head(200, "content-length: 100\r\n") + "[{").as_bytes()).await
         }
+        Answer::Late(after, code) => {
+            tokio::time::sleep(after).await;
+            to.write_all(head(code, "content-length: 0\r\n").as_bytes()).await
+        }
+        Answer::Hangup => Ok(()),
         Answer::Silence => std::future::pending().await,
         Answer::Endless(count) => {
             to.write_all(head(200, "").as_bytes()).await?;

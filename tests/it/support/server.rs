@@ -91,6 +91,18 @@ impl Server {
         self.child.wait().unwrap();
     }
 
+    /// Asks it to end, and waits until it has.
+    pub(crate) async fn stop(&mut self) {
+        let id = i32::try_from(self.child.id()).unwrap();
+        let id = rustix::process::Pid::from_raw(id).unwrap();
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        let child = std::cell::RefCell::new(&mut self.child);
+        wait::until(START, "the server to end", || async {
+            child.borrow_mut().try_wait().unwrap().is_some()
+        })
+        .await;
+    }
+
     /// Starts it again on its port and its data.
     pub(crate) async fn restart(&mut self) {
         self.child = spawn(&self.program, &self.arguments, self.folder.path());

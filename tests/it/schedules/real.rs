@@ -1,0 +1,175 @@
+//! Plays schedules to a real Alertmanager, all of one world at once.
+
+use super::ours::silence_matchers;
+use super::record::{Arrival, Desk, Record, look};
+use super::schedule::{Event, Mode, Schedule, moment, seconds};
+use super::world::{World, write_zone};
+use crate::support::alertmanager::{self, RunningAlertmanager};
+use crate::support::scripted::{Answer, Request, Scripted};
+use crate::support::server::Server;
+use bellwether::clock::Clock;
+use bellwether::sim::alertmanager::Stop;
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// From the choice of the origin to the first event: enough for a server to start.
+const LEAD: f64 = 4.0;
+
+/// What webhooks got, by schedule, and how they answer.
+#[derive(Debug, Default)]
+struct Inlets {
+    desks: BTreeMap<String, Desk>,
+    arrivals: BTreeMap<String, Vec<(Timestamp, Value)>>,
+}
+
+type Shared = Arc<Mutex<Inlets>>;
+
+/// Plays a world; `None` after a printed skip where the server is missing.
+pub(crate) async fn play(version: &str, world: &World) -> Option<Vec<Record>> {
+    let inlets: Shared = Arc::default();
+    let log = inlets.clone();
+    let webhook = Scripted::start(move |request| receive(&log, request)).await;
+    let origin = origin();
+    let config = world.config(&webhook.url);
+    let server = start(version, world, &config, origin).await?;
+    let server = tokio::sync::RwLock::new(server);
+    assert!(seconds(now(), origin) > 0.0, "the server took too long to start");
+    let plays = world.schedules.iter().map(|schedule| {
+        let play = Play { schedule, origin, server: &server, inlets: &inlets };
+        play.run()
+    });
+    Some(join_all(plays).await)
+}
+
+async fn start(
+    version: &str,
+    world: &World,
+    config: &str,
+    origin: Timestamp,
+) -> Option<RunningAlertmanager> {
+    let (program, folder, port) = alertmanager::prepare(version, config)?;
+    write_zone(&folder.path().join("zones"), origin);
+    let arguments = world.arguments();
+    let flags: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let zones = format!("ZONEINFO={}", folder.path().join("zones").display());
+    let mut arguments = vec![zones, program.display().to_string()];
+    arguments.extend(alertmanager::arguments(port, &flags));
+    let program = PathBuf::from("/usr/bin/env");
+    Some(RunningAlertmanager::new(Server::start(program, arguments, folder, port).await))
+}
+
+/// Notes a delivery and answers it.
+fn receive(inlets: &Shared, request: &Request) -> Answer {
+    let at = now();
+    let name = request.target.trim_start_matches('/').to_owned();
+    let mut inlets = inlets.lock().unwrap();
+    let body = serde_json::from_str(&request.body).unwrap();
+    inlets.arrivals.entry(name.clone()).or_default().push((at, body));
+    let desk = inlets.desks.entry(name).or_insert_with(|| Desk::new(Mode::Code(200)));
+    let reply = desk.answer();
+    match reply.code {
+        None => Answer::Hangup,
+        Some(200) if reply.is_half => Answer::Half,
+        Some(code) if reply.after > 0.0 => Answer::Late(Duration::from_secs_f64(reply.after), code),
+        Some(code) => Answer::Whole(code, String::new()),
+    }
+}
+
+/// One schedule being played.
+struct Play<'a> {
+    schedule: &'a Schedule,
+    origin: Timestamp,
+    server: &'a tokio::sync::RwLock<RunningAlertmanager>,
+    inlets: &'a Shared,
+}
+
+impl Play<'_> {
+    async fn run(self) -> Record {
+        let (mut record, mut silences) = (Record::default(), BTreeMap::new());
+        for (at, event) in &self.schedule.events {
+            record.late = record.late.max(self.wait(*at).await);
+            let looked = self.happen(*at, event, &mut silences).await;
+            if !matches!(event, Event::Start | Event::Stop(_)) {
+                record.late = record.late.max(seconds(moment(self.origin, *at), now()));
+            }
+            record.looks.extend(looked.map(|lines| (format!("{at:.1}"), lines)));
+        }
+        record.late = record.late.max(self.wait(self.schedule.until).await);
+        let mut inlets = self.inlets.lock().unwrap();
+        let arrivals = inlets.arrivals.remove(self.schedule.name).unwrap_or_default();
+        let arrival = |(at, body)| Arrival::new(body, seconds(self.origin, at), self.origin);
+        record.arrivals = arrivals.into_iter().map(arrival).collect();
+        record
+    }
+
+    /// A real server keeps its own time, so a schedule must be kept by the clock; how late it woke.
+    async fn wait(&self, at: f64) -> f64 {
+        let left = seconds(now(), moment(self.origin, at));
+        tokio::time::sleep(Duration::from_secs_f64(left.max(0.0))).await;
+        seconds(moment(self.origin, at), now())
+    }
+
+    /// Makes an event happen; what the API said, if it was asked.
+    async fn happen(
+        &self,
+        at: f64,
+        event: &Event,
+        silences: &mut BTreeMap<String, String>,
+    ) -> Option<Vec<String>> {
+        let (origin, name) = (self.origin, self.schedule.name);
+        match event {
+            Event::Post(alerts) => {
+                let posted: Vec<_> =
+                    alerts.iter().map(|alert| alert.posted(name, origin, at)).collect();
+                self.server.read().await.post("api/v2/alerts", &json!(posted)).await;
+            }
+            Event::Silence(told, matchers, from, to) => {
+                let silence = json!({
+                    "matchers": silence_matchers(name, matchers),
+                    "startsAt": moment(origin, *from),
+                    "endsAt": moment(origin, *to),
+                    "createdBy": "Ada",
+                    "comment": "a test",
+                });
+                let answer = self.server.read().await.post("api/v2/silences", &silence).await;
+                let answer: Value = serde_json::from_str(&answer).unwrap();
+                silences
+                    .insert(answer["silenceID"].as_str().unwrap().to_owned(), (*told).to_owned());
+            }
+            Event::Expire(told) => {
+                let (id, _) = silences.iter().find(|(_, name)| name == told).unwrap();
+                self.server.read().await.expire(id).await;
+            }
+            Event::Answer(mode) => {
+                self.inlets.lock().unwrap().desks.insert(name.to_owned(), Desk::new(*mode));
+            }
+            Event::Look => {
+                let alerts = self.server.read().await.alerts_of(name).await;
+                return Some(look(&alerts, silences, origin));
+            }
+            Event::Stop(Stop::Kill) => self.server.write().await.kill(),
+            Event::Stop(Stop::Clean) => self.server.write().await.stop().await,
+            Event::Start => self.server.write().await.restart().await,
+            Event::Reload => {
+                self.server.read().await.post("-/reload", &Value::Null).await;
+            }
+        }
+        None
+    }
+}
+
+/// A whole half second soon, so that times are the same numbers in every play.
+fn origin() -> Timestamp {
+    let soon = moment(now(), LEAD);
+    // [`super::world::NOON`] lies half a second off, and must be a whole one.
+    moment(Timestamp::from_second(soon.as_second()).unwrap(), 0.5)
+}
+
+fn now() -> Timestamp {
+    Clock::system().now()
+}
