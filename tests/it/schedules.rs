@@ -2,6 +2,7 @@
 //! the same order, at the same times.
 
 mod ours;
+mod pair;
 mod real;
 mod record;
 mod schedule;
@@ -20,13 +21,27 @@ const PLAYS: u32 = 3;
 
 const RELEASES: [(&str, Release); 2] = [("0.25", Release::V0_25), ("0.31", Release::V0_31)];
 
-/// Plays a world to a real Alertmanager and to ours.
-async fn compare(version: &str, release: Release, mut world: World) {
+/// Whom a world is played to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Servers {
+    One,
+    Pair,
+}
+
+/// Plays a world to real Alertmanagers and to ours.
+async fn compare(servers: Servers, (version, release): (&str, Release), mut world: World) {
     for play in 1..=PLAYS {
-        let Some(records) = real::play(version, &world).await else { return };
+        let records = match servers {
+            Servers::One => real::play(version, &world).await,
+            Servers::Pair => pair::real(version, &world).await,
+        };
+        let Some(records) = records else { return };
         let (mut spoilt, mut wrong) = (Vec::new(), Vec::new());
         for (schedule, real) in world.schedules.iter().zip(records) {
-            let ours = ours::play(&world, schedule, release);
+            let ours = match servers {
+                Servers::One => ours::play(&world, schedule, release),
+                Servers::Pair => pair::ours(&world, schedule, release),
+            };
             match ours.difference(&real, schedule) {
                 Some(_) if real.late > LATE && play < PLAYS => spoilt.push(schedule.clone()),
                 Some(difference) => wrong.push(difference),
@@ -41,25 +56,35 @@ async fn compare(version: &str, release: Release, mut world: World) {
     }
 }
 
+/// Those that need no process of their own.
+fn shared() -> World {
+    World { schedules: tables::all(), ..World::default() }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn alertmanager_0_25_delivers_as_ours_does() {
-    let (version, release) = RELEASES[0];
-    compare(version, release, World { schedules: tables::all(), ..World::default() }).await;
+    compare(Servers::One, RELEASES[0], shared()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn alertmanager_0_31_delivers_as_ours_does() {
-    let (version, release) = RELEASES[1];
-    compare(version, release, World { schedules: tables::all(), ..World::default() }).await;
+    compare(Servers::One, RELEASES[1], shared()).await;
 }
 
 /// Each process ends in its own way, all at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn both_come_back_with_what_they_kept() {
-    let worlds = |worlds: Vec<World>, (version, release): (&'static str, Release)| {
-        worlds.into_iter().map(move |world| compare(version, release, world))
-    };
+    let worlds =
+        |worlds: Vec<World>, release| worlds.into_iter().map(move |world| (release, world));
     let older = worlds(tables::processes::all(), RELEASES[0]);
     let newer = worlds(tables::processes::all(), RELEASES[1]);
-    join_all(older.chain(newer).chain(worlds(tables::processes::later(), RELEASES[1]))).await;
+    let later = worlds(tables::processes::later(), RELEASES[1]);
+    let play = |(release, world)| compare(Servers::One, release, world);
+    join_all(older.chain(newer).chain(later).map(play)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pairs_deliver_as_ours_does() {
+    let world = World { schedules: tables::pairs::all(), ..World::default() };
+    join_all(RELEASES.map(|release| compare(Servers::Pair, release, world.clone()))).await;
 }

@@ -74,11 +74,7 @@ impl Play<'_> {
 
     fn arrive(&mut self, Delivery { id, body, at, .. }: Delivery) {
         let reply = self.desk.answer();
-        let answer = match reply.code {
-            Some(200..300) => Answer::Ok,
-            None | Some(500..600) => Answer::Retry,
-            Some(_) => Answer::Refused,
-        };
+        let answer = reply.meaning();
         self.answers.insert((moment(at, reply.after), id), answer);
         self.record.arrivals.push(Arrival::new(body, seconds(self.origin, at), self.origin));
     }
@@ -91,14 +87,8 @@ impl Play<'_> {
                 assert!(self.server.post(posted, now), "posted to nobody");
             }
             Event::Silence(id, matchers, from, to) => {
-                let silence = NewSilence {
-                    id: SilenceId::new(*id),
-                    matchers: silence_matchers(name, matchers),
-                    starts: moment(origin, *from),
-                    ends: moment(origin, *to),
-                    created_by: "Ada".to_owned(),
-                    comment: "a test".to_owned(),
-                };
+                let silence =
+                    new_silence(name, id, matchers, (moment(origin, *from), moment(origin, *to)));
                 assert!(self.server.silence(silence, now));
             }
             Event::Expire(id) => assert!(self.server.expire(&SilenceId::new(*id), now)),
@@ -110,8 +100,26 @@ impl Play<'_> {
             }
             Event::Stop(stop) => self.server.stop(*stop, now),
             Event::Start => self.server.start(now),
+            Event::At(..) => panic!("only pairs have peers"),
             Event::Reload => self.server.reload(self.config.clone(), now),
         }
+    }
+}
+
+/// A silence of a schedule.
+pub(crate) fn new_silence(
+    case: &str,
+    id: &str,
+    matchers: &str,
+    (starts, ends): (Timestamp, Timestamp),
+) -> NewSilence {
+    NewSilence {
+        id: SilenceId::new(id),
+        matchers: silence_matchers(case, matchers),
+        starts,
+        ends,
+        created_by: "Ada".to_owned(),
+        comment: "a test".to_owned(),
     }
 }
 

@@ -22,12 +22,12 @@ const LEAD: f64 = 4.0;
 
 /// What webhooks got, by schedule, and how they answer.
 #[derive(Debug, Default)]
-struct Inlets {
+pub(super) struct Inlets {
     desks: BTreeMap<String, Desk>,
     arrivals: BTreeMap<String, Vec<(Timestamp, Value)>>,
 }
 
-type Shared = Arc<Mutex<Inlets>>;
+pub(super) type Shared = Arc<Mutex<Inlets>>;
 
 /// Plays a world; `None` after a printed skip where the server is missing.
 pub(crate) async fn play(version: &str, world: &World) -> Option<Vec<Record>> {
@@ -64,7 +64,7 @@ async fn start(
 }
 
 /// Notes a delivery and answers it.
-fn receive(inlets: &Shared, request: &Request) -> Answer {
+pub(super) fn receive(inlets: &Shared, request: &Request) -> Answer {
     let at = now();
     let name = request.target.trim_start_matches('/').to_owned();
     let mut inlets = inlets.lock().unwrap();
@@ -92,26 +92,16 @@ impl Play<'_> {
     async fn run(self) -> Record {
         let (mut record, mut silences) = (Record::default(), BTreeMap::new());
         for (at, event) in &self.schedule.events {
-            record.late = record.late.max(self.wait(*at).await);
+            record.late = record.late.max(wait(self.origin, *at).await);
             let looked = self.happen(*at, event, &mut silences).await;
             if !matches!(event, Event::Start | Event::Stop(_)) {
-                record.late = record.late.max(seconds(moment(self.origin, *at), now()));
+                record.late = record.late.max(late(self.origin, *at));
             }
             record.looks.extend(looked.map(|lines| (format!("{at:.1}"), lines)));
         }
-        record.late = record.late.max(self.wait(self.schedule.until).await);
-        let mut inlets = self.inlets.lock().unwrap();
-        let arrivals = inlets.arrivals.remove(self.schedule.name).unwrap_or_default();
-        let arrival = |(at, body)| Arrival::new(body, seconds(self.origin, at), self.origin);
-        record.arrivals = arrivals.into_iter().map(arrival).collect();
+        record.late = record.late.max(wait(self.origin, self.schedule.until).await);
+        record.arrivals = arrivals(self.inlets, self.schedule.name, self.origin);
         record
-    }
-
-    /// A real server keeps its own time, so a schedule must be kept by the clock; how late it woke.
-    async fn wait(&self, at: f64) -> f64 {
-        let left = seconds(now(), moment(self.origin, at));
-        tokio::time::sleep(Duration::from_secs_f64(left.max(0.0))).await;
-        seconds(moment(self.origin, at), now())
     }
 
     /// Makes an event happen; what the API said, if it was asked.
@@ -146,7 +136,7 @@ impl Play<'_> {
                 self.server.read().await.expire(id).await;
             }
             Event::Answer(mode) => {
-                self.inlets.lock().unwrap().desks.insert(name.to_owned(), Desk::new(*mode));
+                answer(self.inlets, name, *mode);
             }
             Event::Look => {
                 let alerts = self.server.read().await.alerts_of(name).await;
@@ -155,6 +145,7 @@ impl Play<'_> {
             Event::Stop(Stop::Kill) => self.server.write().await.kill(),
             Event::Stop(Stop::Clean) => self.server.write().await.stop().await,
             Event::Start => self.server.write().await.restart().await,
+            Event::At(..) => panic!("only pairs have peers"),
             Event::Reload => {
                 self.server.read().await.post("-/reload", &Value::Null).await;
             }
@@ -163,13 +154,56 @@ impl Play<'_> {
     }
 }
 
+/// A real server keeps its own time, so a schedule must be kept by the clock; how late it woke.
+pub(super) async fn wait(origin: Timestamp, at: f64) -> f64 {
+    let left = seconds(now(), moment(origin, at));
+    tokio::time::sleep(Duration::from_secs_f64(left.max(0.0))).await;
+    late(origin, at)
+}
+
+/// How late it is for what should happen at `at`.
+pub(super) fn late(origin: Timestamp, at: f64) -> f64 {
+    seconds(moment(origin, at), now())
+}
+
+/// What came of one schedule.
+pub(super) fn arrivals(inlets: &Shared, name: &str, origin: Timestamp) -> Vec<Arrival> {
+    let came = inlets.lock().unwrap().arrivals.remove(name).unwrap_or_default();
+    let arrival = |(at, body)| Arrival::new(body, seconds(origin, at), origin);
+    came.into_iter().map(arrival).collect()
+}
+
+/// How a schedule's webhook answers from now on.
+pub(super) fn answer(inlets: &Shared, name: &str, mode: Mode) {
+    inlets.lock().unwrap().desks.insert(name.to_owned(), Desk::new(mode));
+}
+
+/// Sets a silence; its id.
+pub(super) async fn silence(
+    server: &RunningAlertmanager,
+    case: &str,
+    matchers: &str,
+    (starts, ends): (Timestamp, Timestamp),
+) -> String {
+    let silence = json!({
+        "matchers": silence_matchers(case, matchers),
+        "startsAt": starts,
+        "endsAt": ends,
+        "createdBy": "Ada",
+        "comment": "a test",
+    });
+    let answer = server.post("api/v2/silences", &silence).await;
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    answer["silenceID"].as_str().unwrap().to_owned()
+}
+
 /// A whole half second soon, so that times are the same numbers in every play.
-fn origin() -> Timestamp {
+pub(super) fn origin() -> Timestamp {
     let soon = moment(now(), LEAD);
     // [`super::world::NOON`] lies half a second off, and must be a whole one.
     moment(Timestamp::from_second(soon.as_second()).unwrap(), 0.5)
 }
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     Clock::system().now()
 }

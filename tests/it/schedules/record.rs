@@ -1,6 +1,7 @@
 //! What came of a schedule, in a form in which two plays of it can be compared.
 
 use super::schedule::{Mode, Schedule, seconds};
+use bellwether::sim::alertmanager::Answer;
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -58,6 +59,17 @@ impl Desk {
             Mode::First(..) | Mode::Hangs(_) | Mode::Half => (Some(200), 0.0),
         };
         Reply { code, after, is_half: matches!(self.mode, Mode::Half) }
+    }
+}
+
+impl Reply {
+    /// What the simulated Alertmanager is told of it.
+    pub(crate) fn meaning(self) -> Answer {
+        match self.code {
+            Some(200..300) => Answer::Ok,
+            None | Some(500..600) => Answer::Retry,
+            Some(_) => Answer::Refused,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! A schedule: what happens to one route of an Alertmanager, second by second.
 
-use bellwether::sim::alertmanager::{Labels, Posted, Stop};
+use bellwether::sim::alertmanager::{Labels, Peer, Posted, Stop};
 use jiff::{SignedDuration, Timestamp};
 
 /// As Prometheus says it: over in four minutes unless posted again.
@@ -38,6 +38,8 @@ pub(crate) enum Event {
     Start,
     /// The same configuration is read again.
     Reload,
+    /// At one of two peers; what is posted without this is posted to both.
+    At(Peer, Box<Event>),
 }
 
 /// One alert that is posted.
@@ -159,6 +161,10 @@ pub(crate) fn until(labels: &'static str, starts: f64, ends: f64) -> Fired {
 /// An alert without an end.
 pub(crate) fn endless(labels: &'static str, starts: f64) -> Fired {
     Fired { ends: Ends::Unsaid, ..fires(labels, starts) }
+}
+
+pub(crate) fn at(peer: Peer, event: Event) -> Event {
+    Event::At(peer, Box::new(event))
 }
 
 pub(crate) fn post(alerts: impl Into<Vec<Fired>>) -> Event {

@@ -8,6 +8,7 @@ mod answers;
 mod groups;
 #[expect(clippy::too_many_lines, reason = "tables")]
 mod mutes;
+pub(crate) mod pairs;
 pub(crate) mod processes;
 
 use super::schedule::Schedule;

@@ -33,14 +33,24 @@ pub(crate) async fn start_peers<const N: usize>(
     version: &str,
     config: &str,
 ) -> Option<[RunningAlertmanager; N]> {
+    start_peers_with(version, config, [&[]; N]).await
+}
+
+/// The same, each with more flags.
+pub(crate) async fn start_peers_with<const N: usize>(
+    version: &str,
+    config: &str,
+    more: [&[&str]; N],
+) -> Option<[RunningAlertmanager; N]> {
     let gossip: [u16; N] = std::array::from_fn(|_| super::ports::free());
     let others = gossip.map(|port| format!("--cluster.peer=127.0.0.1:{port}"));
     let mut peers = Vec::new();
-    for port in gossip {
+    for (port, more) in gossip.into_iter().zip(more) {
         let own = format!("--cluster.listen-address=127.0.0.1:{port}");
         let told = format!("--cluster.advertise-address=127.0.0.1:{port}");
+        let others = others.iter().map(String::as_str);
         let flags: Vec<&str> =
-            [&own, &told].into_iter().chain(&others).map(String::as_str).collect();
+            [&*own, &*told].into_iter().chain(others).chain(more.iter().copied()).collect();
         peers.push(start_with(version, config, &flags).await?);
     }
     peers.try_into().ok()
@@ -127,6 +137,14 @@ impl RunningAlertmanager {
             .json()
             .await
             .unwrap()
+    }
+
+    /// Whether it knows its peers.
+    pub(crate) async fn has_settled(&self) -> bool {
+        let url = format!("{}/api/v2/status", self.url);
+        let status: Value = self.client.get(url).send().await.unwrap().json().await.unwrap();
+        status["cluster"]["status"] == "ready"
+            && status["cluster"]["peers"].as_array().is_some_and(|peers| peers.len() > 1)
     }
 
     /// The alerts routed to this receiver.
