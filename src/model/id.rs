@@ -101,3 +101,16 @@ impl fmt::Display for Token {
         self.0.fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_is_the_one_alertmanager_makes() {
+        let text = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let labels = [("case", "silenced_when_it_was_told"), ("alertname", "A")].map(text);
+        assert_eq!(Fingerprint::of(&BTreeMap::from(labels)).as_str(), "fa3fa64bf713f001");
+        assert_eq!(Fingerprint::of(&BTreeMap::new()).as_str(), "cbf29ce484222325");
+    }
+}

@@ -314,3 +314,6 @@ impl Alertmanager {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
