@@ -30,7 +30,7 @@ use hyper::header::HeaderName;
 use hyper::server::conn::http1;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
 use hyper_util::service::TowerToHyperService;
 use readiness::Readiness;
 use reads::ClusterReport;
@@ -42,6 +42,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -128,6 +129,10 @@ struct Server {
     damper: Damper,
 }
 
+/// The handlers of one process, for connections that somebody else accepts.
+#[derive(Clone)]
+pub struct Inlet(Arc<Server>);
+
 /// A connection with its slot.
 struct Accepted {
     stream: TcpStream,
@@ -172,12 +177,47 @@ impl Default for Limits {
     }
 }
 
+// === impl Inlet ===
+
+impl Inlet {
+    /// Handlers that refuse new work once `stopping`.
+    pub fn new(state: State, stopping: CancellationToken) -> Self {
+        Self(Arc::new(Server {
+            state,
+            routes: routes::Table::new(),
+            ids: Numbered { process: rand::random(), next: Arc::default() },
+            stopping,
+            damper: Damper::default(),
+        }))
+    }
+
+    /// Serves one connection to its end, whatever it runs on.
+    pub async fn serve<S>(&self, stream: S, peer: SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        ended(self.0.clone().connection(stream, peer).await, peer);
+    }
+}
+
+impl fmt::Debug for Inlet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Inlet")
+    }
+}
+
 // === impl Server ===
 
 impl Server {
-    /// Serves one connection to its end.
-    async fn connection(self: Arc<Self>, accepted: Accepted, watcher: Watcher) {
-        let Accepted { stream, peer, permit: _permit } = accepted;
+    /// One connection, to be driven to its end.
+    fn connection<S>(
+        self: Arc<Self>,
+        stream: S,
+        peer: SocketAddr,
+    ) -> impl GracefulConnection<Error = hyper::Error> + Send
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let ids = self.ids.clone();
         let head = self.state.limits.head;
         let handler = service_fn(move |request: Request<hyper::body::Incoming>| {
@@ -189,15 +229,11 @@ impl Server {
             .layer(PropagateRequestIdLayer::new(REQUEST_ID))
             .layer(CatchPanicLayer::custom(panicked))
             .service(handler);
-        let connection = http1::Builder::new()
+        http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(head)
             .max_buf_size(HEAD_BYTES)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-        if let Err(error) = watcher.watch(connection).await {
-            // The caller's doing: it hung up, was too slow, or did not speak HTTP.
-            tracing::debug!(client.ip = %peer.ip(), %error, "connection ended early");
-        }
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
     }
 }
 
@@ -233,13 +269,7 @@ pub async fn serve(
     }
     let drain = state.limits.drain;
     let slots = Arc::new(Semaphore::new(state.limits.connections));
-    let server = Arc::new(Server {
-        state,
-        routes: routes::Table::new(),
-        ids: Numbered { process: rand::random(), next: Arc::default() },
-        stopping: stopping.clone(),
-        damper: Damper::default(),
-    });
+    let Inlet(server) = Inlet::new(state, stopping.clone());
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {
@@ -249,8 +279,12 @@ pub async fn serve(
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
             accepted = accept(&listener, &slots) => accepted,
         };
-        let server = Arc::clone(&server);
-        connections.spawn(server.connection(accepted, graceful.watcher()));
+        let Accepted { stream, peer, permit } = accepted;
+        let connection = graceful.watch(Arc::clone(&server).connection(stream, peer));
+        connections.spawn(async move {
+            let _permit = permit;
+            ended(connection.await, peer);
+        });
     }
     drop(listener);
     server.state.readiness.stop();
@@ -259,6 +293,13 @@ pub async fn serve(
     }
     connections.shutdown().await;
     Ok(())
+}
+
+/// How a connection ended is its caller's doing: it hung up, was too slow, or did not speak HTTP.
+fn ended(result: Result<(), hyper::Error>, peer: SocketAddr) {
+    if let Err(error) = result {
+        tracing::debug!(client.ip = %peer.ip(), %error, "connection ended early");
+    }
 }
 
 /// The next connection, as soon as there is a slot for it.

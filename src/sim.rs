@@ -21,7 +21,7 @@ pub use workload::{Workload, WorkloadKind};
 
 use crate::clock::Clock;
 use crate::config::SimConfig;
-use crate::model::{Cordon, InstanceId, NodeName, duration};
+use crate::model::{ClusterView, Cordon, Instance, InstanceId, NodeName, duration};
 use serde_json::{Value, json};
 use state::State;
 use std::path::Path;
@@ -128,6 +128,15 @@ impl World {
         })
     }
 
+    /// Every cordon of a person is taken back.
+    pub fn uncordon_by_hand(&self) {
+        self.change(|state| {
+            for node in state.nodes.values_mut().filter(|node| node.cordon == Cordon::Foreign) {
+                node.cordon = Cordon::None;
+            }
+        });
+    }
+
     /// Adds a running machine that carries a tag of our pool and another cluster's UID; it never
     /// joins. The pool is the last one launched for, or `workers`.
     pub fn add_foreign_instance(&self) -> InstanceId {
@@ -147,6 +156,16 @@ impl World {
     /// Every call that changed the world, oldest first.
     pub fn calls(&self) -> Vec<Call> {
         self.look(|state| state.calls.clone())
+    }
+
+    /// Every machine there is or was, as it really is, whatever goes wrong with telling it.
+    pub fn machines(&self) -> Vec<Instance> {
+        self.look(|state| state.instances.values().map(|one| one.instance.clone()).collect())
+    }
+
+    /// Nodes and pods, as they really are.
+    pub fn view(&self) -> ClusterView {
+        self.look(cluster::view)
     }
 
     /// Nodes, machines, pods and calls, for people and tests.

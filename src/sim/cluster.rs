@@ -149,7 +149,7 @@ fn may_go(state: &State, workload: &Workload) -> bool {
     workload.min_available.is_none_or(|min| serving > min as usize)
 }
 
-fn view(state: &State) -> ClusterView {
+pub(super) fn view(state: &State) -> ClusterView {
     let specs: BTreeMap<&String, Arc<PodSpec>> =
         state.workloads.iter().map(|(name, workload)| (name, Arc::new(workload.spec()))).collect();
     let pods = state.pods.iter().filter_map(|(uid, pod)| {

@@ -1,0 +1,443 @@
+//! The invariants of the design, checked by code that knows nothing of the rules: from the world as it really is, what
+//! was really delivered, and what the store really holds, at the moment of each act.
+
+mod removal;
+
+use crate::scenario::{CLUSTER, SECRET};
+use bellwether::clock::Clock;
+use bellwether::config::Config;
+use bellwether::model::{
+    Claim, ClusterName, ClusterView, EntryKind, Instance, InstanceId, InstanceState, LaunchRequest,
+    Memory, NodeRef, Permit, PoolName, Purpose, Silence, Uid, View, Worker, WorkerId, WorkerState,
+    duration,
+};
+use bellwether::reconcile::Claims;
+use bellwether::sim::World;
+use bellwether::store::{self, HistoryQuery, Store as _};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// An invariant that did not hold.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Violation {
+    /// `I1` to `I10`.
+    pub(crate) invariant: &'static str,
+    pub(crate) what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.invariant, self.what)
+    }
+}
+
+/// What one process was last answered.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    /// For when the view was true; `None` where the last answer was none.
+    view: Option<Timestamp>,
+    /// Per pool whether the last list was whole.
+    lists: BTreeMap<PoolName, bool>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    violations: Vec<Violation>,
+    story: Vec<(Timestamp, String)>,
+    acts: u64,
+    /// The claim that was granted last.
+    granted: Option<Claim>,
+    claims: BTreeMap<usize, Arc<Claims>>,
+    seen: BTreeMap<usize, Seen>,
+    /// The batch that each pod was launched for last.
+    launched_for: BTreeMap<Uid, String>,
+    /// When each pool was last grown because an alert asked for a step.
+    stepped: BTreeMap<PoolName, Timestamp>,
+    /// Bounds of every pool, as the file said at each time.
+    bounds: Vec<(Timestamp, BTreeMap<PoolName, (u32, u32)>)>,
+    /// Names that must stay, and since when.
+    permanent: BTreeMap<String, Timestamp>,
+    /// Silences that are known: active in an Alertmanager, or remembered by the store.
+    silences: Vec<(Timestamp, Silence)>,
+    last_act: Option<Timestamp>,
+}
+
+/// Watches over one run.
+#[derive(Debug)]
+pub(crate) struct Checker {
+    pub(crate) clock: Clock,
+    store: Arc<store::Memory>,
+    world: World,
+    config: watch::Receiver<Arc<Config>>,
+    state: Mutex<State>,
+}
+
+/// How long ago a bound may still have been the one that was decided by: one pass, slowed by every fault.
+const SLOWEST_PASS: Duration = Duration::from_mins(4);
+
+impl Checker {
+    pub(crate) fn new(
+        clock: Clock,
+        world: &World,
+        store: Arc<store::Memory>,
+        config: watch::Receiver<Arc<Config>>,
+    ) -> Self {
+        let (world, state) = (world.clone(), Mutex::new(State::default()));
+        let checker = Self { clock, store, world, config, state };
+        checker.file_changed();
+        checker
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn tell(&self, line: String) {
+        let now = self.now();
+        self.state().story.push((now, line));
+    }
+
+    pub(crate) fn violated(&self, invariant: &'static str, what: String) {
+        self.tell(format!("VIOLATED {invariant}: {what}"));
+        self.state().violations.push(Violation { invariant, what });
+    }
+
+    pub(crate) fn violations(&self) -> Vec<Violation> {
+        self.state().violations.clone()
+    }
+
+    pub(crate) fn story(&self) -> Vec<(Timestamp, String)> {
+        self.state().story.clone()
+    }
+
+    pub(crate) fn acts(&self) -> u64 {
+        self.state().acts
+    }
+
+    pub(crate) fn last_act(&self) -> Option<Timestamp> {
+        self.state().last_act
+    }
+
+    /// A process has started.
+    pub(crate) fn started(&self, replica: usize, claims: Arc<Claims>) {
+        let mut state = self.state();
+        state.claims.insert(replica, claims);
+        state.seen.remove(&replica);
+    }
+
+    /// The store gave or prolonged a claim, whoever heard of it.
+    pub(crate) fn granted(&self, claim: &Claim) {
+        let mut state = self.state();
+        if let Some(before) = &state.granted
+            && claim.token < before.token
+        {
+            let what = format!("token {} was given after {}", claim.token, before.token);
+            state.violations.push(Violation { invariant: "I5", what });
+        }
+        state.granted = Some(claim.clone());
+    }
+
+    pub(crate) fn saw_view(&self, replica: usize, view: &View<ClusterView>) {
+        let at = match view {
+            View::Known { at, .. } => Some(*at),
+            View::Unknown { .. } => None,
+        };
+        self.state().seen.entry(replica).or_default().view = at;
+    }
+
+    /// A process was answered a list; whether it holds every machine there is.
+    pub(crate) fn saw_list(&self, replica: usize, pool: &PoolName, list: Option<&[Instance]>) {
+        let real = self.machines(pool);
+        let live = real.iter().filter(|machine| is_live(machine));
+        let is_whole = list.is_some_and(|list| {
+            let listed: BTreeSet<&InstanceId> = list.iter().map(|machine| &machine.id).collect();
+            live.clone().all(|machine| listed.contains(&machine.id))
+        });
+        self.state().seen.entry(replica).or_default().lists.insert(pool.clone(), is_whole);
+    }
+
+    /// The file was changed.
+    pub(crate) fn file_changed(&self) {
+        let config = self.config.borrow().clone();
+        let pools = &config.clusters[&ClusterName::from(CLUSTER)].pools;
+        let bounds = pools.iter().map(|(name, pool)| (name.clone(), (pool.min, pool.max)));
+        let (now, bounds) = (self.now(), bounds.collect());
+        let mut state = self.state();
+        state.bounds.push((now, bounds));
+        for name in pools.values().flat_map(|pool| &pool.permanent) {
+            state.permanent.entry(name.clone()).or_insert(now);
+        }
+    }
+
+    /// Silences that an Alertmanager holds now.
+    pub(crate) fn silences(&self, silences: Vec<Silence>) {
+        let now = self.now();
+        let mut state = self.state();
+        state.silences.retain(|(_, known)| silences.iter().any(|silence| silence.id == known.id));
+        for silence in silences {
+            match state.silences.iter_mut().find(|(_, known)| known.id == silence.id) {
+                Some((_, known)) => *known = silence,
+                None => state.silences.push((now, silence)),
+            }
+        }
+    }
+
+    /// The bounds of a pool that may have been decided by: the widest of late.
+    fn bounds(&self, pool: &PoolName) -> (u32, u32) {
+        let now = self.now();
+        let state = self.state();
+        let last = state.bounds.len() - 1;
+        let recent = state.bounds.iter().enumerate().filter(|(number, _)| {
+            let until = state.bounds.get(number + 1).map_or(now, |(at, _)| *at);
+            *number == last || duration::since(until, now) < SLOWEST_PASS
+        });
+        let of_pool = recent.filter_map(|(_, (_, bounds))| bounds.get(pool).copied());
+        of_pool
+            .reduce(|(min, max), (other_min, other_max)| (min.min(other_min), max.max(other_max)))
+            .unwrap_or((0, 0))
+    }
+
+    async fn memory(&self) -> Memory {
+        self.store.load(&CLUSTER.into()).await.unwrap()
+    }
+
+    /// Every machine of a pool, as it really is.
+    fn machines(&self, pool: &PoolName) -> Vec<Instance> {
+        self.world.machines().into_iter().filter(|machine| machine.pool == *pool).collect()
+    }
+
+    /// Nodes and pods as they really are.
+    fn view(&self) -> ClusterView {
+        self.world.view()
+    }
+
+    /// What holds for every act: the claim (I5) and the line of history before it (I8).
+    async fn any_act(&self, replica: usize, what: &str, worker: Option<&WorkerId>) {
+        let now = self.now();
+        {
+            let mut state = self.state();
+            state.acts += 1;
+            state.last_act = Some(now);
+        }
+        let worker_named = worker.map_or_else(String::new, ToString::to_string);
+        self.tell(format!("replica {replica}: {what} {worker_named}"));
+        let (held, granted) = {
+            let state = self.state();
+            let held = state.claims.get(&replica).and_then(|claims| claims.current());
+            (held, state.granted.clone())
+        };
+        let is_current = match (&held, &granted) {
+            (Some(held), Some(granted)) => held.token == granted.token && now < granted.expires,
+            _ => false,
+        };
+        if !is_current {
+            self.violated(
+                "I5",
+                format!("{what} {worker_named} under {held:?}, granted {granted:?}"),
+            );
+        }
+        if let Some(worker) = worker
+            && !self.is_told(what, worker).await
+        {
+            self.violated("I8", format!("{what} {worker} has no line before it"));
+        }
+    }
+
+    /// Whether the history has a line about this act before it.
+    async fn is_told(&self, what: &str, worker: &WorkerId) -> bool {
+        let query = HistoryQuery { limit: 100_000, before: None };
+        let history = self.store.history(&CLUSTER.into(), &query).await.unwrap();
+        history.iter().any(|entry| {
+            let is_it =
+                entry.worker.as_ref() == Some(worker) || entry.detail.contains(worker.as_str());
+            entry.kind == EntryKind::Intent && is_it && entry.what == what && entry.reason.is_some()
+        })
+    }
+
+    /// A machine is asked for.
+    pub(crate) async fn launch(&self, replica: usize, request: &LaunchRequest) {
+        let memory = self.memory().await;
+        let first = request.orders.first().map(|order| &order.worker);
+        self.any_act(replica, "launch", first).await;
+        let Some(intent) = memory.intents.get(&request.batch) else {
+            return self.violated("I8", format!("no intent for {}", request.batch));
+        };
+        if intent.request != *request {
+            self.violated(
+                "I2",
+                format!("another request than was written down: {}", request.batch),
+            );
+        }
+        self.at_most_max(request, &intent.permit, &memory);
+        self.once(&intent.pods, request, &memory);
+        let word = match intent.permit {
+            Permit::Restore => "restore",
+            Permit::Manual => "manual",
+            Permit::Replace { .. } | Permit::Notice => "replace",
+            _ => "up",
+        };
+        self.not_paused(word, &request.pool, &memory, "launch");
+    }
+
+    /// I1: never above `max`, but for what replaces.
+    fn at_most_max(&self, request: &LaunchRequest, permit: &Permit, memory: &Memory) {
+        let (_, max) = self.bounds(&request.pool);
+        let surge = match permit {
+            Permit::Replace { .. } | Permit::Notice => self.surge(&request.pool),
+            _ => self.surge(&request.pool).min(replaced(memory, &request.pool)),
+        };
+        let ordered: BTreeSet<&WorkerId> =
+            request.orders.iter().map(|order| &order.worker).collect();
+        let counts = |machine: &&Instance| {
+            is_live(machine)
+                && machine.worker.as_ref().is_none_or(|id| {
+                    !ordered.contains(id) && memory.workers.get(id).is_none_or(Worker::is_serving)
+                })
+                && self.is_ours(machine, memory)
+        };
+        let there = self.machines(&request.pool).iter().filter(counts).count();
+        let then = there + request.orders.len();
+        if then > (max + surge) as usize {
+            self.violated("I1", format!("{then} workers of pool {}, max {max}", request.pool));
+        }
+    }
+
+    fn surge(&self, pool: &PoolName) -> u32 {
+        let config = self.config.borrow().clone();
+        config.clusters[&ClusterName::from(CLUSTER)].pools.get(pool).map_or(1, |pool| pool.surge)
+    }
+
+    fn is_ours(&self, machine: &Instance, memory: &Memory) -> bool {
+        machine.cluster_uid.is_some() && machine.cluster_uid == memory.cluster.uid
+    }
+
+    /// I2: no pod is launched for again while a worker that was launched for it is on its way.
+    fn once(&self, pods: &[Uid], request: &LaunchRequest, memory: &Memory) {
+        for pod in pods {
+            let before = self.state().launched_for.insert(pod.clone(), request.batch.to_string());
+            let Some(before) = before.filter(|before| *before != request.batch.to_string()) else {
+                continue;
+            };
+            let of_it = |worker: &&Worker| {
+                worker.batch.as_ref().is_some_and(|batch| batch.as_str() == before)
+                    && worker.is_coming()
+            };
+            if let Some(worker) = memory.workers.values().find(of_it) {
+                self.violated("I2", format!("pod {pod} is launched for, and {} comes", worker.id));
+            }
+        }
+    }
+
+    /// I2: an order makes one machine, however often it is asked.
+    pub(crate) fn no_twins(&self) {
+        let config = self.config.borrow().clone();
+        for pool in config.clusters[&ClusterName::from(CLUSTER)].pools.keys() {
+            let mut names = BTreeSet::new();
+            for machine in self.machines(pool) {
+                if let Some(worker) = &machine.worker
+                    && !names.insert(worker.clone())
+                {
+                    self.violated("I2", format!("two machines for {worker}"));
+                }
+            }
+        }
+    }
+
+    /// I3: nobody paused it. A silence counts from a moment after it was set: it must be possible to know of it.
+    fn not_paused(&self, autoscale: &str, pool: &PoolName, memory: &Memory, what: &str) {
+        let labels = BTreeMap::from([
+            ("autoscale".to_owned(), autoscale.to_owned()),
+            ("cluster".to_owned(), CLUSTER.to_owned()),
+            ("pool".to_owned(), pool.to_string()),
+        ]);
+        let now = self.now();
+        let remembered = memory.cluster.silences.values();
+        let known: Vec<Silence> = {
+            let state = self.state();
+            let old = |(set, _): &&(Timestamp, Silence)| duration::since(*set, now) > SLOWEST_PASS;
+            let told = state.silences.iter().filter(old).map(|(_, silence)| silence);
+            let told = told.filter(|told| memory.cluster.silences.contains_key(&told.id));
+            told.chain(remembered).cloned().collect()
+        };
+        if let Some(silence) = known.iter().find(|silence| silence.mutes(&labels, now)) {
+            self.violated("I3", format!("{what} of pool {pool} under the silence {}", silence.id));
+        }
+    }
+
+    /// I9: what was answered 2xx is in the store.
+    pub(crate) async fn answered(&self, fingerprints: &[String]) {
+        let signals = self.store.signals(&CLUSTER.into()).await.unwrap();
+        for print in fingerprints {
+            if !signals.iter().any(|signal| signal.id.as_str() == print) {
+                self.violated("I9", format!("alert {print} was answered 200 and is not stored"));
+            }
+        }
+    }
+
+    /// I10: the secret shows in nothing that leaves the process.
+    pub(crate) async fn no_secret(&self, shown: &[String]) {
+        let query = HistoryQuery { limit: 100_000, before: None };
+        let history = self.store.history(&CLUSTER.into(), &query).await.unwrap();
+        let history = serde_json::to_string(&history).unwrap();
+        if shown.iter().chain([&history]).any(|text| text.contains(SECRET)) {
+            self.violated("I10", "the token shows".to_owned());
+        }
+    }
+
+    /// I4 and I7, when the faults are over: every pod that could be is placed, every machine of ours is a Ready node, and
+    /// no node is left without one.
+    pub(crate) async fn unsettled(&self) -> Option<String> {
+        let (memory, view) = (self.memory().await, self.view());
+        let waiting = view.pods.iter().find(|pod| pod.node().is_none());
+        if let Some(pod) = waiting {
+            return Some(format!("pod {} is not placed", pod.name));
+        }
+        let config = self.config.borrow().clone();
+        for pool in config.clusters[&ClusterName::from(CLUSTER)].pools.keys() {
+            for machine in self.machines(pool) {
+                if !is_live(&machine) || !self.is_ours(&machine, &memory) {
+                    continue;
+                }
+                let node = view.nodes.iter().find(|node| node.worker == machine.worker);
+                let is_ready =
+                    node.is_some_and(|node| node.readiness == bellwether::model::Readiness::Ready);
+                if !is_ready {
+                    return Some(format!("machine {} has no Ready node", machine.id));
+                }
+            }
+        }
+        let stuck = memory
+            .workers
+            .values()
+            .find(|worker| !matches!(worker.state, WorkerState::Ready | WorkerState::Gone));
+        stuck.map(|worker| format!("worker {} is still {}", worker.id, worker.state))
+    }
+}
+
+fn is_live(machine: &Instance) -> bool {
+    matches!(machine.state, InstanceState::Pending | InstanceState::Running)
+}
+
+/// How many workers of a pool are being replaced.
+fn replaced(memory: &Memory, pool: &PoolName) -> u32 {
+    let waiting = memory.pools.get(pool).map_or(0, |memory| memory.replacing.len());
+    let leaving = memory.workers.values().filter(|worker| {
+        worker.pool == *pool
+            && worker.is_live()
+            && matches!(worker.purpose, Some(Purpose::Replace | Purpose::Notice))
+    });
+    u32::try_from(waiting + leaving.count()).unwrap_or(u32::MAX)
+}
+
+/// A node as it is told in a story.
+fn named(node: &NodeRef) -> String {
+    node.name.to_string()
+}

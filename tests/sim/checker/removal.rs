@@ -1,0 +1,168 @@
+//! What must hold before anything is taken away.
+
+use super::{Checker, is_live, named};
+use crate::scenario::CLUSTER;
+use bellwether::model::{
+    ClusterName, Failure, Instance, InstanceId, Memory, Node, NodeRef, PodKind, PoolName, Purpose,
+    Readiness, Worker, WorkerId, WorkerState, duration,
+};
+
+impl Checker {
+    /// A machine is to be ended.
+    pub(crate) async fn terminate(&self, replica: usize, pool: &PoolName, id: &InstanceId) {
+        let memory = self.memory().await;
+        let machines = self.machines(pool);
+        let worker = memory.workers.values().find(|worker| worker.instance.as_ref() == Some(id));
+        self.any_act(replica, "terminate", worker.map(|worker| &worker.id)).await;
+        let Some(machine) = machines.iter().find(|machine| machine.id == *id && is_live(machine))
+        else {
+            return;
+        };
+        let Some(worker) = worker else {
+            return self.violated("I3", format!("machine {id} has no record"));
+        };
+        if worker.state != WorkerState::Terminating {
+            self.violated("I8", format!("{} is ended while {}", worker.id, worker.state));
+        }
+        if machine.protected {
+            self.violated("I3", format!("{} is protected", worker.id));
+        }
+        if !self.is_ours(machine, &memory) {
+            self.violated("I3", format!("machine {id} is of another cluster"));
+        }
+        self.not_permanent(&worker.id, worker.node.as_ref());
+        self.not_paused(word(worker), pool, &memory, "terminate");
+        self.drained(worker, machine);
+        self.seen_whole(replica, pool, &format!("terminate {}", worker.id));
+    }
+
+    /// I3: nothing that matters runs on it any more, unless it is dead or will be taken anyway.
+    fn drained(&self, worker: &Worker, machine: &Instance) {
+        let view = self.view();
+        let Some(node) = view.nodes.iter().find(|node| node.worker.as_ref() == Some(&worker.id))
+        else {
+            return;
+        };
+        let is_excused = machine.notice.is_some() || node.readiness != Readiness::Ready;
+        let on_it = view.pods.iter().filter(|pod| pod.node() == Some(&node.at.name));
+        let left = on_it.filter(|pod| pod.kind == PodKind::Normal).count();
+        if left > 0 && !is_excused {
+            self.violated("I3", format!("{} is ended with {left} pods on it", worker.id));
+        }
+    }
+
+    /// A node is kept off new pods.
+    pub(crate) async fn cordon(&self, replica: usize, node: &NodeRef, worker: &WorkerId) {
+        let memory = self.memory().await;
+        self.any_act(replica, "cordon", Some(worker)).await;
+        let Some(record) = memory.workers.get(worker) else {
+            return self.violated("I3", format!("{} has no record", named(node)));
+        };
+        self.not_permanent(worker, Some(node));
+        self.not_paused(word(record), &record.pool, &memory, "cordon");
+        if record.purpose != Some(Purpose::Notice) {
+            self.seen_whole(replica, &record.pool, &format!("cordon {worker}"));
+        }
+        if record.purpose == Some(Purpose::Idle) {
+            self.at_least_min(&record.pool, &memory);
+        }
+    }
+
+    /// I1: what is left serves `min`.
+    fn at_least_min(&self, pool: &PoolName, memory: &Memory) {
+        let (min, _) = self.bounds(pool);
+        let of_pool = memory.workers.values().filter(|worker| worker.pool == *pool);
+        let left = of_pool.filter(|worker| worker.is_serving()).count();
+        if left < min as usize {
+            self.violated("I1", format!("{left} workers of pool {pool} are left, min {min}"));
+        }
+    }
+
+    /// Pods of a node are asked to go.
+    pub(crate) async fn evict(&self, replica: usize, node: &NodeRef) {
+        let memory = self.memory().await;
+        let worker = memory.workers.values().find(|worker| worker.node.as_ref() == Some(node));
+        self.any_act(replica, "evict", worker.map(|worker| &worker.id)).await;
+        match worker {
+            Some(worker) => self.not_permanent(&worker.id, Some(node)),
+            None => self.violated("I3", format!("{} is drained and nobody's", named(node))),
+        }
+    }
+
+    /// A node's object is to go.
+    pub(crate) async fn remove_node(&self, replica: usize, node: &NodeRef) {
+        let (memory, view) = (self.memory().await, self.view());
+        let there = view.nodes.iter().find(|there| there.at == *node);
+        let worker = there.and_then(|node| node.worker.as_ref());
+        self.any_act(replica, "remove_node", worker).await;
+        let Some(node) = there else { return };
+        let Some(record) = worker.and_then(|id| memory.workers.get(id)) else {
+            return self.violated("I3", format!("node {} has no record", node.at.name));
+        };
+        self.machine_is_gone(node, record);
+        self.seen_whole(replica, &record.pool, &format!("remove node {}", node.at.name));
+    }
+
+    /// I6: a node goes only when its machine is proven gone.
+    fn machine_is_gone(&self, node: &Node, record: &Worker) {
+        let machines = self.machines(&record.pool);
+        let mut its = machines.iter().filter(|machine| {
+            machine.worker.as_ref() == Some(&record.id) || machine.worker == node.worker
+        });
+        if its.any(is_live) {
+            self.violated("I6", format!("the machine of node {} is alive", node.at.name));
+        }
+    }
+
+    /// A cordon of ours is taken back.
+    pub(crate) async fn uncordon(&self, replica: usize) {
+        self.any_act(replica, "uncordon", None).await;
+    }
+
+    fn not_permanent(&self, worker: &WorkerId, node: Option<&NodeRef>) {
+        let now = self.now();
+        let is_named = |name: &str| {
+            let since = self.state().permanent.get(name).copied();
+            since.is_some_and(|since| duration::since(since, now) > super::SLOWEST_PASS)
+        };
+        if is_named(worker.as_str()) || node.is_some_and(|node| is_named(node.name.as_str())) {
+            self.violated("I3", format!("{worker} is permanent"));
+        }
+    }
+
+    /// I6: who acts saw all machines and a fresh view when it last looked.
+    fn seen_whole(&self, replica: usize, pool: &PoolName, what: &str) {
+        let now = self.now();
+        let (view, list) = {
+            let state = self.state();
+            let seen = state.seen.get(&replica).cloned().unwrap_or_default();
+            (seen.view, seen.lists.get(pool).copied())
+        };
+        let most = {
+            let config = self.config.borrow().clone();
+            config.clusters[&ClusterName::from(CLUSTER)].timing.view_max_age
+        };
+        match view {
+            None => self.violated("I6", format!("{what} without a view")),
+            // The view may grow older between the plan and the act, by the checks before it.
+            Some(at) if duration::since(at, now) > most + super::SLOWEST_PASS => {
+                self.violated("I6", format!("{what} by a view of {at}"));
+            }
+            Some(_) => {}
+        }
+        if list != Some(true) {
+            self.violated("I6", format!("{what} by a list that is not whole"));
+        }
+    }
+}
+
+/// The word that pauses an act on this worker.
+fn word(worker: &Worker) -> &'static str {
+    match (&worker.state, worker.purpose) {
+        (_, Some(Purpose::Idle)) => "down",
+        (_, Some(Purpose::Replace | Purpose::Notice)) => "replace",
+        (_, Some(Purpose::Manual)) => "manual",
+        (WorkerState::Failed { failure: Failure::Orphan }, None) => "gc",
+        (_, None) => "repair",
+    }
+}

@@ -1,0 +1,148 @@
+//! What can happen in a world, each at its time.
+
+use bellwether::sim::Faults;
+use std::fmt;
+use std::time::Duration;
+
+/// Something that happens once, or begins and ends.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Happening {
+    /// After the start.
+    pub(crate) at: Duration,
+    pub(crate) what: What,
+}
+
+/// Who is asked over a faulty link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    Provider,
+    Cluster,
+    Alertmanager,
+    Prometheus,
+    Store,
+    /// Renewing the claim alone.
+    Claim,
+}
+
+/// What a faulty link does to a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// It fails and has no effect.
+    Before,
+    /// It has its effect, and the answer is lost.
+    After,
+    /// It takes so long, and has its effect at the end.
+    Slow(Duration),
+    /// What is seen is what was seen when the trouble began.
+    Stale,
+}
+
+/// What happens to deliveries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mail {
+    /// They are lost.
+    Lost,
+    /// They come twice.
+    Twice,
+    /// They come so much later, and in another order.
+    Late(Duration),
+    /// They are taken, and the answer is lost.
+    Unanswered,
+}
+
+/// A change of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Edit {
+    Min(u32),
+    Max(u32),
+    DryRun,
+    Gone,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum What {
+    /// A workload has so many pods from now on, and uses this share of what it asks for.
+    Load { workload: &'static str, replicas: u32, usage: f64 },
+    /// Somebody pauses this direction for a while.
+    Silence { autoscale: &'static str, lasts: Duration },
+    /// One machine dies; the number chooses which.
+    Kill(usize),
+    /// The provider takes a machine back in two minutes.
+    Notice(usize),
+    /// A person cordons a node.
+    Cordon(usize),
+    /// A machine turns up that carries our pool's tag and another cluster's.
+    Foreign,
+    /// The provider or the cluster has this fault for a while.
+    Fault { faults: Box<Faults>, lasts: Duration },
+    /// A link of one replica is in trouble for a while.
+    Trouble { replica: usize, link: Link, trouble: Trouble, lasts: Duration },
+    /// Deliveries meet this for a while.
+    Mail { mail: Mail, lasts: Duration },
+    /// A process dies after so many of its steps, and is started again later.
+    Crash { replica: usize, steps: u64, back: Duration },
+    /// A process is stopped for a while and then goes on where it was.
+    Stop { replica: usize, lasts: Duration },
+    /// A process comes back with a clock that is off by so much, in milliseconds.
+    Skew { replica: usize, millis: i64 },
+    /// An Alertmanager dies, and comes back later.
+    Alertmanager { peer: usize, kill: bool, back: Duration },
+    /// Prometheus is away for a while.
+    Prometheus { back: Duration },
+    /// Prometheus sees none of its targets for a while.
+    Blind { lasts: Duration },
+    /// Somebody changes the file, and back later.
+    Edit { edit: Edit, lasts: Duration },
+    /// An operator asks for more or fewer workers.
+    Wish { by: i32 },
+}
+
+impl fmt::Display for Happening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.at.as_secs();
+        write!(f, "{}:{:02}:{:02} ", seconds / 3600, seconds / 60 % 60, seconds % 60)?;
+        match &self.what {
+            What::Load { workload, replicas, usage } => {
+                write!(f, "{workload} has {replicas} pods, each using {:.0} %", usage * 100.0)
+            }
+            What::Silence { autoscale, lasts } => {
+                write!(f, "{autoscale} is silenced for {lasts:?}")
+            }
+            What::Kill(number) => write!(f, "machine {number} dies"),
+            What::Notice(number) => write!(f, "machine {number} will be taken back"),
+            What::Cordon(number) => write!(f, "somebody cordons node {number}"),
+            What::Foreign => f.write_str("a machine of another cluster turns up"),
+            What::Fault { faults, lasts } => write!(f, "for {lasts:?}: {}", on(faults)),
+            What::Trouble { replica, link, trouble, lasts } => {
+                write!(f, "for {lasts:?} replica {replica} and its {link:?}: {trouble:?}")
+            }
+            What::Mail { mail, lasts } => write!(f, "for {lasts:?} deliveries are {mail:?}"),
+            What::Crash { replica, steps, back } => {
+                write!(f, "replica {replica} dies after {steps} steps, back in {back:?}")
+            }
+            What::Stop { replica, lasts } => {
+                write!(f, "replica {replica} is stopped for {lasts:?}")
+            }
+            What::Skew { replica, millis } => {
+                write!(f, "replica {replica} restarts with a clock off by {millis} ms")
+            }
+            What::Alertmanager { peer, kill, back } => {
+                let how = if *kill { "is killed" } else { "is stopped" };
+                write!(f, "Alertmanager {peer} {how}, back in {back:?}")
+            }
+            What::Prometheus { back } => write!(f, "Prometheus dies, back in {back:?}"),
+            What::Blind { lasts } => write!(f, "Prometheus sees no target for {lasts:?}"),
+            What::Edit { edit, lasts } => write!(f, "for {lasts:?} the file says {edit:?}"),
+            What::Wish { by } => write!(f, "an operator asks for {by:+} workers"),
+        }
+    }
+}
+
+/// The faults that are on, by name.
+fn on(faults: &Faults) -> String {
+    let value = serde_json::to_value(faults).unwrap();
+    let on = value.as_object().unwrap().iter().filter(|(_, value)| {
+        *value != &serde_json::json!(false) && !value.is_null() && *value != &serde_json::json!([])
+    });
+    on.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
+}

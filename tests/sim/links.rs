@@ -1,0 +1,317 @@
+//! What one process sees and does, over links that fail in every way; each act is shown to the checker first.
+
+use crate::checker::Checker;
+use crate::happening::{Link, Trouble};
+use crate::monitoring::Monitoring;
+use async_trait::async_trait;
+use bellwether::alertmanager::Alertmanager;
+use bellwether::cluster::{self, Cluster, Eviction, Mark};
+use bellwether::model::{
+    Changes, Claim, ClusterName, ClusterView, Entry, Guard, Instance, InstanceId, LaunchRequest,
+    Memory, NodeRef, PoolName, Shape, Signal, Truth, View, Want,
+};
+use bellwether::prometheus::Prometheus;
+use bellwether::provider::{self, Launched, Provider};
+use bellwether::sim;
+use bellwether::store::{self, HistoryQuery, Store};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// All links of one process. Troubles outlive the process: they are the network's.
+#[derive(Debug)]
+pub(crate) struct Links {
+    pub(crate) replica: usize,
+    pub(crate) checker: Arc<Checker>,
+    pub(crate) machines: sim::Provider,
+    pub(crate) cluster: sim::Cluster,
+    pub(crate) store: Arc<store::Memory>,
+    pub(crate) monitoring: Arc<Mutex<Monitoring>>,
+    troubles: Mutex<Vec<(Link, Trouble)>>,
+    kept: Mutex<Kept>,
+}
+
+/// What was seen when a link went stale.
+#[derive(Debug, Default)]
+struct Kept {
+    view: Option<View<ClusterView>>,
+    lists: BTreeMap<PoolName, Vec<Instance>>,
+}
+
+impl Links {
+    pub(crate) fn new(
+        replica: usize,
+        checker: Arc<Checker>,
+        (machines, cluster): (sim::Provider, sim::Cluster),
+        store: Arc<store::Memory>,
+        monitoring: Arc<Mutex<Monitoring>>,
+    ) -> Self {
+        let (troubles, kept) = (Mutex::default(), Mutex::default());
+        Self { replica, checker, machines, cluster, store, monitoring, troubles, kept }
+    }
+
+    pub(crate) fn begin(&self, link: Link, trouble: Trouble) {
+        self.troubles.lock().unwrap().push((link, trouble));
+    }
+
+    pub(crate) fn end(&self, link: Link, trouble: Trouble) {
+        self.troubles.lock().unwrap().retain(|one| *one != (link, trouble));
+        *self.kept.lock().unwrap() = Kept::default();
+    }
+
+    fn trouble(&self, link: Link) -> Option<Trouble> {
+        let troubles = self.troubles.lock().unwrap();
+        troubles.iter().find(|(on, _)| *on == link).map(|(_, trouble)| *trouble)
+    }
+
+    /// Makes a call that goes on by itself once it is sent, whoever stops waiting for it.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "what is on its way arrives though its sender dies"
+    )]
+    async fn send<T: Send + 'static>(
+        &self,
+        link: Link,
+        call: impl Future<Output = T> + Send + 'static,
+        lost: impl FnOnce() -> T,
+    ) -> T {
+        match self.trouble(link) {
+            None | Some(Trouble::Stale) => call.await,
+            Some(Trouble::Before) => lost(),
+            Some(Trouble::After) => {
+                call.await;
+                lost()
+            }
+            Some(Trouble::Slow(time)) => {
+                let sent = tokio::spawn(async move {
+                    tokio::time::sleep(time).await;
+                    call.await
+                });
+                sent.await.expect("a call does not panic")
+            }
+        }
+    }
+
+    /// Makes a call that only reads.
+    async fn ask<T>(
+        &self,
+        link: Link,
+        call: impl Future<Output = T>,
+        lost: impl FnOnce() -> T,
+    ) -> T {
+        match self.trouble(link) {
+            None | Some(Trouble::Stale) => call.await,
+            Some(Trouble::Before | Trouble::After) => lost(),
+            Some(Trouble::Slow(time)) => {
+                tokio::time::sleep(time).await;
+                call.await
+            }
+        }
+    }
+}
+
+/// A link as each of the traits.
+#[derive(Clone, Debug)]
+pub(crate) struct Linked(pub(crate) Arc<Links>);
+
+fn unavailable() -> provider::Error {
+    provider::Error::Unavailable("no answer".to_owned())
+}
+
+fn away() -> cluster::Error {
+    cluster::Error::Unavailable("no answer".to_owned())
+}
+
+fn store_away<T>() -> store::Result<T> {
+    Err(store::Error::Away("no answer".to_owned()))
+}
+
+#[async_trait]
+impl Provider for Linked {
+    async fn launch(&self, request: &LaunchRequest) -> provider::Result<Launched> {
+        let links = &self.0;
+        links.checker.launch(links.replica, request).await;
+        let (machines, request) = (links.machines.clone(), request.clone());
+        let call = async move { machines.launch(&request).await };
+        let answer = links.send(Link::Provider, call, || Err(unavailable())).await;
+        links.checker.no_twins();
+        answer
+    }
+
+    async fn terminate(&self, pool: &PoolName, id: &InstanceId) -> provider::Result<()> {
+        let links = &self.0;
+        links.checker.terminate(links.replica, pool, id).await;
+        let (machines, pool, id) = (links.machines.clone(), pool.clone(), id.clone());
+        let call = async move { machines.terminate(&pool, &id).await };
+        links.send(Link::Provider, call, || Err(unavailable())).await
+    }
+
+    async fn list(&self, pool: &PoolName) -> provider::Result<Vec<Instance>> {
+        let links = &self.0;
+        let mut list =
+            links.ask(Link::Provider, links.machines.list(pool), || Err(unavailable())).await;
+        if links.trouble(Link::Provider) == Some(Trouble::Stale)
+            && let Ok(now) = &list
+        {
+            let mut kept = links.kept.lock().unwrap();
+            list = Ok(kept.lists.entry(pool.clone()).or_insert_with(|| now.clone()).clone());
+        }
+        links.checker.saw_list(links.replica, pool, list.as_deref().ok());
+        list
+    }
+
+    async fn shapes(&self, pool: &PoolName) -> provider::Result<Vec<Shape>> {
+        let links = &self.0;
+        links.ask(Link::Provider, links.machines.shapes(pool), || Err(unavailable())).await
+    }
+}
+
+#[async_trait]
+impl Cluster for Linked {
+    async fn observe(&self) -> View<ClusterView> {
+        let links = &self.0;
+        let lost = || View::Unknown { why: "no answer".to_owned() };
+        let mut view = links.ask(Link::Cluster, links.cluster.observe(), lost).await;
+        if links.trouble(Link::Cluster) == Some(Trouble::Stale) {
+            view = links.kept.lock().unwrap().view.get_or_insert(view).clone();
+        }
+        links.checker.saw_view(links.replica, &view);
+        view
+    }
+
+    async fn cordon(&self, node: &NodeRef, mark: &Mark) -> cluster::Result<()> {
+        let links = &self.0;
+        links.checker.cordon(links.replica, node, &mark.worker).await;
+        let (cluster, node, mark) = (links.cluster.clone(), node.clone(), mark.clone());
+        let call = async move { cluster.cordon(&node, &mark).await };
+        links.send(Link::Cluster, call, || Err(away())).await
+    }
+
+    async fn uncordon(&self, node: &NodeRef) -> cluster::Result<()> {
+        let links = &self.0;
+        links.checker.uncordon(links.replica).await;
+        let (cluster, node) = (links.cluster.clone(), node.clone());
+        let call = async move { cluster.uncordon(&node).await };
+        links.send(Link::Cluster, call, || Err(away())).await
+    }
+
+    async fn evict_step(&self, node: &NodeRef) -> cluster::Result<Eviction> {
+        let links = &self.0;
+        links.checker.evict(links.replica, node).await;
+        let (cluster, node) = (links.cluster.clone(), node.clone());
+        let call = async move { cluster.evict_step(&node).await };
+        links.send(Link::Cluster, call, || Err(away())).await
+    }
+
+    async fn remove_node(&self, node: &NodeRef) -> cluster::Result<()> {
+        let links = &self.0;
+        links.checker.remove_node(links.replica, node).await;
+        let (cluster, node) = (links.cluster.clone(), node.clone());
+        let call = async move { cluster.remove_node(&node).await };
+        links.send(Link::Cluster, call, || Err(away())).await
+    }
+}
+
+/// How long a client waits for Alertmanager and Prometheus.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[async_trait]
+impl Alertmanager for Linked {
+    async fn truth(&self) -> Truth {
+        let links = &self.0;
+        let now = || links.checker.now();
+        let asked = links.ask(Link::Alertmanager, async { true }, || false);
+        let is_answered = tokio::time::timeout(PATIENCE, asked).await.unwrap_or(false);
+        links.monitoring.lock().unwrap().truth(is_answered, now())
+    }
+}
+
+#[async_trait]
+impl Prometheus for Linked {
+    async fn guard(&self, _: &str) -> Guard {
+        let links = &self.0;
+        let asked = links.ask(Link::Prometheus, async { true }, || false);
+        match tokio::time::timeout(PATIENCE, asked).await {
+            Ok(true) => links.monitoring.lock().unwrap().guard(),
+            _ => Guard::Unknown { why: "no answer".to_owned() },
+        }
+    }
+
+    async fn want(&self, _: &str) -> Want {
+        Want::Unknown { why: "no rule asks".to_owned() }
+    }
+}
+
+#[async_trait]
+impl Store for Linked {
+    async fn now(&self) -> store::Result<Timestamp> {
+        let links = &self.0;
+        links.ask(Link::Store, links.store.now(), store_away).await
+    }
+
+    async fn claim(
+        &self,
+        cluster: &ClusterName,
+        holder: &str,
+        ttl: Duration,
+    ) -> store::Result<Claim> {
+        let links = &self.0;
+        let (inner, checker) = (links.store.clone(), links.checker.clone());
+        let (cluster, holder) = (cluster.clone(), holder.to_owned());
+        let call = async move {
+            let claim = inner.claim(&cluster, &holder, ttl).await;
+            claim.inspect(|claim| checker.granted(claim))
+        };
+        let link = if links.trouble(Link::Store).is_some() { Link::Store } else { Link::Claim };
+        links.send(link, call, store_away).await
+    }
+
+    async fn renew(&self, claim: &Claim, ttl: Duration) -> store::Result<Claim> {
+        let links = &self.0;
+        let (inner, checker, claim) = (links.store.clone(), links.checker.clone(), claim.clone());
+        let call = async move {
+            let claim = inner.renew(&claim, ttl).await;
+            claim.inspect(|claim| checker.granted(claim))
+        };
+        let link = if links.trouble(Link::Store).is_some() { Link::Store } else { Link::Claim };
+        links.send(link, call, store_away).await
+    }
+
+    async fn release(&self, claim: &Claim) -> store::Result<()> {
+        let (inner, claim) = (self.0.store.clone(), claim.clone());
+        self.0.send(Link::Store, async move { inner.release(&claim).await }, store_away).await
+    }
+
+    async fn load(&self, cluster: &ClusterName) -> store::Result<Memory> {
+        let links = &self.0;
+        links.ask(Link::Store, links.store.load(cluster), store_away).await
+    }
+
+    async fn commit(&self, claim: &Claim, changes: &Changes) -> store::Result<()> {
+        let (inner, claim, changes) = (self.0.store.clone(), claim.clone(), changes.clone());
+        let call = async move { inner.commit(&claim, &changes).await };
+        self.0.send(Link::Store, call, store_away).await
+    }
+
+    async fn record_signals(&self, signals: &[Signal]) -> store::Result<()> {
+        let (inner, signals) = (self.0.store.clone(), signals.to_vec());
+        let call = async move { inner.record_signals(&signals).await };
+        self.0.send(Link::Store, call, store_away).await
+    }
+
+    async fn signals(&self, cluster: &ClusterName) -> store::Result<Vec<Signal>> {
+        let links = &self.0;
+        links.ask(Link::Store, links.store.signals(cluster), store_away).await
+    }
+
+    async fn history(
+        &self,
+        cluster: &ClusterName,
+        query: &HistoryQuery,
+    ) -> store::Result<Vec<Entry>> {
+        let links = &self.0;
+        links.ask(Link::Store, links.store.history(cluster, query), store_away).await
+    }
+}

@@ -1,0 +1,218 @@
+//! A seed becomes a configuration and hours of happenings.
+
+use crate::happening::{Edit, Happening, Link, Mail, Trouble, What};
+use bellwether::sim::Faults;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use rand::{RngExt as _, SeedableRng as _};
+use std::time::Duration;
+
+/// How long it goes wrong; after that the world must settle.
+pub(crate) const HOURS: u64 = 6;
+
+/// The cluster of every run.
+pub(crate) const CLUSTER: &str = "default";
+
+/// One run.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Scenario {
+    pub(crate) seed: u64,
+    pub(crate) replicas: usize,
+    pub(crate) alertmanagers: usize,
+    pub(crate) two_pools: bool,
+    min: u32,
+    max: u32,
+    surge: u32,
+    /// Whether the owner names a worker that must stay.
+    pub(crate) permanent: bool,
+    boot: u64,
+    require: &'static str,
+    pub(crate) happenings: Vec<Happening>,
+}
+
+impl Scenario {
+    pub(crate) fn of(seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let min = rng.random_range(0..3);
+        let alertmanagers = rng.random_range(1..=2);
+        let mut scenario = Self {
+            seed,
+            replicas: rng.random_range(1..=2),
+            alertmanagers,
+            two_pools: rng.random_bool(0.4),
+            min,
+            max: min + rng.random_range(2..7),
+            surge: rng.random_range(0..=1),
+            permanent: rng.random_bool(0.3),
+            boot: rng.random_range(20..120),
+            require: if rng.random_bool(0.3) { "majority" } else { "all" },
+            happenings: Vec::new(),
+        };
+        scenario.happenings = happenings(&mut rng, &scenario);
+        scenario
+    }
+
+    /// Its configuration file.
+    pub(crate) fn config(&self) -> String {
+        let pool = |name: &str, min: u32, max: u32, more: &str| {
+            format!(
+                "      {name}: {{ provider: {{ sim: {{}} }}, min: {min}, max: {max}, surge: {}, {more}cooldown: {{ up: 3m, down: 5m }}, min_age: 5m, evict: {{ kube_system_after: 10m }}, node: {{ reserved: {{ cpu: 100m, memory: 300Mi }}, labels: {{ tier: {name} }} }} }}\n",
+                self.surge
+            )
+        };
+        let mut pools = pool("workers", self.min, self.max, "");
+        if self.two_pools {
+            pools += &pool("batch", 0, 3, "");
+        }
+        let urls = ["http://am-0", "http://am-1"][..self.alertmanagers].join(", ");
+        format!(
+            "listen: 127.0.0.1:0
+auth: {{ bearer_token: {SECRET} }}
+store: {{ url: \"memory:\" }}
+alertmanager: {{ urls: [{urls}], require: {} }}
+prometheus: {{ urls: [http://prometheus] }}
+clusters:
+  {CLUSTER}:
+    kubernetes: {{ sim: {{ seed: {}, boot: {}s }} }}
+    guards: {{ down: [up] }}
+    pools:
+{pools}",
+            self.require, self.seed, self.boot
+        )
+    }
+
+    /// The most pods of the workload `web` that find room at `max`: two on a worker.
+    pub(crate) fn most(&self) -> u32 {
+        self.max * 2
+    }
+}
+
+/// The token that must show nowhere.
+pub(crate) const SECRET: &str = "hush-hush-hush-hush";
+
+fn happenings(rng: &mut StdRng, scenario: &Scenario) -> Vec<Happening> {
+    let end = HOURS * 3600;
+    let mut all = Vec::new();
+    let mut at = 5;
+    while at < end {
+        all.push(Happening { at: Duration::from_secs(at), what: load(rng, scenario) });
+        at += rng.random_range(240..2400);
+    }
+    // Some runs are calm, some are wild.
+    let gap = *[300, 900, 2400].choose(rng).expect("not empty");
+    let mut at = rng.random_range(30..gap);
+    while at < end {
+        let at_moment = Duration::from_millis(at * 1000 + rng.random_range(0..1000));
+        all.push(Happening { at: at_moment, what: trouble(rng, scenario) });
+        at += rng.random_range(gap / 4..gap * 2);
+    }
+    all.sort_by_key(|happening| happening.at);
+    all
+}
+
+fn load(rng: &mut StdRng, scenario: &Scenario) -> What {
+    let usage = *[0.05, 0.3, 0.6, 0.95].choose(rng).expect("not empty");
+    if scenario.two_pools && rng.random_bool(0.4) {
+        return What::Load { workload: "batch", replicas: rng.random_range(0..=6), usage };
+    }
+    What::Load { workload: "web", replicas: rng.random_range(0..=scenario.most()), usage }
+}
+
+/// Seconds up to minutes, seldom long.
+fn lasts(rng: &mut StdRng) -> Duration {
+    let longest = *[20, 90, 400, 1500].choose(rng).expect("not empty");
+    Duration::from_secs(rng.random_range(5..longest))
+}
+
+fn trouble(rng: &mut StdRng, scenario: &Scenario) -> What {
+    let replica = rng.random_range(0..scenario.replicas);
+    match rng.random_range(0..18) {
+        0 => What::Silence {
+            autoscale: ["up", "down", "replace", "restore", "repair", "gc", ".*"]
+                .choose(rng)
+                .expect("not empty"),
+            lasts: lasts(rng) * 2,
+        },
+        1 => What::Kill(rng.random_range(0..8)),
+        2 => What::Notice(rng.random_range(0..8)),
+        3 => What::Cordon(rng.random_range(0..8)),
+        4 => What::Foreign,
+        5 | 6 => What::Fault { faults: Box::new(fault(rng)), lasts: lasts(rng) },
+        7..=9 => What::Trouble { replica, link: link(rng), trouble: how(rng), lasts: lasts(rng) },
+        10 | 11 => What::Mail { mail: mail(rng), lasts: lasts(rng) },
+        12 => What::Crash {
+            replica,
+            steps: rng.random_range(0..400),
+            back: Duration::from_secs(rng.random_range(1..60)),
+        },
+        13 => What::Stop { replica, lasts: lasts(rng) },
+        14 => What::Alertmanager {
+            peer: rng.random_range(0..scenario.alertmanagers),
+            kill: rng.random_bool(0.5),
+            back: lasts(rng),
+        },
+        15 if rng.random_bool(0.5) => What::Prometheus { back: lasts(rng) },
+        15 => What::Blind { lasts: lasts(rng) },
+        16 => What::Edit { edit: edit(rng), lasts: lasts(rng) },
+        _ if rng.random_bool(0.5) => {
+            What::Wish { by: *[-2, -1, 1, 2].choose(rng).expect("not empty") }
+        }
+        _ => What::Skew { replica, millis: rng.random_range(-5000..5000) },
+    }
+}
+
+fn fault(rng: &mut StdRng) -> Faults {
+    let mut faults = Faults::default();
+    match rng.random_range(0..10) {
+        0 => faults.list_errors = true,
+        1 => faults.list_empty = true,
+        2 => faults.observe_errors = true,
+        3 => faults.no_capacity = true,
+        4 => faults.never_join = true,
+        5 => faults.never_ready = true,
+        6 => faults.launch_errors = true,
+        7 => faults.lose_launch_reply = true,
+        8 => faults.lose_terminate_reply = true,
+        _ => faults.evictions_blocked = true,
+    }
+    faults
+}
+
+fn link(rng: &mut StdRng) -> Link {
+    let links = [
+        Link::Provider,
+        Link::Cluster,
+        Link::Alertmanager,
+        Link::Prometheus,
+        Link::Store,
+        Link::Claim,
+    ];
+    *links.choose(rng).expect("not empty")
+}
+
+fn how(rng: &mut StdRng) -> Trouble {
+    match rng.random_range(0..5) {
+        0 => Trouble::Before,
+        1 => Trouble::After,
+        2 => Trouble::Stale,
+        _ => Trouble::Slow(Duration::from_millis(rng.random_range(100..90_000))),
+    }
+}
+
+fn mail(rng: &mut StdRng) -> Mail {
+    match rng.random_range(0..4) {
+        0 => Mail::Lost,
+        1 => Mail::Twice,
+        2 => Mail::Unanswered,
+        _ => Mail::Late(Duration::from_secs(rng.random_range(1..240))),
+    }
+}
+
+fn edit(rng: &mut StdRng) -> Edit {
+    match rng.random_range(0..4) {
+        0 => Edit::Min(rng.random_range(0..3)),
+        1 => Edit::Max(rng.random_range(3..9)),
+        2 => Edit::DryRun,
+        _ => Edit::Gone,
+    }
+}

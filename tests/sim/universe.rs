@@ -1,0 +1,627 @@
+//! One run from its start to its quiet end.
+
+use crate::checker::{Checker, Violation};
+use crate::happening::{Edit, Mail, What};
+use crate::links::{Linked, Links};
+use crate::monitoring::{EVALUATION, Monitoring};
+use crate::replica::{self, Control};
+use crate::scenario::{CLUSTER, HOURS, SECRET, Scenario};
+use bellwether::clock::Clock;
+use bellwether::config::{Config, KubernetesConfig};
+use bellwether::http::readiness::Readiness;
+use bellwether::http::{self, Inlet};
+use bellwether::metrics::Metrics;
+use bellwether::model::{Ask, ClusterName, Signal, Source, duration};
+use bellwether::provider::guarded::GuardedConfig;
+use bellwether::provider::{self, Guarded};
+use bellwether::reconcile::{Handle, Parts, Reconciler};
+use bellwether::sim::alertmanager::{Answer, Delivery, Peer};
+use bellwether::sim::{self, Faults, Workload, World};
+use bellwether::store::{self, Retention, Store as _};
+use jiff::Timestamp;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+/// How long the world may take to settle when nothing goes wrong any more.
+const SETTLES: Duration = Duration::from_hours(4);
+
+/// How long nothing is done once it has settled.
+const QUIET: Duration = Duration::from_mins(15);
+
+/// How long Alertmanager waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What came of a run.
+pub(crate) struct Outcome {
+    pub(crate) violations: Vec<Violation>,
+    pub(crate) story: Vec<String>,
+    pub(crate) acts: u64,
+}
+
+/// Plays one scenario to its end, or to the first violation.
+pub(crate) fn play(scenario: &Scenario) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut universe = Universe::new(scenario);
+        universe.run().await;
+        let checker = &universe.checker;
+        let origin = universe.origin;
+        let line = |(at, what): (Timestamp, String)| {
+            let after = duration::until(at, origin);
+            let seconds = after.as_secs();
+            format!(
+                "{}:{:02}:{:02}.{:03} {what}",
+                seconds / 3600,
+                seconds / 60 % 60,
+                seconds % 60,
+                after.subsec_millis()
+            )
+        };
+        Outcome {
+            violations: checker.violations(),
+            story: checker.story().into_iter().map(line).collect(),
+            acts: checker.acts(),
+        }
+    })
+}
+
+/// What is to be done at a time.
+#[derive(Debug)]
+enum Todo {
+    Begin(What),
+    End(What),
+    Evaluate,
+    /// A process that died is started, its clock off by so many milliseconds.
+    Start(usize, i64),
+    /// The owner names a worker that must stay.
+    Keep,
+}
+
+/// One process, as the driver knows it.
+struct Running {
+    control: Arc<Control>,
+    connections: mpsc::UnboundedSender<DuplexStream>,
+    handle: Handle,
+    metrics: Arc<Metrics>,
+}
+
+struct Universe<'a> {
+    scenario: &'a Scenario,
+    origin: Timestamp,
+    clock: Clock,
+    config: watch::Sender<Arc<Config>>,
+    world: World,
+    store: Arc<store::Memory>,
+    checker: Arc<Checker>,
+    monitoring: Arc<Mutex<Monitoring>>,
+    links: Vec<Arc<Links>>,
+    running: Vec<Option<Running>>,
+    agenda: BTreeMap<(Timestamp, u64), Todo>,
+    planned: u64,
+    starts: u64,
+    mail: Vec<Mail>,
+    delivered: u64,
+    permanent: Option<String>,
+}
+
+impl<'a> Universe<'a> {
+    fn new(scenario: &'a Scenario) -> Self {
+        let origin: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let clock = Clock::starting_at(origin);
+        let (config, watched) = watch::channel(Arc::new(parse(&scenario.config())));
+        let limits = config.borrow().clusters[&ClusterName::from(CLUSTER)].clone();
+        let KubernetesConfig::Sim(sim) = &limits.kubernetes;
+        let world = World::new(sim, clock).unwrap();
+        let retention = Retention { entries: 100_000, age: Duration::from_hours(24) };
+        let store = Arc::new(store::Memory::new(clock, retention));
+        let checker = Arc::new(Checker::new(clock, &world, store.clone(), watched));
+        let monitoring = Arc::new(Mutex::new(Monitoring::new(
+            world.clone(),
+            scenario.alertmanagers,
+            limits.alertmanager.clone(),
+            scenario.seed,
+            origin,
+        )));
+        let link = |replica| {
+            let parts = (sim::Provider::new(world.clone()), sim::Cluster::new(world.clone()));
+            let (checker, store) = (checker.clone(), store.clone());
+            Arc::new(Links::new(replica, checker, parts, store, monitoring.clone()))
+        };
+        let links = (0..scenario.replicas).map(link).collect();
+        let running = (0..scenario.replicas).map(|_| None).collect();
+        let (agenda, mail) = (BTreeMap::new(), Vec::new());
+        Self {
+            scenario,
+            origin,
+            clock,
+            config,
+            world,
+            store,
+            checker,
+            monitoring,
+            links,
+            running,
+            agenda,
+            planned: 0,
+            starts: 0,
+            mail,
+            delivered: 0,
+            permanent: None,
+        }
+    }
+
+    fn plan(&mut self, at: Timestamp, todo: Todo) {
+        self.planned += 1;
+        self.agenda.insert((at, self.planned), todo);
+    }
+
+    async fn run(&mut self) {
+        for replica in 0..self.scenario.replicas {
+            self.start(replica, 0);
+        }
+        self.plan(self.origin, Todo::Evaluate);
+        if self.scenario.permanent {
+            self.plan(duration::after(self.origin, Duration::from_mins(10)), Todo::Keep);
+        }
+        for happening in &self.scenario.happenings {
+            let at = duration::after(self.origin, happening.at);
+            self.plan(at, Todo::Begin(happening.what.clone()));
+        }
+        let end = duration::after(self.origin, Duration::from_hours(HOURS));
+        if self.go_on(end, false).await {
+            self.calm();
+            let limit = duration::after(end, SETTLES);
+            let settled = self.go_on(limit, true).await;
+            if settled && self.checker.violations().is_empty() {
+                self.unsettled().await;
+            }
+        }
+        let shown: Vec<String> = self.running.iter().flatten().map(shown).collect();
+        self.checker.no_secret(&shown).await;
+    }
+
+    /// Lets everything happen until then. False as soon as an invariant is broken.
+    async fn go_on(&mut self, end: Timestamp, may_end: bool) -> bool {
+        let begin = self.clock.now();
+        loop {
+            let due = self.monitoring.lock().unwrap().next_due();
+            let planned = self.agenda.first_key_value().map(|((at, _), _)| *at);
+            let next = due.into_iter().chain(planned).min().unwrap_or(end);
+            if next > end {
+                return true;
+            }
+            tokio::time::sleep(duration::until(next, self.clock.now())).await;
+            let now = self.clock.now();
+            self.deliver(now);
+            while let Some(entry) = self.agenda.first_entry().filter(|entry| entry.key().0 <= now) {
+                let todo = entry.remove();
+                self.happen(todo, now);
+            }
+            if !self.checker.violations().is_empty() {
+                return false;
+            }
+            if may_end && self.is_quiet(begin, now).await {
+                return false;
+            }
+        }
+    }
+
+    /// Whether all is well and nothing has been done for a while.
+    async fn is_quiet(&self, begin: Timestamp, now: Timestamp) -> bool {
+        let since = self.checker.last_act().unwrap_or(begin).max(begin);
+        duration::since(since, now) > QUIET && self.checker.unsettled().await.is_none()
+    }
+
+    /// At the end of all patience: what has not settled (I4), or is never quiet (I7).
+    async fn unsettled(&self) {
+        match self.checker.unsettled().await {
+            Some(what) => self.checker.violated("I4", what),
+            None => self.checker.violated("I7", "it never comes to rest".to_owned()),
+        }
+    }
+
+    /// Nothing goes wrong any more.
+    fn calm(&mut self) {
+        self.checker.tell("from here on nothing goes wrong".to_owned());
+        let now = self.clock.now();
+        let open: Vec<Todo> = std::mem::take(&mut self.agenda).into_values().collect();
+        self.plan(now, Todo::Evaluate);
+        for todo in open {
+            match todo {
+                Todo::End(what) => self.happen(Todo::End(what), now),
+                Todo::Start(replica, _) => self.happen(Todo::Start(replica, 0), now),
+                Todo::Begin(_) | Todo::Evaluate | Todo::Keep => {}
+            }
+        }
+        self.world.set_faults(Faults::default());
+        self.world.uncordon_by_hand();
+        for replica in 0..self.scenario.replicas {
+            self.crash_if_skewed(replica);
+        }
+    }
+
+    /// A process whose clock is off is restarted with a good one.
+    fn crash_if_skewed(&mut self, replica: usize) {
+        if let Some(running) = self.running[replica].take() {
+            running.control.go_on();
+            running.control.die_after(0);
+        }
+        self.start(replica, 0);
+    }
+
+    fn happen(&mut self, todo: Todo, now: Timestamp) {
+        match todo {
+            Todo::Evaluate => {
+                self.monitoring.lock().unwrap().evaluate(now);
+                let silences = self.monitoring.lock().unwrap().active_silences(now);
+                self.checker.silences(silences);
+                self.plan(duration::after(now, EVALUATION), Todo::Evaluate);
+                self.revive(now);
+            }
+            Todo::Start(replica, skew) => {
+                let is_dead =
+                    self.running[replica].as_ref().is_none_or(|running| running.control.is_dead());
+                if is_dead {
+                    self.start(replica, skew);
+                }
+            }
+            Todo::Keep => {
+                self.permanent = self.node(0);
+                self.checker.tell(format!("{:?} must stay", self.permanent));
+                self.edit(None);
+            }
+            Todo::Begin(what) => {
+                self.checker.tell(format!("{what:?}"));
+                self.begin(&what, now);
+                if let Some(lasts) = lasts(&what) {
+                    self.plan(duration::after(now, lasts), Todo::End(what));
+                }
+            }
+            Todo::End(what) => self.end(&what, now),
+        }
+    }
+
+    /// A process that died by its fuse is started a while later.
+    fn revive(&mut self, now: Timestamp) {
+        for replica in 0..self.running.len() {
+            let died = self.running[replica].as_ref().is_some_and(|one| one.control.is_dead());
+            if died {
+                self.running[replica] = None;
+                self.plan(duration::after(now, Duration::from_secs(20)), Todo::Start(replica, 0));
+            }
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a process of its own")]
+    fn start(&mut self, replica: usize, skew_millis: i64) {
+        self.starts += 1;
+        let linked = Linked(self.links[replica].clone());
+        let off = jiff::SignedDuration::from_millis(skew_millis);
+        let clock = Clock::starting_at(self.clock.now() + off);
+        let metrics = Arc::new(Metrics::new());
+        let config = self.config.borrow().clone();
+        let limits = &config.clusters[&ClusterName::from(CLUSTER)];
+        let guarded = GuardedConfig { call: limits.timing.call, ..GuardedConfig::default() };
+        let store: Arc<dyn store::Store> = Arc::new(linked.clone());
+        let parts = Parts {
+            store: store.clone(),
+            provider: Arc::new(Guarded::new(Arc::new(linked.clone()), guarded, metrics.clone()))
+                as Arc<dyn provider::Provider>,
+            cluster: Arc::new(linked.clone()),
+            alertmanager: Arc::new(linked.clone()),
+            prometheus: Arc::new(linked),
+            metrics: metrics.clone(),
+            config: self.config.subscribe(),
+            clock,
+        };
+        let reconciler =
+            Reconciler::new(CLUSTER.into(), parts, &format!("replica-{replica}-{}", self.starts));
+        self.checker.started(replica, reconciler.claims());
+        let handle = reconciler.handle();
+        let inlet = Inlet::new(
+            http::State {
+                store,
+                metrics: metrics.clone(),
+                config: self.config.subscribe(),
+                handle: wakes(handle.clone()),
+                readiness: Readiness::new(),
+                limits: http::Limits::default(),
+            },
+            CancellationToken::new(),
+        );
+        let control = Arc::new(Control::default());
+        let (connections, incoming) = mpsc::unbounded_channel();
+        let ttl = config.service.claim_ttl;
+        tokio::spawn(replica::live(reconciler, inlet, incoming, ttl, control.clone()));
+        self.running[replica] = Some(Running { control, connections, handle, metrics });
+    }
+
+    fn begin(&mut self, what: &What, now: Timestamp) {
+        match what {
+            What::Load { workload, replicas, usage } => self.load(workload, *replicas, *usage),
+            What::Silence { autoscale, lasts } => {
+                self.monitoring.lock().unwrap().silence(autoscale, *lasts, now);
+            }
+            What::Kill(number) => {
+                if let Some(id) = self.machine(*number) {
+                    self.world.kill(&id).unwrap();
+                }
+            }
+            What::Notice(number) => {
+                if let Some(id) = self.machine(*number) {
+                    self.world.notice(&id, Duration::from_mins(2)).unwrap();
+                }
+            }
+            What::Cordon(number) => {
+                if let Some(node) = self.node(*number) {
+                    self.world.cordon_by_hand(&node).unwrap();
+                }
+            }
+            What::Foreign => _ = self.world.add_foreign_instance(),
+            What::Fault { faults, .. } => self.world.set_faults((**faults).clone()),
+            What::Trouble { replica, link, trouble, .. } => {
+                self.links[*replica].begin(*link, *trouble)
+            }
+            What::Mail { mail, .. } => self.mail.push(*mail),
+            What::Crash { replica, steps, .. } => {
+                if let Some(running) = &self.running[*replica] {
+                    running.control.die_after(*steps);
+                }
+            }
+            What::Stop { replica, .. } => {
+                if let Some(running) = &self.running[*replica] {
+                    running.control.stop();
+                }
+            }
+            What::Skew { replica, millis } => {
+                if let Some(running) = self.running[*replica].take() {
+                    running.control.go_on();
+                    running.control.die_after(0);
+                }
+                self.start(*replica, *millis);
+            }
+            What::Alertmanager { peer, kill, .. } => {
+                self.monitoring.lock().unwrap().stop(*peer, *kill, now);
+            }
+            What::Prometheus { .. } => self.monitoring.lock().unwrap().is_up = false,
+            What::Blind { .. } => self.monitoring.lock().unwrap().is_blind = true,
+            What::Edit { edit, .. } => self.edit(Some(*edit)),
+            What::Wish { by } => self.wish(*by, now),
+        }
+    }
+
+    fn end(&mut self, what: &What, now: Timestamp) {
+        match what {
+            What::Fault { .. } => self.world.set_faults(Faults::default()),
+            What::Trouble { replica, link, trouble, .. } => {
+                self.links[*replica].end(*link, *trouble)
+            }
+            What::Mail { mail, .. } => {
+                if let Some(at) = self.mail.iter().position(|one| one == mail) {
+                    self.mail.remove(at);
+                }
+            }
+            What::Stop { replica, .. } => {
+                if let Some(running) = &self.running[*replica] {
+                    running.control.go_on();
+                }
+            }
+            What::Alertmanager { peer, .. } => {
+                self.monitoring.lock().unwrap().start_alertmanager(*peer, now);
+            }
+            What::Prometheus { .. } => self.monitoring.lock().unwrap().start(),
+            What::Blind { .. } => self.monitoring.lock().unwrap().is_blind = false,
+            What::Edit { .. } => self.edit(None),
+            _ => {}
+        }
+    }
+
+    /// Pods of 900m, two to a worker; those of `batch` only where the label is.
+    fn load(&mut self, name: &str, replicas: u32, usage: f64) {
+        let mut workload = Workload::deployment(name, replicas, 900, 1 << 30);
+        if name == "batch" {
+            workload.node_selector.insert("tier".to_owned(), "batch".to_owned());
+        } else if self.scenario.two_pools {
+            workload.node_selector.insert("tier".to_owned(), "workers".to_owned());
+        }
+        workload.usage = usage;
+        workload.min_available = Some(replicas.saturating_sub(1));
+        self.world.set_workload(workload).unwrap();
+        self.monitoring.lock().unwrap().usage.insert(name.to_owned(), usage);
+    }
+
+    fn machine(&self, number: usize) -> Option<String> {
+        let machines = self.world.machines();
+        let live: Vec<_> = machines
+            .iter()
+            .filter(|machine| machine.state == bellwether::model::InstanceState::Running)
+            .collect();
+        (!live.is_empty()).then(|| live[number % live.len()].id.to_string())
+    }
+
+    fn node(&self, number: usize) -> Option<String> {
+        let view = self.world.view();
+        let nodes: Vec<_> = view.nodes.iter().filter(|node| !node.control_plane).collect();
+        (!nodes.is_empty()).then(|| nodes[number % nodes.len()].at.name.to_string())
+    }
+
+    fn edit(&mut self, edit: Option<Edit>) {
+        let mut config = parse(&self.scenario.config());
+        let cluster = config.clusters.get_mut(&ClusterName::from(CLUSTER)).unwrap();
+        let pool = cluster.pools.get_mut(&"workers".into()).unwrap();
+        pool.permanent.extend(self.permanent.clone());
+        match edit {
+            Some(Edit::Min(min)) => pool.min = min.min(pool.max),
+            Some(Edit::Max(max)) => pool.max = max.max(pool.min),
+            Some(Edit::DryRun) => pool.mode = bellwether::config::Mode::DryRun,
+            Some(Edit::Gone) if self.scenario.two_pools => {
+                cluster.pools.remove(&"batch".into());
+            }
+            Some(Edit::Gone) | None => {}
+        }
+        self.config.send_replace(Arc::new(config));
+        self.checker.file_changed();
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "an operator does not wait for it")]
+    fn wish(&mut self, by: i32, now: Timestamp) {
+        let signal = Signal {
+            id: format!("wish-{}", self.planned).as_str().into(),
+            cluster: CLUSTER.into(),
+            pool: Some("workers".into()),
+            ask: Ask::Scale { by },
+            source: Source::Manual { who: "Ada".to_owned() },
+            name: "scale".to_owned(),
+            summary: String::new(),
+            description: String::new(),
+            first_seen: now,
+            last_seen: now,
+        };
+        let store = self.store.clone();
+        let handles: Vec<Handle> =
+            self.running.iter().flatten().map(|one| one.handle.clone()).collect();
+        tokio::spawn(async move {
+            store.record_signals(&[signal]).await.unwrap();
+            handles.iter().for_each(Handle::wake);
+        });
+    }
+
+    /// Hands over what Alertmanager delivers now, as the mail goes.
+    #[expect(clippy::disallowed_methods, reason = "deliveries go their own ways")]
+    fn deliver(&mut self, now: Timestamp) {
+        let deliveries = self.monitoring.lock().unwrap().deliveries(now);
+        for (peer, delivery) in deliveries {
+            self.delivered += 1;
+            let to = usize::try_from(self.delivered).unwrap() % self.running.len();
+            let connections = self.running[to].as_ref().map(|running| running.connections.clone());
+            let (monitoring, checker) = (self.monitoring.clone(), self.checker.clone());
+            let post = Post { connections, checker, pools: self.pools() };
+            let mail = self.mail.first().copied();
+            tokio::spawn(async move { carry(post, mail, peer, delivery, monitoring).await });
+        }
+    }
+
+    fn pools(&self) -> Vec<String> {
+        let config = self.config.borrow();
+        config.clusters[&ClusterName::from(CLUSTER)].pools.keys().map(ToString::to_string).collect()
+    }
+}
+
+fn parse(yaml: &str) -> Config {
+    let none = BTreeMap::<String, String>::new();
+    Config::parse(yaml, &none).unwrap_or_else(|errors| panic!("{errors}")).config
+}
+
+fn lasts(what: &What) -> Option<Duration> {
+    match what {
+        What::Fault { lasts, .. }
+        | What::Trouble { lasts, .. }
+        | What::Mail { lasts, .. }
+        | What::Stop { lasts, .. }
+        | What::Blind { lasts }
+        | What::Edit { lasts, .. } => Some(*lasts),
+        What::Alertmanager { back, .. } | What::Prometheus { back } => Some(*back),
+        _ => None,
+    }
+}
+
+fn wakes(handle: Handle) -> http::Handle {
+    http::Handle { wake: Box::new(move |_| handle.wake()), report: Box::new(|_| None) }
+}
+
+/// Everything a process shows of itself.
+fn shown(running: &Running) -> String {
+    let report = running.handle.report();
+    format!("{report:?}\n{}", running.metrics.encode())
+}
+
+/// The way to a process.
+struct Post {
+    connections: Option<mpsc::UnboundedSender<DuplexStream>>,
+    checker: Arc<Checker>,
+    pools: Vec<String>,
+}
+
+/// Carries one delivery, and what Alertmanager makes of its answer.
+async fn carry(
+    post: Post,
+    mail: Option<Mail>,
+    peer: Peer,
+    delivery: Delivery,
+    monitoring: Arc<Mutex<Monitoring>>,
+) {
+    let body = delivery.body;
+    let answer = match mail {
+        None => post.send(&body).await,
+        Some(Mail::Lost) => {
+            tokio::time::sleep(PATIENCE).await;
+            Answer::Retry
+        }
+        Some(Mail::Twice) => {
+            post.send(&body).await;
+            post.send(&body).await
+        }
+        Some(Mail::Unanswered) => {
+            post.send(&body).await;
+            Answer::Retry
+        }
+        Some(Mail::Late(time)) => {
+            tokio::time::sleep(time).await;
+            post.send(&body).await
+        }
+    };
+    let now = post.checker.now();
+    monitoring.lock().unwrap().answered(peer, delivery.id, answer, now);
+}
+
+impl Post {
+    /// Posts a body to the webhook; what Alertmanager makes of the answer.
+    async fn send(&self, body: &Value) -> Answer {
+        match tokio::time::timeout(PATIENCE, self.exchange(body)).await {
+            Ok(Some(200..=299)) => {
+                self.checker.answered(&self.prints(body)).await;
+                Answer::Ok
+            }
+            Ok(Some(500..) | None) | Err(_) => Answer::Retry,
+            Ok(Some(status)) => {
+                self.checker.violated("I9", format!("a good delivery was answered {status}"));
+                Answer::Refused
+            }
+        }
+    }
+
+    async fn exchange(&self, body: &Value) -> Option<u16> {
+        let (mut ours, theirs) = tokio::io::duplex(256 * 1024);
+        self.connections.as_ref()?.send(theirs).ok()?;
+        let body = body.to_string();
+        let request = format!(
+            "POST /v1/alerts HTTP/1.1\r\nhost: bellwether\r\nauthorization: Bearer {SECRET}\r\n\
+             content-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        ours.write_all(request.as_bytes()).await.ok()?;
+        let mut answer = Vec::new();
+        ours.read_to_end(&mut answer).await.ok()?;
+        let text = String::from_utf8(answer).ok()?;
+        text.split(' ').nth(1)?.parse().ok()
+    }
+
+    /// Fingerprints of the alerts that are for a pool that there is.
+    fn prints(&self, body: &Value) -> Vec<String> {
+        let alerts = body["alerts"].as_array().into_iter().flatten();
+        let ours = alerts.filter(|alert| {
+            let pool = alert["labels"]["pool"].as_str();
+            pool.is_none_or(|pool| self.pools.iter().any(|one| one == pool))
+        });
+        ours.filter_map(|alert| Some(alert["fingerprint"].as_str()?.to_owned())).collect()
+    }
+}
