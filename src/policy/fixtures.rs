@@ -2,12 +2,19 @@
 
 mod apply;
 mod asked;
+mod read;
+mod seen;
+
+pub(super) use apply::intents;
+pub(super) use read::{Reads, blocked, code, launches};
+pub(super) use seen::UNSEEN;
 
 use crate::config::{ClusterConfig, Guards, Mode, PoolConfig, Timing};
 use crate::model::{
-    ClusterMemory, ClusterView, Cordon, Decision, Instance, InstanceState, Market, Memory, Node,
-    NodeRef, Observed, Offering, PeerState, Pin, Placement, Plan, Pod, PodKind, PodSpec, PoolName,
-    Price, Readiness, Reason, Resources, Shape, Signal, Truth, View, Worker, WorkerState, duration,
+    ClusterMemory, ClusterView, Cordon, Instance, InstanceState, Market, Memory, Node, NodeName,
+    NodeRef, Observed, Offering, PeerState, Pin, Placement, Plan, Pod, PodKind, PodSpec,
+    PoolMemory, PoolName, Price, Readiness, Resources, Shape, Signal, Truth, View, Worker,
+    WorkerId, WorkerState, duration,
 };
 use crate::policy;
 use jiff::Timestamp;
@@ -52,6 +59,14 @@ pub(super) fn shape(name: &str, capacity: Resources, price: Option<u64>) -> Shap
 /// A pool with every default, but that need does not wait for siblings.
 pub(super) fn pool(name: &str, max: u32) -> PoolConfig {
     PoolConfig { settle: Duration::ZERO, ..PoolConfig::new(name.into(), max) }
+}
+
+pub(super) fn worker_id(number: u32) -> WorkerId {
+    format!("w{number}").as_str().into()
+}
+
+pub(super) fn node_name(number: u32) -> NodeName {
+    format!("n{number}").as_str().into()
 }
 
 impl World {
@@ -131,12 +146,10 @@ impl World {
         let number = self.made;
         let zone = if number % 2 == 1 { "a" } else { "b" };
         let created = duration::before(self.now, DAY);
-        let node = NodeRef {
-            name: format!("n{number}").as_str().into(),
-            uid: format!("node-uid-{number}").as_str().into(),
-        };
+        let node =
+            NodeRef { name: node_name(number), uid: format!("node-uid-{number}").as_str().into() };
         let worker = Worker {
-            id: format!("w{number}").as_str().into(),
+            id: worker_id(number),
             pool: pool.into(),
             batch: None,
             shape: "small".into(),
@@ -205,8 +218,8 @@ impl World {
     }
 
     pub(super) fn node(&mut self, number: u32) -> &mut Node {
-        let name = format!("n{number}");
-        self.view().nodes.iter_mut().find(|node| node.at.name.as_str() == name).unwrap()
+        let name = node_name(number);
+        self.view().nodes.iter_mut().find(|node| node.at.name == name).unwrap()
     }
 
     pub(super) fn instances(&mut self, pool: &str) -> &mut Vec<Instance> {
@@ -229,8 +242,12 @@ impl World {
     }
 
     pub(super) fn worker(&mut self, number: u32) -> &mut Worker {
-        let id = format!("w{number}").as_str().into();
-        self.memory.workers.get_mut(&id).unwrap()
+        self.memory.workers.get_mut(&worker_id(number)).unwrap()
+    }
+
+    /// What is remembered of the pool `workers`.
+    pub(super) fn remembered(&mut self) -> &mut PoolMemory {
+        self.memory.pools.entry("workers".into()).or_default()
     }
 
     /// Puts a worker into a state it has just come into.
@@ -250,7 +267,7 @@ impl World {
 
     /// A pod on a worker's node.
     pub(super) fn pod_on(&mut self, number: u32, cpu_milli: u64) -> &mut Pod {
-        self.add_pod(Placement::Bound(format!("n{number}").as_str().into()), cpu_milli)
+        self.add_pod(Placement::Bound(node_name(number)), cpu_milli)
     }
 
     /// The same, kept there by something.
@@ -282,53 +299,5 @@ impl World {
 
     pub(super) fn plan(&self) -> Plan {
         policy::plan(&self.observed, &self.signals, &self.memory, &self.limits, self.now)
-    }
-
-    /// The decision about the pool `workers`.
-    pub(super) fn decision(&self) -> Decision {
-        self.decision_of("workers")
-    }
-
-    pub(super) fn decision_of(&self, pool: &str) -> Decision {
-        let plan = self.plan();
-        plan.decisions.into_iter().find(|decision| decision.pool.as_str() == pool).unwrap()
-    }
-
-    /// Why the pool `workers` holds; a decision that does anything fails the test.
-    pub(super) fn held(&self) -> Reason {
-        let decision = self.decision();
-        assert!(matches!(decision.verdict, policy::Verdict::Hold), "{decision:#?}");
-        decision.reason
-    }
-
-    /// How many workers the pool `workers` launches.
-    pub(super) fn launches(&self) -> usize {
-        launches(&self.decision())
-    }
-
-    /// The workers that are to go now, of the pool `workers`.
-    pub(super) fn drains(&self) -> Vec<String> {
-        match self.decision().verdict {
-            policy::Verdict::Drain { workers } => workers.iter().map(ToString::to_string).collect(),
-            _ => Vec::new(),
-        }
-    }
-}
-
-/// How many workers a decision launches.
-pub(super) fn launches(decision: &Decision) -> usize {
-    match &decision.verdict {
-        policy::Verdict::Launch { intent, .. } => intent.request.orders.len(),
-        _ => 0,
-    }
-}
-
-/// What keeps each worker, of a decision without a candidate.
-pub(super) fn blocked(reason: &Reason) -> BTreeMap<String, Reason> {
-    match reason {
-        Reason::NoCandidate { blocked } => {
-            blocked.iter().map(|(id, reason)| (id.to_string(), (**reason).clone())).collect()
-        }
-        other => panic!("{other}"),
     }
 }

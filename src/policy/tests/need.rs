@@ -2,13 +2,9 @@
 
 use crate::config::Amount;
 use crate::model::{Act, BreakerState, Reason, Resources, Verdict, Want, WorkerState, duration};
-use crate::policy::fixtures::{MINUTE, SECOND, World, launches, shape};
+use crate::policy::fixtures::{MINUTE, SECOND, World, code, launches, shape};
 use crate::policy::unschedulable;
 use std::time::Duration;
-
-fn code(world: &World) -> &'static str {
-    world.held().code()
-}
 
 #[test]
 fn what_a_node_keeps_for_itself_is_no_room_on_workers_on_their_way_either() {

@@ -1,160 +1,23 @@
-//! What holds in every world. Worlds are small, so that a counter-example is; one that was found is
-//! a test of its own beside the rule it broke.
+//! What holds in every world, and through whatever happens to one. A counter-example that was found
+//! is a test of its own beside the rule it broke.
+
+mod life;
+mod recipe;
 
 use crate::config::Mode;
 use crate::model::{
-    Act, BreakerState, Cordon, Failure, Permit, Pin, Plan, Purpose, Readiness, Reason, Transition,
-    Verdict, View, Want, WorkerEvent, WorkerState, duration,
+    Act, Cordon, Permit, Pin, Plan, Purpose, Reason, Transition, Verdict, WorkerEvent, WorkerId,
+    duration,
 };
-use crate::policy::fixtures::{MINUTE, World, launches};
+use crate::policy::fixtures::{MINUTE, Reads as _, SECOND, UNSEEN, World, intents, launches};
+use life::{Life, events};
 use proptest::prelude::*;
+use recipe::{made, recipe};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Enough to find what is wrong over some days of running, few enough to run every time.
 const CASES: u32 = 64;
-
-/// What a world is made of.
-#[derive(Clone, Debug)]
-struct Recipe {
-    workers: Vec<(u8, Vec<(u8, u8)>)>,
-    pending: Vec<u8>,
-    bounds: (u32, u32, u32),
-    asks: Vec<(u8, u32)>,
-    silenced: Option<u8>,
-    troubles: Vec<u8>,
-    memory: u8,
-}
-
-fn recipe() -> impl Strategy<Value = Recipe> {
-    let pods = prop::collection::vec((0_u8..3, 0_u8..12), 0..3);
-    (
-        prop::collection::vec((0_u8..22, pods), 0..6),
-        prop::collection::vec(0_u8..4, 0..5),
-        (0_u32..4, 0_u32..6, 0_u32..2),
-        prop::collection::vec((0_u8..8, 0_u32..4), 0..4),
-        prop::option::weighted(0.2, 0_u8..5),
-        prop::collection::vec(0_u8..40, 0..3),
-        0_u8..10,
-    )
-        .prop_map(|(workers, pending, bounds, asks, silenced, troubles, memory)| Recipe {
-            workers,
-            pending,
-            bounds,
-            asks,
-            silenced,
-            troubles,
-            memory,
-        })
-}
-
-fn made(recipe: &Recipe) -> World {
-    let mut world = World::of(u32::try_from(recipe.workers.len()).unwrap());
-    let (min, more, surge) = recipe.bounds;
-    let pool = world.pool();
-    (pool.min, pool.max, pool.surge) = (min, min + more, surge);
-    for (number, (state, pods)) in (1..).zip(&recipe.workers) {
-        for (size, pin) in pods {
-            let pod = world.pod_on(number, [100, 500, 900][usize::from(*size)]);
-            pod.pins.extend(match pin {
-                0 => Some(Pin::Bare),
-                1 => Some(Pin::LocalStorage),
-                2 => Some(Pin::KubeSystem),
-                3 => Some(Pin::DisruptionBudget("pdb".to_owned())),
-                _ => None,
-            });
-        }
-        worker(&mut world, number, *state);
-    }
-    for size in &recipe.pending {
-        world.pending(1, [500, 1_500, 1_900, 99_000][usize::from(*size)]);
-    }
-    for (ask, size) in &recipe.asks {
-        asked(&mut world, *ask, *size);
-    }
-    if let Some(which) = recipe.silenced {
-        let autoscale = ["up", "down", "replace", "manual", "restore"][usize::from(which)];
-        world.silence(autoscale);
-    }
-    remembered(&mut world, recipe.memory);
-    recipe.troubles.iter().for_each(|trouble| troubled(&mut world, *trouble));
-    world
-}
-
-fn worker(world: &mut World, number: u32, state: u8) {
-    let (now, purpose) = (world.now, Some(Purpose::Idle));
-    match state {
-        0 => world.node(number).cordon = Cordon::Foreign,
-        1 => world.node(number).readiness = Readiness::NotReady { since: now },
-        2 => {
-            let since = duration::before(now, MINUTE * 30);
-            world.node(number).readiness = Readiness::NotReady { since };
-        }
-        3 => world.set(number, WorkerState::Joined),
-        4 => {
-            world.set(number, WorkerState::Booting);
-            let name = format!("n{number}");
-            world.view().nodes.retain(|node| node.at.name.as_str() != name);
-            world.worker(number).node = None;
-        }
-        5..=8 => {
-            let states = [WorkerState::Cordoned, WorkerState::Draining, WorkerState::Drained];
-            world.set(number, states[usize::from(state) % 3].clone());
-            world.worker(number).purpose = purpose;
-            world.node(number).cordon = Cordon::Ours;
-        }
-        9 => {
-            let name = format!("i{number}");
-            world.instances("workers").retain(|instance| instance.id.as_str() != name);
-        }
-        10 => world.instance(number).notice = Some(now),
-        11 => world.instance(number).protected = true,
-        12 => world.set(number, WorkerState::Terminating),
-        13 => world.set(number, WorkerState::Failed { failure: Failure::NeverReady }),
-        14 => {
-            world.pool().permanent.insert(format!("w{number}"));
-        }
-        _ => {}
-    }
-}
-
-fn asked(world: &mut World, ask: u8, size: u32) {
-    let manual = i32::try_from(size).unwrap();
-    match ask {
-        0 => drop(world.up(Some(size)).id.clone()),
-        1 => drop(world.up(None).id.clone()),
-        2 => world.up_wants(Want::Workers(size * 2)),
-        3 | 4 => drop(world.down().id.clone()),
-        5 => drop(world.manual(if size == 0 { 1 } else { manual }).id.clone()),
-        6 => drop(world.manual(if size == 0 { -1 } else { -manual }).id.clone()),
-        _ => drop(world.replace(size + 1).id.clone()),
-    }
-}
-
-fn remembered(world: &mut World, memory: u8) {
-    let now = world.now;
-    let pool = world.memory.pools.entry("workers".into()).or_default();
-    match memory {
-        0 => pool.down_ended = Some(now),
-        1 => (pool.up_started, pool.up_ended) = (Some(now), Some(now)),
-        2 => {
-            (pool.breaker.state, pool.breaker.failures) = (BreakerState::Open, 1);
-            pool.breaker.retry_at = Some(now);
-        }
-        3 => pool.launches = vec![(now, 58)],
-        _ => {}
-    }
-}
-
-fn troubled(world: &mut World, trouble: u8) {
-    match trouble {
-        0 => world.watchdog_falls_silent(),
-        1 => world.alertmanager_away(),
-        2 => world.a_peer_is_away(),
-        3 => world.pool().mode = Mode::DryRun,
-        _ => {}
-    }
-}
 
 /// Serving workers after a plan, before anything new is seen.
 fn serving(world: &World) -> u32 {
@@ -177,12 +40,8 @@ fn given_back(plan: &Plan) -> u32 {
     u32::try_from(back.count()).unwrap()
 }
 
-fn touched(plan: &Plan) -> Vec<String> {
-    let moved = plan.transitions.iter().map(|transition| match transition {
-        Transition::Move { worker, .. } => worker.to_string(),
-        Transition::Adopt { worker, .. } | Transition::Clock { worker } => worker.id.to_string(),
-    });
-    moved.chain(plan.steps.iter().map(|step| step.worker.to_string())).collect()
+fn touched(plan: &Plan) -> Vec<&WorkerId> {
+    plan.moved().chain(plan.steps.iter().map(|step| &step.worker)).collect()
 }
 
 proptest! {
@@ -215,6 +74,17 @@ proptest! {
         }
     }
 
+    /// I2: a call that is under way.
+    #[test]
+    fn one_need_never_launches_twice(recipe in recipe()) {
+        let mut world = made(&recipe);
+        let plan = world.plan();
+        world.commit(&plan);
+        if intents(&plan).next().is_some() {
+            prop_assert_eq!(world.launches(), 0, "{:#?}", plan);
+        }
+    }
+
     #[test]
     fn a_plan_is_made_of_its_input_alone(recipe in recipe()) {
         let world = made(&recipe);
@@ -235,6 +105,12 @@ proptest! {
                 Verdict::Launch { intent } if matches!(intent.permit, Permit::Replace { .. } | Permit::Notice)
             ));
             let most = max + if replaces { surge } else { 0 };
+            let decision = plan.of("workers");
+            match &decision.verdict {
+                Verdict::Launch { .. } => prop_assert!(decision.want <= most, "{:#?}", decision),
+                Verdict::Drain { .. } => prop_assert!(decision.want >= min, "{:#?}", decision),
+                Verdict::Hold => {}
+            }
             prop_assert!(after <= most.max(before) + given_back(&plan), "{} {} {:#?}", before, after, plan);
             let shrinks = going(&plan, Purpose::Idle).len() + going(&plan, Purpose::Manual).len();
             prop_assert!(shrinks == 0 || after >= min, "{} {} {:#?}", before, after, plan);
@@ -274,7 +150,7 @@ proptest! {
     fn within_the_cooldown_nothing_is_sized_by_step_or_query(recipe in recipe(), ended: bool) {
         let mut world = made(&recipe);
         let now = world.now;
-        let memory = world.memory.pools.entry("workers".into()).or_default();
+        let memory = world.remembered();
         (memory.up_started, memory.up_ended) = (Some(now), ended.then_some(now));
         let decision = world.decision();
         if launches(&decision) > 0 {
@@ -312,23 +188,9 @@ proptest! {
     }
 
     #[test]
-    fn a_partial_stale_or_unknown_view_removes_nothing(recipe in recipe(), which in 0..4) {
+    fn a_partial_stale_or_unknown_view_removes_nothing(recipe in recipe(), which in 0..UNSEEN.len()) {
         let mut world = made(&recipe);
-        let (old, why) = (duration::before(world.now, MINUTE * 2), "timeout".to_owned());
-        match (which, &mut world.observed.cluster) {
-            (0, cluster) => *cluster = View::Unknown { why },
-            (1, View::Known { at, .. }) => *at = old,
-            (2, _) => {
-                world.observed.instances.insert("workers".into(), View::Unknown { why });
-            }
-            _ => {
-                if let Some(View::Known { at, .. }) =
-                    world.observed.instances.get_mut(&"workers".into())
-                {
-                    *at = old;
-                }
-            }
-        }
+        UNSEEN[which](&mut world);
         let plan = world.plan();
         for step in &plan.steps {
             prop_assert!(!matches!(
@@ -348,7 +210,7 @@ proptest! {
         for _ in 0..3 {
             let plan = world.plan();
             let touched = touched(&plan);
-            let unique: BTreeSet<&String> = touched.iter().collect();
+            let unique: BTreeSet<_> = touched.iter().collect();
             prop_assert_eq!(unique.len(), touched.len(), "{:#?}", plan);
             world.apply(&plan);
             world.boot();
@@ -383,5 +245,29 @@ proptest! {
             prop_assert!(plan.decisions.iter().all(|d| d.dry_run || !acts(&d.verdict)));
             world.apply(&plan);
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// I1, I3, I6, I7; what must always hold is checked at each pass.
+    #[test]
+    fn whatever_happens_the_invariants_hold_and_in_the_end_it_is_quiet(events in events()) {
+        let mut life = Life::new();
+        for event in &events {
+            life.happen(event);
+            life.pass();
+            life.wait(SECOND * 2);
+        }
+        life.mend();
+        let mut plan = life.pass();
+        for _ in 0..80 {
+            life.wait(MINUTE * 3);
+            plan = life.pass();
+        }
+        prop_assert!(plan.is_quiet() && plan.steps.is_empty(), "{:#?}", plan);
+        let decision = plan.of("workers");
+        prop_assert!(decision.have >= 1, "min is restored: {:?}", decision);
     }
 }

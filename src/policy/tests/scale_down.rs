@@ -5,7 +5,7 @@ use crate::model::{
     Act, Ask, Cordon, Direction, Guard, Permit, Purpose, Reason, Resources, Verdict, View, Want,
     WorkerEvent, WorkerState, duration,
 };
-use crate::policy::fixtures::{GIB, MINUTE, World};
+use crate::policy::fixtures::{GIB, MINUTE, World, code};
 
 /// Five workers with a little on each, and an alert that says idle.
 fn idle() -> World {
@@ -15,10 +15,6 @@ fn idle() -> World {
     }
     world.down();
     world
-}
-
-fn code(world: &World) -> &'static str {
-    world.held().code()
 }
 
 ///

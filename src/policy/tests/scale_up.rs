@@ -5,12 +5,8 @@ use crate::model::{
     Act, Decision, Market, Permit, Price, Reason, Unhelpable, Verdict, View, Want, WorkerState,
     duration,
 };
-use crate::policy::fixtures::{GIB, MINUTE, SECOND, World, launches, shape, small};
+use crate::policy::fixtures::{GIB, MINUTE, SECOND, World, code, launches, shape, small};
 use std::time::Duration;
-
-fn code(world: &World) -> &'static str {
-    world.held().code()
-}
 
 /// the rule for load ships with `step: "1"`.
 fn permit_of(decision: &Decision) -> Permit {

@@ -3,7 +3,6 @@
 mod asks;
 mod down;
 mod leaving;
-mod lifecycle;
 mod repair;
 mod up;
 mod world;
