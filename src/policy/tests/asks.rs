@@ -1,8 +1,8 @@
 //! Which signals count.
 
 use crate::config::Require;
-use crate::model::{Reason, SilenceState, Want, duration};
-use crate::policy::fixtures::{DAY, MINUTE, World};
+use crate::model::{Ask, Reason, SilenceState, Want, duration};
+use crate::policy::fixtures::{DAY, MINUTE, SECOND, World};
 use crate::policy::standings;
 use std::time::Duration;
 
@@ -44,14 +44,16 @@ fn an_alert_that_alertmanager_does_not_tell_of_does_not_count() {
 fn an_active_alert_that_was_not_delivered_lately_does_not_count() {
     let mut world = asked();
     for name in ["Up", "Idle", "Sick"] {
-        let late = world.observed.truth.ttl + Duration::from_secs(1);
-        world.signal_named(name).last_seen = duration::before(world.now, late);
+        let (now, ttl) = (world.now, world.observed.truth.ttl);
+        world.signal_named(name).last_seen = duration::before(now, ttl);
+        assert_eq!(code(&world, name), "counts", "{name}");
+        world.signal_named(name).last_seen = duration::before(now, ttl + SECOND);
         assert_eq!(code(&world, name), "not_delivered", "{name}");
     }
 }
 
 #[test]
-fn a_long_repeat_counts_for_growing_and_never_for_removing() {
+fn w_08_w_10_a_delivery_of_long_ago_weighs_nothing_in_removal() {
     let mut world = asked();
     world.observed.truth.ttl = DAY;
     for (name, expected) in [("Up", "counts"), ("Idle", "not_delivered"), ("Sick", "not_delivered")]
@@ -65,9 +67,10 @@ fn a_long_repeat_counts_for_growing_and_never_for_removing() {
 fn a_silenced_alert_tells_who_paused_it_until_when_and_why() {
     let mut world = asked();
     world.silence("up");
-    let Err(Reason::Paused { by, comment, remembered, .. }) = standing(&world, "Up") else {
+    let Err(Reason::Paused { by, until, comment, remembered, .. }) = standing(&world, "Up") else {
         panic!("not paused");
     };
+    assert_eq!(until, duration::after(world.now, MINUTE * 60));
     assert_eq!((by.as_str(), comment.as_str(), remembered), ("ada", "maintenance", false));
     assert_eq!(code(&world, "Idle"), "counts");
 }
@@ -125,7 +128,9 @@ fn after_an_alertmanager_restart_removals_wait_and_growing_does_not() {
     assert_eq!(code(&world, "Sick"), "alertmanager_restarted");
     assert_eq!(code(&world, "Up"), "counts");
     world.memory.cluster = world.plan().memory;
-    world.later(MINUTE * 5 + Duration::from_secs(1));
+    world.later(MINUTE * 5 - SECOND);
+    assert_eq!(code(&world, "Idle"), "alertmanager_restarted");
+    world.later(SECOND);
     assert_eq!(code(&world, "Idle"), "counts");
 }
 
@@ -189,15 +194,26 @@ fn a_majority_is_enough_where_it_is_configured() {
     };
     world.observed.truth.peers.push(third);
     assert_eq!(code(&world, "Idle"), "counts");
+    world.not_told_of("Idle");
+    assert_eq!(code(&world, "Idle"), "alertmanager_away", "the third may tell of it");
 }
 
 #[test]
-fn without_the_watchdog_nothing_is_removed() {
+fn w_04_a_silent_watchdog_holds_removal() {
     let mut world = asked();
     world.watchdog_falls_silent();
     assert_eq!(code(&world, "Idle"), "watchdog_missing");
     assert_eq!(code(&world, "Sick"), "watchdog_missing");
     assert_eq!(code(&world, "Up"), "counts");
+    let mut last = duration::before(world.now, MINUTE * 3);
+    world.signal_named("Watchdog").last_seen = last;
+    assert_eq!(code(&world, "Idle"), "counts");
+    last = duration::before(last, SECOND);
+    world.signal_named("Watchdog").last_seen = last;
+    assert_eq!(standing(&world, "Idle"), Err(Reason::WatchdogMissing { last: Some(last) }));
+    world.watchdog();
+    world.resolve("Watchdog");
+    assert_eq!(standing(&world, "Idle"), Err(Reason::WatchdogMissing { last: None }));
     world.signals.retain(|signal| signal.name != "Watchdog");
     assert_eq!(standing(&world, "Idle"), Err(Reason::WatchdogMissing { last: None }));
 }
@@ -232,4 +248,65 @@ fn a_pause_is_the_reason_where_nothing_else_asks() {
     world.silence("up");
     let decision = world.decision();
     assert!(matches!(decision.reason, Reason::Paused { .. }), "{decision:#?}");
+}
+
+#[test]
+fn a_node_that_is_not_there_is_the_wrong_target() {
+    let mut world = asked();
+    for ask in [Ask::Replace { node: Some("n9".into()) }, Ask::Replace { node: None }] {
+        world.signal_named("Sick").ask = ask;
+        assert_eq!(code(&world, "Sick"), "wrong_target");
+    }
+    world.signal_named("Idle").ask = Ask::Down { node: Some("n9".into()) };
+    assert_eq!(code(&world, "Idle"), "wrong_target");
+    world.signal_named("Up").pool = Some("workers".into());
+    let told = world.decision().also;
+    assert!(told.iter().any(|reason| reason.code() == "wrong_target"), "{told:?}");
+}
+
+#[test]
+fn where_no_alertmanager_is_asked_none_denies_a_fresh_delivery() {
+    let mut world = asked();
+    world.observed.truth.peers.clear();
+    world.observed.truth.alerts.clear();
+    assert_eq!(code(&world, "Up"), "counts");
+    assert_eq!(code(&world, "Idle"), "alertmanager_away");
+}
+
+#[test]
+fn that_an_alert_is_over_is_no_news() {
+    let mut world = World::of(2);
+    world.up(Some(1));
+    world.not_told_of("Up");
+    assert_eq!(world.decision().also.len(), 1);
+    world.resolve("Up");
+    assert_eq!(world.decision().also, []);
+}
+
+/// Muted from the start, it is never delivered: only Alertmanager tells of it.
+#[test]
+fn a_pause_of_an_alert_that_never_reached_us_is_told() {
+    let mut world = World::of(2);
+    world.up(Some(1));
+    world.silence("up");
+    world.signals.retain(|signal| signal.name != "Up");
+    let held = world.decision().reason;
+    assert!(matches!(held, Reason::Paused { by, .. } if by == "ada"));
+}
+
+#[test]
+fn an_up_alert_that_was_silenced_before_it_ever_reached_us_holds_removal() {
+    let mut world = World::of(2);
+    world.down();
+    world.up(Some(1));
+    world.silence("up");
+    world.signals.retain(|signal| signal.name != "Up");
+    assert_eq!(world.drains().len(), 2, "what the packing would answer is seen without it");
+    world.told_of("Up").labels.insert("step".to_owned(), "1".to_owned());
+    assert_eq!(world.held(), Reason::UpActive { alert: "Up".to_owned() });
+    for label in ["pool", "cluster"] {
+        let mut world = world.clone();
+        world.told_of("Up").labels.insert(label.to_owned(), "elsewhere".to_owned());
+        assert_eq!(world.drains().len(), 2, "another {label} is asked for");
+    }
 }

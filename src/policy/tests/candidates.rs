@@ -2,9 +2,10 @@
 
 use crate::config::OrderBy;
 use crate::model::{
-    Cordon, Essential, InstanceState, Market, Pin, PodKind, Readiness, Reason, Refusal, duration,
+    Cordon, Essential, InstanceState, Market, Pin, PodKind, Readiness, Reason, Refusal, Resources,
+    duration,
 };
-use crate::policy::fixtures::{MINUTE, World, blocked};
+use crate::policy::fixtures::{MINUTE, SECOND, World, blocked};
 use std::collections::BTreeSet;
 
 /// Three workers of one zone with a pod each, and an alert that says idle.
@@ -28,7 +29,7 @@ fn keeps(change: impl FnOnce(&mut World)) -> Reason {
 
 ///
 #[test]
-fn a_permanent_worker_is_never_removed() {
+fn w_69_a_permanent_worker_is_never_removed() {
     for name in ["w1", "n1"] {
         let mut world = idle();
         world.pool().permanent.insert(name.to_owned());
@@ -242,4 +243,57 @@ fn a_worker_too_young_to_go_starts_no_kube_system_clock() {
     world.node(1).cordon = Cordon::Foreign;
     world.apply(&world.plan());
     assert!(world.memory.cluster.kube_system_since.is_empty());
+}
+
+#[test]
+fn a_nominated_node_that_is_not_there_removes_no_other() {
+    let mut world = idle();
+    world.down_about(9);
+    assert_eq!(world.held().code(), "wrong_target");
+}
+
+#[test]
+fn a_control_plane_has_no_worker_whatever_its_labels_say() {
+    assert_eq!(keeps(|world| world.node(1).control_plane = true), Reason::NodeUnknown);
+}
+
+#[test]
+fn what_holds_for_longest_is_told_of_several_pins() {
+    let reason = keeps(|world| {
+        world.pinned_on(1, Pin::KubeSystem);
+        world.pinned_on(1, Pin::LocalStorage);
+    });
+    assert!(matches!(reason, Reason::PodPinned { pin: Pin::LocalStorage, .. }), "{reason}");
+}
+
+#[test]
+fn kube_system_pods_hold_their_worker_to_the_end_of_the_hour() {
+    let mut world = World::of(2);
+    world.pinned_on(1, Pin::KubeSystem);
+    world.pinned_on(2, Pin::Bare);
+    world.down();
+    world.apply(&world.plan());
+    world.later(MINUTE * 60 - SECOND);
+    assert_eq!(world.held().code(), "no_candidate");
+    world.later(SECOND);
+    assert_eq!(world.drains(), ["w1"]);
+}
+
+#[test]
+fn among_equals_of_one_zone_the_newest_goes_first() {
+    let mut world = World::of(5);
+    for number in 1..=5 {
+        world.pod_on(number, 100);
+        world.worker(number).zone = if number < 3 { "b".into() } else { "a".into() };
+    }
+    world.down();
+    assert_eq!(world.drains(), ["w3"], "zone a has three");
+    world.worker(4).created = duration::before(world.now, MINUTE * 60);
+    assert_eq!(world.drains(), ["w4"]);
+}
+
+#[test]
+fn headroom_that_would_be_missing_keeps_a_worker() {
+    let reason = keeps(|world| world.pool().headroom = Resources::new(1, 0));
+    assert_eq!(reason, Reason::NoHeadroom);
 }

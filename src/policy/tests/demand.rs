@@ -1,7 +1,93 @@
-//! What pending pods would need: what new nodes will offer, and which pods are waited for already.
+//! What pending pods would need: what new nodes will offer, which pods are waited for already, and
+//! which pools may grow for them.
 
-use crate::model::{Resources, View};
-use crate::policy::fixtures::{GIB, World, launches, shape, small};
+use crate::model::{Permit, PodKind, Reason, Resources, Verdict, View, duration};
+use crate::policy::fixtures::{GIB, MINUTE, Reads as _, World, code, launches, shape, small};
+
+///
+#[test]
+fn waiting_pods_add_as_many_workers_as_they_need() {
+    let mut world = World::of(0);
+    world.up(None);
+    world.pending(5, 900);
+    let decision = world.decision();
+    assert_eq!(launches(&decision), 3, "two pods of 900m on each worker of 2000m");
+    assert_eq!(decision.reason, Reason::PodsPending { pods: 5, workers: 3 });
+    let Verdict::Launch { intent } = decision.verdict else { panic!("no launch") };
+    assert_eq!(intent.pods.len(), 5);
+}
+
+/// no Alertmanager, no alert.
+#[test]
+fn while_no_alertmanager_answers_proven_need_is_served() {
+    let mut world = World::of(0);
+    world.pending(2, 900);
+    world.alertmanager_away();
+    let Verdict::Launch { intent } = world.decision().verdict else { panic!("no launch") };
+    assert_eq!((intent.request.orders.len(), &intent.permit), (1, &Permit::Need));
+}
+
+#[test]
+fn what_daemon_pods_take_of_each_node_is_not_promised_again() {
+    let mut world = World::of(1);
+    world.pod_on(1, 300).kind = PodKind::Daemon;
+    world.pod_on(1, 1_700);
+    world.up(None);
+    world.pending(2, 900);
+    assert_eq!(world.launches(), 2, "1700m are left on a new worker");
+}
+
+#[test]
+fn daemon_pods_of_other_pools_take_nothing() {
+    let mut world = World::of(0);
+    world.add_pool("others", 1);
+    let number = world.ready("others");
+    world.pod_on(number, 1_900).kind = PodKind::Daemon;
+    world.up(None);
+    world.pending(1, 900);
+    assert_eq!(world.launches(), 1);
+}
+
+#[test]
+fn a_pool_grows_for_its_own_alert_only() {
+    let mut world = World::of(0);
+    world.add_pool("others", 10);
+    world.up(None);
+    world.pending(3, 1_500);
+    let plan = world.plan();
+    assert_eq!((launches(plan.of("workers")), launches(plan.of("others"))), (3, 0));
+}
+
+#[test]
+fn what_does_not_fit_into_one_pool_is_given_to_the_next() {
+    let mut world = World::of(0);
+    world.add_pool("others", 1);
+    world.up(None).pool = None;
+    world.pending(3, 1_500);
+    let plan = world.plan();
+    assert_eq!((launches(plan.of("others")), launches(plan.of("workers"))), (1, 2));
+}
+
+#[test]
+fn a_wish_opens_its_pool_for_the_pods_that_wait() {
+    let mut world = World::of(0);
+    world.pending(3, 1_500);
+    world.manual(1);
+    assert_eq!(world.launches(), 3);
+}
+
+#[test]
+fn a_wish_that_is_paused_or_too_old_asks_for_nothing() {
+    let mut world = World::of(1);
+    let now = world.now;
+    world.manual(1).last_seen = duration::before(now, MINUTE * 10);
+    assert_eq!(world.launches(), 1);
+    let mut paused = world.clone();
+    paused.silence("manual");
+    assert_eq!(code(&paused), "paused");
+    world.signal_named("manual").last_seen = duration::before(now, MINUTE * 11);
+    assert_eq!(code(&world), "nothing_asked");
+}
 
 /// A pool of which nothing is there yet, whose nodes keep something for themselves.
 fn empty(cpu_milli: u64) -> World {

@@ -28,7 +28,7 @@ fn unhostable(world: &World) -> String {
 }
 
 #[test]
-fn a_pod_larger_than_any_shape_launches_nothing_and_says_so() {
+fn w_21_a_pod_that_no_shape_could_host_adds_nothing_and_says_why() {
     let mut world = World::of(1);
     world.up(None);
     world.pending(1, 2_500);
@@ -72,7 +72,7 @@ fn extended_resources_and_the_number_of_pods_are_counted() {
     spec(&mut world, |spec| {
         spec.requests.extended.insert("nvidia.com/gpu".to_owned(), 1);
     });
-    unhostable(&world);
+    assert!(unhostable(&world).contains("1 nvidia.com/gpu"), "{}", unhostable(&world));
     *world.shapes() = vec![shape("tiny", small().with_pods(2), None)];
     world.view().pods.clear();
     world.pending(5, 10);

@@ -1,18 +1,16 @@
 //! Workers on their way out.
 
 use crate::model::{
-    Act, Cordon, Permit, Pin, Plan, Purpose, Reason, Step, Transition, Verdict, WorkerEvent,
-    WorkerState, duration,
+    Act, Ask, Cordon, Guard, Permit, Pin, Plan, Purpose, Reason, Step, Transition, Verdict,
+    WorkerEvent, WorkerState, duration,
 };
-use crate::policy::fixtures::{MINUTE, SECOND, World};
+use crate::policy::fixtures::{MINUTE, Reads as _, SECOND, UNSEEN, World};
 
 /// Three workers, the third on its way out in this state.
 fn leaving(state: WorkerState) -> World {
     let mut world = World::of(3);
     world.pod_on(3, 100);
-    world.set(3, state);
-    world.worker(3).purpose = Some(Purpose::Idle);
-    world.node(3).cordon = Cordon::Ours;
+    world.leaving(3, state, Purpose::Idle);
     world.down();
     world
 }
@@ -156,27 +154,10 @@ fn while_monitoring_is_away_the_drain_and_its_clock_stand_still() {
 }
 
 #[test]
-fn an_unknown_view_or_list_stops_the_drain_and_its_clock() {
-    let unknown = || crate::model::View::Unknown { why: "timeout".to_owned() };
-    let mut world = leaving(WorkerState::Draining);
-    world.observed.instances.insert("workers".into(), unknown());
-    let plan = world.plan();
-    assert!(plan.steps.is_empty());
-    assert!(matches!(&plan.transitions[..], [Transition::Clock { .. }]));
-    let mut world = leaving(WorkerState::Draining);
-    world.observed.cluster = crate::model::View::Unknown { why: "timeout".to_owned() };
-    let plan = world.plan();
-    assert!(plan.steps.is_empty());
-    assert!(matches!(&plan.transitions[..], [Transition::Clock { .. }]));
-}
-
-#[test]
 fn past_its_deadline_a_drain_is_given_up_and_not_tried_again_for_an_hour_doubling_to_a_day() {
     let mut world = leaving(WorkerState::Draining);
     for hours in [1, 2, 4, 8, 16, 24, 24] {
-        world.set(3, WorkerState::Draining);
-        world.worker(3).purpose = Some(Purpose::Idle);
-        world.node(3).cordon = Cordon::Ours;
+        world.leaving(3, WorkerState::Draining, Purpose::Idle);
         world.later(MINUTE * 5);
         assert!(matches!(only(&world.plan()).act, Act::Evict { .. }));
         world.later(SECOND);
@@ -202,9 +183,15 @@ fn a_spot_notice_drains_to_its_end() {
 fn a_refused_cordon_is_not_done_later_without_being_asked_again() {
     let mut world = leaving(WorkerState::Cordoned);
     world.node(3).cordon = Cordon::None;
+    world.guard(Some(Guard::Holds));
     let plan = world.plan();
     assert!(matches!(only(&plan).act, Act::Cordon { .. }));
-    assert!(matches!(&only(&plan).permit, Permit::Down { signals, .. } if signals.len() == 1));
+    assert!(matches!(&only(&plan).permit,
+        Permit::Down { signals, guards } if signals.len() == 1 && guards == &["up"]));
+    world.add_pool("others", 3);
+    world.signal_named("Idle").pool = Some("others".into());
+    assert_eq!(world.plan().act(3), "uncordon", "it is of another pool");
+    world.signal_named("Idle").pool = Some("workers".into());
     world.resolve("Idle");
     let plan = world.plan();
     assert!(matches!(only(&plan).act, Act::Uncordon { .. }), "nothing asks any more");
@@ -250,6 +237,7 @@ fn an_end_that_was_refused_is_asked_again_with_the_same_question() {
         (Some(Purpose::Idle), Permit::Down { signals: Vec::new(), guards: Vec::new() }),
         (Some(Purpose::Replace), Permit::Replace { signals: Vec::new() }),
         (Some(Purpose::Manual), Permit::Manual),
+        (Some(Purpose::Notice), Permit::Notice),
         (None, Permit::Repair),
     ] {
         let mut world = leaving(WorkerState::Terminating);
@@ -282,4 +270,110 @@ fn a_refused_cordon_of_a_replacement_is_asked_again_too() {
     assert!(matches!(&only(&plan).permit, Permit::Replace { signals } if signals.len() == 1));
     world.resolve("Sick");
     assert!(matches!(only(&world.plan()).act, Act::Uncordon { .. }));
+}
+
+#[test]
+fn monitoring_that_is_away_suspends_what_rests_on_it_and_its_clock() {
+    let breaks: [fn(&mut World); 3] =
+        [World::alertmanager_away, World::watchdog_falls_silent, |world| {
+            world.memory.cluster = world.plan().memory;
+            world.observed.truth.peers[0].started = Some(world.now);
+        }];
+    for break_it in breaks {
+        for purpose in [Purpose::Idle, Purpose::Replace] {
+            let mut world = leaving(WorkerState::Draining);
+            world.worker(3).purpose = Some(purpose);
+            break_it(&mut world);
+            let plan = world.plan();
+            assert_eq!(plan.act(3), "none");
+            let [Transition::Clock { worker }] = &plan.transitions[..] else { panic!("{plan:#?}") };
+            assert_eq!(worker.held_since, Some(world.now));
+        }
+        for purpose in [Purpose::Notice, Purpose::Manual] {
+            let mut world = leaving(WorkerState::Draining);
+            world.worker(3).purpose = Some(purpose);
+            break_it(&mut world);
+            assert_eq!(world.plan().act(3), "evict", "{purpose:?} rests on no alert");
+        }
+    }
+}
+
+#[test]
+fn nothing_goes_on_from_an_unknown_or_stale_view_and_no_clock_runs() {
+    for state in [WorkerState::Draining, WorkerState::Drained, WorkerState::Terminating] {
+        for hide in UNSEEN {
+            let mut world = leaving(state.clone());
+            world.view().pods.clear();
+            hide(&mut world);
+            let plan = world.plan();
+            assert_eq!(plan.act(3), "none", "{state}");
+            let stands = matches!(&plan.transitions[..], [Transition::Clock { .. }]);
+            assert_eq!(stands, state != WorkerState::Terminating, "{state}");
+        }
+    }
+}
+
+#[test]
+fn a_pause_is_no_refusal_and_a_failed_uncordon_no_second_one() {
+    let mut world = leaving(WorkerState::Draining);
+    world.silence_on("alertname", "Idle");
+    let plan = world.plan();
+    assert_eq!(plan.act(3), "uncordon");
+    assert!(plan.memory.refusals.is_empty(), "it is no fault of the worker's");
+    let mut world = leaving(WorkerState::Draining);
+    world.later(MINUTE * 6);
+    for _ in 0..3 {
+        let plan = world.plan();
+        assert_eq!(plan.act(3), "uncordon");
+        assert_eq!(plan.memory.refusals[&"w3".into()].count, 1);
+        world.memory.cluster = plan.memory;
+    }
+}
+
+#[test]
+fn while_another_alert_asks_for_it_a_silenced_one_gives_nothing_back() {
+    let mut world = leaving(WorkerState::Draining);
+    world.alert("Quiet", "down", Ask::Down { node: None });
+    world.told_of("Idle").silenced_by.push("elsewhere".into());
+    assert_eq!(world.plan().act(3), "evict");
+    world.told_of("Quiet").silenced_by.push("elsewhere".into());
+    assert_eq!(world.plan().act(3), "uncordon");
+}
+
+/// It would fill again while it empties.
+#[test]
+fn a_drain_on_a_node_that_somebody_opened_closes_it_first() {
+    for state in [WorkerState::Draining, WorkerState::Drained] {
+        let mut world = leaving(state);
+        world.view().pods.clear();
+        world.node(3).cordon = Cordon::None;
+        assert_eq!(world.plan().act(3), "cordon");
+        world.resolve("Idle");
+        assert_eq!(world.plan().act(3), "uncordon", "nothing asks any more");
+    }
+}
+
+#[test]
+fn a_drained_worker_is_ended_only_while_the_cordon_is_ours_and_its_machine_lives() {
+    let mut world = leaving(WorkerState::Drained);
+    world.view().pods.clear();
+    assert_eq!(world.plan().act(3), "terminate");
+    world.node(3).cordon = Cordon::Foreign;
+    assert_eq!(world.plan().act(3), "evict");
+    world.node(3).cordon = Cordon::Ours;
+    world.instance(3).state = crate::model::InstanceState::Gone;
+    assert_eq!(world.plan().act(3), "none", "its node says Ready: neither is believed");
+}
+
+#[test]
+fn those_that_lost_least_are_taken_back_first() {
+    let mut world = leaving(WorkerState::Cordoned);
+    world.leaving(1, WorkerState::Drained, Purpose::Idle);
+    world.leaving(2, WorkerState::Draining, Purpose::Idle);
+    world.up(Some(1));
+    assert_eq!(world.plan().step(3).unwrap().reason, Reason::DemandReturned);
+    world.signal_named("Up").ask = Ask::Up { step: Some(2), want_query: None };
+    let plan = world.plan();
+    let back = |number| plan.step(number).is_some_and(|s| s.reason == Reason::DemandReturned);
+    assert_eq!([1, 2, 3].map(back), [false, true, true]);
 }

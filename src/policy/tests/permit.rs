@@ -41,6 +41,7 @@ fn every() -> Vec<(&'static str, Permit)> {
         ("up", Permit::Up { signals: by("Up") }),
         ("up", Permit::Need),
         ("down", Permit::Down { signals: by("Idle"), guards: Vec::new() }),
+        ("down", Permit::Down { signals: Vec::new(), guards: Vec::new() }),
         ("replace", Permit::Replace { signals: by("Sick") }),
         ("replace", Permit::Replace { signals: Vec::new() }),
         ("replace", Permit::Notice),
@@ -140,8 +141,23 @@ fn without_alertmanager_growing_restoring_and_repairing_are_granted_and_removing
         (Permit::Down { signals: by("Idle"), guards: Vec::new() }, "alertmanager_away"),
         (Permit::Down { signals: Vec::new(), guards: Vec::new() }, "alertmanager_away"),
         (Permit::Replace { signals: by("Sick") }, "alertmanager_away"),
+        (Permit::Replace { signals: Vec::new() }, "alertmanager_away"),
+        (Permit::Notice, "granted"),
         (Permit::Gc, "alertmanager_away"),
     ] {
         assert_eq!(code(&world, &permit), expected, "{permit:?}");
+    }
+}
+
+/// The alert of a cluster with one pool may lack the label `pool`.
+#[test]
+fn a_pause_of_the_pool_is_found_though_it_does_not_match_the_alert() {
+    let mut world = asked();
+    for name in ["Up", "Idle", "Sick"] {
+        world.unlabelled(name, "pool");
+    }
+    world.silence_on("pool", "workers");
+    for (_, permit) in every() {
+        assert_eq!(code(&world, &permit), "paused", "{permit:?}");
     }
 }

@@ -122,15 +122,6 @@ fn a_machine_that_is_ending_or_gone_is_lost_and_its_node_removed() {
 }
 
 #[test]
-fn an_empty_list_by_error_loses_no_worker_whose_node_is_ready() {
-    let mut world = World::of(3);
-    world.pool().min = 3;
-    world.instances("workers").clear();
-    let plan = world.plan();
-    assert!(plan.is_quiet(), "{plan:#?}");
-}
-
-#[test]
 fn a_machine_asked_for_a_moment_ago_may_be_missing_from_the_list() {
     let mut world = booting();
     world.instances("workers").remove(0);
@@ -334,17 +325,6 @@ fn a_paused_repair_ends_no_machine() {
     let plan = world.plan();
     assert!(plan.steps.is_empty(), "{plan:#?}");
     assert_eq!(plan.decisions[0].reason.code(), "paused");
-}
-
-#[test]
-fn a_permanent_worker_is_not_repaired_away() {
-    let mut world = World::of(4);
-    world.pool().permanent.insert("w1".to_owned());
-    world.node(1).readiness = Readiness::NotReady { since: world.now };
-    world.later(MINUTE * 11);
-    let plan = world.plan();
-    assert!(plan.is_quiet(), "{plan:#?}");
-    assert!(plan.decisions[0].also.contains(&Reason::Permanent), "{plan:#?}");
 }
 
 #[test]

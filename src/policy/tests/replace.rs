@@ -1,10 +1,10 @@
 //! One worker for another.
 
 use crate::model::{
-    Act, Ask, Cordon, Permit, Pin, Plan, Purpose, Reason, Refusal, Verdict, WorkerEvent,
-    WorkerState, duration,
+    Act, Ask, Cordon, Failure, Permit, Pin, Plan, Purpose, Readiness, Reason, Refusal, Verdict,
+    WorkerEvent, WorkerState, duration,
 };
-use crate::policy::fixtures::{MINUTE, SECOND, World, launches, shape, small};
+use crate::policy::fixtures::{DAY, MINUTE, Reads as _, SECOND, World, launches, shape, small};
 
 fn cordons(plan: &Plan) -> Vec<&str> {
     let steps = plan.steps.iter().filter(|step| matches!(step.act, Act::Cordon { .. }));
@@ -69,10 +69,12 @@ fn a_spot_notice_is_drained_at_once_while_its_replacement_comes() {
 #[test]
 fn a_worker_above_its_age_is_replaced() {
     let mut world = World::of(2);
-    world.pool().max_age = Some(MINUTE * 60 * 24 + SECOND);
+    world.pool().max_age = Some(DAY);
     assert_eq!(world.held(), Reason::NothingAsked);
-    world.later(SECOND * 2);
+    world.later(SECOND);
     assert_eq!(world.launches(), 1);
+    world.alertmanager_away();
+    assert_eq!(world.held(), Reason::NothingAsked, "whoever cannot ask, removes nothing");
 }
 
 #[test]
@@ -102,13 +104,7 @@ fn so_many_are_replaced_within_an_hour() {
 fn a_replacement_that_matches_the_same_alert_stops_it() {
     let mut world = sick();
     world.worker(3).batch = Some("b".into());
-    world
-        .memory
-        .pools
-        .entry("workers".into())
-        .or_default()
-        .replacing
-        .insert("w1".into(), "b".into());
+    world.remembered().replacing.insert("w1".into(), "b".into());
     assert_eq!(cordons(&world.plan()), ["w1"]);
     let mut other = world.signal_named("Sick").clone();
     other.id = "fp-Sick-3".into();
@@ -220,4 +216,117 @@ fn what_may_not_leave_is_not_replaced_and_it_is_told_why() {
         });
         assert_eq!(told, Some(code), "{decision:#?}");
     }
+}
+
+/// One of two workers is old, and the other stands for its Ready replacement.
+fn replaced() -> World {
+    let mut world = World::of(2);
+    world.pool().max_age = Some(DAY * 2);
+    world.worker(1).created = duration::before(world.now, DAY * 3);
+    world.worker(2).batch = Some("b".into());
+    world.remembered().replacing.insert("w1".into(), "b".into());
+    world
+}
+
+#[test]
+fn a_drain_for_a_replacement_counts_towards_those_of_the_hour() {
+    let world = replaced();
+    let plan = world.plan();
+    assert_eq!(cordons(&plan), ["w1"]);
+    assert_eq!(plan.memory.replacements, [world.now]);
+}
+
+/// No alert asks for it, so that no alert's own pause holds it.
+#[test]
+fn a_paused_replacement_drains_nothing_though_the_new_one_is_ready() {
+    let mut world = replaced();
+    world.silence("replace");
+    assert_eq!(cordons(&world.plan()), Vec::<&str>::new());
+    let mut world = World::of(2);
+    world.instance(1).notice = Some(world.now);
+    world.silence("replace");
+    assert_eq!(cordons(&world.plan()), Vec::<&str>::new());
+    assert_eq!(world.held().code(), "paused");
+}
+
+#[test]
+fn a_pause_of_growing_holds_no_replacement() {
+    let mut world = sick();
+    world.silence("up");
+    assert_eq!(world.launches(), 1);
+}
+
+#[test]
+fn while_one_is_drained_for_its_replacement_no_other_is_replaced() {
+    let mut world = World::of(3);
+    world.leaving(1, WorkerState::Draining, Purpose::Replace);
+    world.pool().max_age = Some(MINUTE);
+    let decision = world.decision();
+    assert_eq!(launches(&decision), 0);
+    assert!(decision.also.contains(&Reason::ReplaceBusy { worker: "w1".into() }));
+}
+
+#[test]
+fn a_replacement_is_not_waited_for_once_its_old_worker_goes() {
+    let mut world = replaced();
+    assert_eq!(world.plan().pools[&"workers".into()].replacing.len(), 1);
+    world.leaving(1, WorkerState::Draining, Purpose::Replace);
+    assert!(world.plan().pools[&"workers".into()].replacing.is_empty());
+}
+
+#[test]
+fn a_notice_goes_before_an_older_worker() {
+    let mut world = World::of(2);
+    world.pool().max_age = Some(DAY * 2);
+    world.worker(1).created = duration::before(world.now, DAY * 3);
+    world.instance(2).notice = Some(world.now);
+    assert!(matches!(
+        world.decision().reason,
+        Reason::Replacement { worker, .. } if worker.as_str() == "w2"
+    ));
+}
+
+#[test]
+fn a_larger_need_replaces_on_its_way() {
+    let mut world = World::of(2);
+    world.instance(1).notice = Some(world.now);
+    world.up(Some(2));
+    let decision = world.decision();
+    assert_eq!((launches(&decision), decision.reason.code()), (2, "alert_step"));
+}
+
+#[test]
+fn a_node_that_is_not_ready_can_still_be_replaced() {
+    let mut world = sick();
+    world.node(1).readiness = Readiness::NotReady { since: world.now };
+    assert_eq!(world.launches(), 1);
+}
+
+#[test]
+fn a_worker_that_is_given_up_in_a_pass_is_not_replaced_in_the_same_one() {
+    let mut world = World::of(4);
+    world.sick(1);
+    world.instance(1).notice = Some(duration::after(world.now, MINUTE * 2));
+    let plan = world.plan();
+    assert_eq!(plan.failure(1), Some(Failure::NotReady));
+    assert_eq!(plan.act(1), "none");
+}
+
+/// The owner's word stands, also where the provider takes it.
+#[test]
+fn a_permanent_worker_is_neither_repaired_nor_replaced_nor_drained_for_a_notice() {
+    let mut world = World::of(2);
+    world.pool().permanent = ["w1", "n2"].map(str::to_owned).into();
+    world.pool().max_age = Some(MINUTE);
+    world.sick(1);
+    world.instance(2).notice = Some(duration::after(world.now, MINUTE * 2));
+    let plan = world.plan();
+    assert!(plan.steps.is_empty() && plan.transitions.is_empty(), "{plan:#?}");
+}
+
+#[test]
+fn a_pod_in_kube_system_does_not_hold_a_replacement() {
+    let mut world = sick();
+    world.pinned_on(1, Pin::KubeSystem);
+    assert_eq!(world.launches(), 1);
 }

@@ -2,8 +2,8 @@
 
 use crate::config::Amount;
 use crate::model::{
-    Act, Ask, Cordon, Direction, Guard, Permit, Purpose, Reason, Resources, Verdict, View, Want,
-    WorkerEvent, WorkerState, duration,
+    Act, Ask, Cordon, Direction, Guard, Permit, Purpose, Reason, Resources, Unhelpable, Verdict,
+    View, Want, WorkerEvent, WorkerState, duration,
 };
 use crate::policy::fixtures::{GIB, MINUTE, World, code};
 
@@ -166,7 +166,7 @@ fn nothing_is_removed_while_monitoring_is_away() {
 }
 
 #[test]
-fn an_unknown_or_stale_view_or_list_removes_nothing() {
+fn w_02_a_partial_stale_or_unknown_view_never_removes() {
     let mut world = idle();
     world.observed.cluster = View::Unknown { why: "timeout".to_owned() };
     assert_eq!(code(&world), "unknown");
@@ -348,4 +348,40 @@ fn a_wish_for_more_that_waits_for_something_holds_removal() {
     let decision = world.decision();
     assert_eq!(decision.reason.code(), "launches_per_hour");
     assert!(decision.also.iter().any(|reason| reason.code() == "manual_scale"), "{decision:#?}");
+}
+
+/// The alert of a cluster with one pool may lack the label `pool`.
+#[test]
+fn a_pause_of_the_pool_holds_removal_though_it_does_not_match_the_alert() {
+    let mut world = idle();
+    world.unlabelled("Idle", "pool");
+    world.silence_on("pool", "workers");
+    assert_eq!(code(&world), "paused");
+}
+
+#[test]
+fn an_up_alert_whose_only_need_no_worker_could_help_holds_nothing() {
+    let mut world = idle();
+    world.up(None);
+    world.pending(1, 1_950);
+    assert_eq!(world.drains(), Vec::<String>::new());
+    let pod = world.view().pods.last().unwrap().uid.clone();
+    let until = Some(duration::after(world.now, MINUTE));
+    world.remembered().unhelpable.insert(pod, Unhelpable { vain: 2, until });
+    assert_eq!(world.drains().len(), 1);
+}
+
+#[test]
+fn a_silenced_query_still_tells_the_floor() {
+    let mut world = idle();
+    world.up_wants(Want::Workers(5));
+    world.silence("up");
+    assert_eq!(world.held(), Reason::StillWanted { want: 5 });
+}
+
+#[test]
+fn a_view_is_young_enough_for_its_whole_time() {
+    let mut world = idle();
+    world.now = duration::after(world.now, MINUTE);
+    assert_eq!(world.drains().len(), 1);
 }

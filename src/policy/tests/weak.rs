@@ -1,7 +1,9 @@
 //! Faults of systems like this one, by their number; each test holds our counterpart.
 
-use crate::model::{Guard, PodSpec, Readiness, Reason, Resources, View, Want, duration};
-use crate::policy::fixtures::{MINUTE, World, launches};
+use crate::model::{
+    Guard, PodSpec, Purpose, Readiness, Reason, Resources, View, Want, WorkerState, duration,
+};
+use crate::policy::fixtures::{MINUTE, Reads as _, SECOND, UNSEEN, World, code, launches};
 use std::sync::Arc;
 
 fn dead(world: &mut World) {
@@ -196,4 +198,60 @@ fn w_69_permanent_workers_stay_through_idleness_wishes_age_alerts_and_sickness()
         world.later(MINUTE * 20);
     }
     assert!(world.memory.workers.values().all(crate::model::Worker::is_serving));
+}
+
+/// I6: nor are an unseen cluster or list.
+#[test]
+fn w_02_what_is_unknown_is_never_below_min() {
+    for hide in UNSEEN {
+        let mut world = World::of(0);
+        world.pool().min = 3;
+        hide(&mut world);
+        assert!(["unknown", "stale"].contains(&code(&world)), "{}", code(&world));
+    }
+}
+
+/// The deadline that is set is the one that is asked.
+#[test]
+fn w_07_the_configured_drain_timeout_is_the_one_that_counts() {
+    for (timeout, act) in [(MINUTE * 5, "uncordon"), (MINUTE * 6, "evict")] {
+        let mut world = World::of(2);
+        world.leaving(1, WorkerState::Draining, Purpose::Manual);
+        world.pool().drain.timeout = timeout;
+        world.later(MINUTE * 5 + SECOND);
+        assert_eq!(world.plan().act(1), act, "{timeout:?}");
+    }
+}
+
+/// An alert that is over asks for nothing, nor does one that never was.
+#[test]
+fn w_08_resolved_and_absence_never_remove() {
+    let mut world = World::of(3);
+    assert!(world.plan().is_quiet());
+    world.down();
+    world.resolve("Idle");
+    assert_eq!(code(&world), "nothing_asked");
+    assert!(world.plan().is_quiet());
+}
+
+/// The number that is wished for is the number that is done.
+#[test]
+fn w_16_a_manual_wish_removes_as_many_as_it_says_and_no_more() {
+    let mut world = World::of(5);
+    world.manual(-2);
+    assert_eq!(world.drains().len(), 2, "of five that are empty");
+}
+
+/// What another cluster under the same account has is neither ours nor counted.
+#[test]
+fn w_22_machines_of_another_cluster_count_nowhere() {
+    let mut world = World::of(1);
+    world.pool().min = 1;
+    world.unrecorded(1);
+    world.unjoined(1);
+    assert_eq!(world.launches(), 0);
+    for uid in [Some("another".into()), None] {
+        world.instance(1).cluster_uid = uid;
+        assert_eq!(world.launches(), 1);
+    }
 }
