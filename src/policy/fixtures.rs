@@ -297,6 +297,11 @@ impl World {
         pods.last_mut().unwrap()
     }
 
+    /// What the last pod asks for.
+    pub(super) fn spec(&mut self) -> &mut PodSpec {
+        Arc::make_mut(&mut self.view().pods.last_mut().unwrap().spec)
+    }
+
     pub(super) fn plan(&self) -> Plan {
         policy::plan(&self.observed, &self.signals, &self.memory, &self.limits, self.now)
     }

@@ -15,17 +15,9 @@ fn code(world: &World, name: &str) -> &'static str {
     standing(world, name).map_or_else(|reason| reason.code(), |()| "counts")
 }
 
-fn asked() -> World {
-    let mut world = World::of(2);
-    world.up(Some(1));
-    world.down();
-    world.replace(1);
-    world
-}
-
 #[test]
 fn alerts_count_that_were_delivered_and_that_alertmanager_calls_active() {
-    let world = asked();
+    let world = World::asked();
     for name in ["Up", "Idle", "Sick", "Watchdog"] {
         assert_eq!(standing(&world, name), Ok(()), "{name}");
     }
@@ -33,7 +25,7 @@ fn alerts_count_that_were_delivered_and_that_alertmanager_calls_active() {
 
 #[test]
 fn an_alert_that_alertmanager_does_not_tell_of_does_not_count() {
-    let mut world = asked();
+    let mut world = World::asked();
     for name in ["Up", "Idle", "Sick"] {
         world.not_told_of(name);
         assert_eq!(code(&world, name), "not_confirmed", "{name}");
@@ -42,7 +34,7 @@ fn an_alert_that_alertmanager_does_not_tell_of_does_not_count() {
 
 #[test]
 fn an_active_alert_that_was_not_delivered_lately_does_not_count() {
-    let mut world = asked();
+    let mut world = World::asked();
     for name in ["Up", "Idle", "Sick"] {
         let (now, ttl) = (world.now, world.observed.truth.ttl);
         world.signal_named(name).last_seen = duration::before(now, ttl);
@@ -54,7 +46,7 @@ fn an_active_alert_that_was_not_delivered_lately_does_not_count() {
 
 #[test]
 fn w_08_w_10_a_delivery_of_long_ago_weighs_nothing_in_removal() {
-    let mut world = asked();
+    let mut world = World::asked();
     world.observed.truth.ttl = DAY;
     for (name, expected) in [("Up", "counts"), ("Idle", "not_delivered"), ("Sick", "not_delivered")]
     {
@@ -65,7 +57,7 @@ fn w_08_w_10_a_delivery_of_long_ago_weighs_nothing_in_removal() {
 
 #[test]
 fn a_silenced_alert_tells_who_paused_it_until_when_and_why() {
-    let mut world = asked();
+    let mut world = World::asked();
     world.silence("up");
     let Err(Reason::Paused { by, until, comment, remembered, .. }) = standing(&world, "Up") else {
         panic!("not paused");
@@ -77,14 +69,14 @@ fn a_silenced_alert_tells_who_paused_it_until_when_and_why() {
 
 #[test]
 fn an_alert_silenced_by_an_unknown_silence_is_paused_all_the_same() {
-    let mut world = asked();
+    let mut world = World::asked();
     world.told_of("Up").silenced_by.push("somewhere".into());
     assert_eq!(code(&world, "Up"), "paused");
 }
 
 #[test]
 fn an_inhibited_alert_names_what_inhibits_it() {
-    let mut world = asked();
+    let mut world = World::asked();
     world.told_of("Idle").inhibited_by.push("fp-Up".into());
     let reason = standing(&world, "Idle").unwrap_err();
     assert_eq!(reason, Reason::Inhibited { alert: "Idle".to_owned(), by: "Up".to_owned() });
@@ -92,7 +84,7 @@ fn an_inhibited_alert_names_what_inhibits_it() {
 
 #[test]
 fn a_silence_that_a_restarted_alertmanager_forgot_is_honoured_to_its_end() {
-    let mut world = asked();
+    let mut world = World::asked();
     world.remembered_silence("down");
     assert!(matches!(standing(&world, "Idle"), Err(Reason::Paused { remembered: true, .. })));
     world.later(MINUTE * 61);
@@ -102,7 +94,7 @@ fn a_silence_that_a_restarted_alertmanager_forgot_is_honoured_to_its_end() {
 
 #[test]
 fn a_silence_that_alertmanager_calls_expired_is_forgotten_at_once() {
-    let mut world = asked();
+    let mut world = World::asked();
     let id = world.remembered_silence("down");
     let mut silence = world.memory.cluster.silences[&id].clone();
     silence.state = SilenceState::Expired;
@@ -113,14 +105,14 @@ fn a_silence_that_alertmanager_calls_expired_is_forgotten_at_once() {
 
 #[test]
 fn silences_seen_are_remembered_by_the_plan() {
-    let mut world = asked();
+    let mut world = World::asked();
     let id = world.silence("down");
     assert!(world.plan().memory.silences.contains_key(&id));
 }
 
 #[test]
 fn after_an_alertmanager_restart_removals_wait_and_growing_does_not() {
-    let mut world = asked();
+    let mut world = World::asked();
     let first = world.plan();
     world.apply(&first);
     world.observed.truth.peers[0].started = Some(world.now);
@@ -136,7 +128,7 @@ fn after_an_alertmanager_restart_removals_wait_and_growing_does_not() {
 
 #[test]
 fn a_start_time_that_creeps_is_no_restart() {
-    let mut world = asked();
+    let mut world = World::asked();
     world.memory.cluster = world.plan().memory;
     let peer = &mut world.observed.truth.peers[0];
     peer.started = peer.started.map(|at| duration::after(at, Duration::from_millis(400)));
@@ -145,7 +137,7 @@ fn a_start_time_that_creeps_is_no_restart() {
 
 #[test]
 fn without_alertmanager_fresh_deliveries_still_grow_and_nothing_is_removed() {
-    let mut world = asked();
+    let mut world = World::asked();
     world.alertmanager_away();
     assert_eq!(code(&world, "Up"), "counts");
     assert_eq!(code(&world, "Idle"), "alertmanager_away");
@@ -166,7 +158,7 @@ fn with_neither_alertmanager_nor_watchdog_an_alert_asks_for_nothing_itself() {
 
 #[test]
 fn without_alertmanager_a_delivery_that_said_resolved_grows_nothing() {
-    let mut world = asked();
+    let mut world = World::asked();
     world.resolve("Up");
     world.alertmanager_away();
     assert_eq!(code(&world, "Up"), "not_confirmed");
@@ -174,7 +166,7 @@ fn without_alertmanager_a_delivery_that_said_resolved_grows_nothing() {
 
 #[test]
 fn one_of_two_alertmanagers_away_holds_removals_only() {
-    let mut world = asked();
+    let mut world = World::asked();
     world.a_peer_is_away();
     assert_eq!(code(&world, "Idle"), "alertmanager_away");
     assert_eq!(code(&world, "Up"), "counts");
@@ -184,7 +176,7 @@ fn one_of_two_alertmanagers_away_holds_removals_only() {
 
 #[test]
 fn a_majority_is_enough_where_it_is_configured() {
-    let mut world = asked();
+    let mut world = World::asked();
     world.a_peer_is_away();
     world.limits.alertmanager.require = Require::Majority;
     assert_eq!(code(&world, "Idle"), "alertmanager_away", "one of two is no majority");
@@ -200,7 +192,7 @@ fn a_majority_is_enough_where_it_is_configured() {
 
 #[test]
 fn w_04_a_silent_watchdog_holds_removal() {
-    let mut world = asked();
+    let mut world = World::asked();
     world.watchdog_falls_silent();
     assert_eq!(code(&world, "Idle"), "watchdog_missing");
     assert_eq!(code(&world, "Sick"), "watchdog_missing");
@@ -220,7 +212,7 @@ fn w_04_a_silent_watchdog_holds_removal() {
 
 #[test]
 fn an_alert_that_names_no_pool_of_ours_does_not_count() {
-    let mut world = asked();
+    let mut world = World::asked();
     world.signal_named("Up").pool = Some("elsewhere".into());
     assert_eq!(code(&world, "Up"), "wrong_target");
     world.signal_named("Idle").pool = None;
@@ -252,7 +244,7 @@ fn a_pause_is_the_reason_where_nothing_else_asks() {
 
 #[test]
 fn a_node_that_is_not_there_is_the_wrong_target() {
-    let mut world = asked();
+    let mut world = World::asked();
     for ask in [Ask::Replace { node: Some("n9".into()) }, Ask::Replace { node: None }] {
         world.signal_named("Sick").ask = ask;
         assert_eq!(code(&world, "Sick"), "wrong_target");
@@ -266,7 +258,7 @@ fn a_node_that_is_not_there_is_the_wrong_target() {
 
 #[test]
 fn where_no_alertmanager_is_asked_none_denies_a_fresh_delivery() {
-    let mut world = asked();
+    let mut world = World::asked();
     world.observed.truth.peers.clear();
     world.observed.truth.alerts.clear();
     assert_eq!(code(&world, "Up"), "counts");

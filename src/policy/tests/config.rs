@@ -4,11 +4,10 @@
 use crate::config::{Amount, Mode, OrderBy, Require};
 use crate::model::{
     Breaker, BreakerState, Cordon, Effect, Failure, Intent, LaunchRequest, PeerState, Permit, Pin,
-    PoolMemory, Price, Purpose, Readiness, Refusal, Resources, Taint, Toleration, Unhelpable, View,
+    Price, Purpose, Readiness, Refusal, Resources, Taint, Toleration, Unhelpable, View,
     WorkerState, duration,
 };
 use crate::policy::fixtures::{DAY, GIB, MINUTE, SECOND, World};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// A field, a world in which it decides, and another value.
@@ -121,13 +120,9 @@ fn first() -> World {
     need()
 }
 
-fn spec(world: &mut World) -> &mut crate::model::PodSpec {
-    Arc::make_mut(&mut world.view().pods.last_mut().unwrap().spec)
-}
-
 fn picky() -> World {
     let mut world = need();
-    spec(&mut world).node_selector.insert("tier".into(), "batch".into());
+    world.spec().node_selector.insert("tier".into(), "batch".into());
     world
 }
 
@@ -141,7 +136,7 @@ fn tainted() -> World {
 fn tolerant() -> World {
     let mut world = tainted();
     let toleration = Toleration { key: "gpu".into(), value: Some("yes".into()), effect: None };
-    spec(&mut world).tolerations.push(toleration);
+    world.spec().tolerations.push(toleration);
     world
 }
 
@@ -159,13 +154,9 @@ fn sick_at_max() -> World {
     world
 }
 
-fn memory(world: &mut World) -> &mut PoolMemory {
-    world.memory.pools.entry("workers".into()).or_default()
-}
-
 fn grown(world: &mut World, ago: Duration) {
     let at = duration::before(world.now, ago);
-    let memory = memory(world);
+    let memory = world.remembered();
     (memory.up_started, memory.up_ended) = (Some(at), Some(at));
 }
 
@@ -178,7 +169,7 @@ fn grown_a_while_ago() -> World {
 fn shrunk_a_while_ago() -> World {
     let mut world = idle();
     let at = duration::before(world.now, MINUTE * 3);
-    memory(&mut world).down_ended = Some(at);
+    world.remembered().down_ended = Some(at);
     world
 }
 
@@ -192,7 +183,7 @@ fn settling() -> World {
     let mut world = need();
     world.pool().settle = Duration::from_millis(50);
     let first = duration::before(world.now, Duration::from_millis(800));
-    memory(&mut world).need_first = Some(first);
+    world.remembered().need_first = Some(first);
     world
 }
 
@@ -298,7 +289,7 @@ fn not_launched() -> World {
 
 fn not_launched_again() -> World {
     let mut world = not_launched();
-    memory(&mut world).breaker = Breaker { state: BreakerState::Open, failures: 9, retry_at: None };
+    world.remembered().breaker = Breaker { state: BreakerState::Open, failures: 9, retry_at: None };
     world
 }
 
@@ -311,7 +302,7 @@ fn launched_in_vain() -> World {
     let (uid, ready) = (world.view().pods[0].uid.clone(), duration::before(world.now, MINUTE * 2));
     world.worker(1).batch = Some("batch".into());
     world.worker(1).ready = Some(ready);
-    let memory = memory(&mut world);
+    let memory = world.remembered();
     memory.watching.insert("batch".into(), vec![uid.clone()]);
     memory.unhelpable.insert(uid, Unhelpable { vain: 3, until: None });
     world

@@ -139,8 +139,7 @@ fn a_device_that_has_not_shown_up_on_a_node_is_promised_all_the_same() {
     capacity.extended.insert("nvidia.com/gpu".to_owned(), 1);
     *world.shapes() = vec![shape("small", capacity, Some(50_000))];
     world.pending(1, 100);
-    let spec = std::sync::Arc::make_mut(&mut world.view().pods.last_mut().unwrap().spec);
-    spec.requests.extended.insert("nvidia.com/gpu".to_owned(), 1);
+    world.spec().requests.extended.insert("nvidia.com/gpu".to_owned(), 1);
     assert_eq!(world.launches(), 1);
 }
 

@@ -1,20 +1,12 @@
 //! Whether pods fit.
 
-use crate::model::{Effect, PodSpec, Readiness, Reason, Resources, Taint, Toleration};
+use crate::model::{Effect, Readiness, Reason, Resources, Taint, Toleration};
 use crate::policy::fixtures::{GIB, World, launches, shape, small};
-use std::sync::Arc;
 
 const NOT_READY: Readiness = Readiness::NotReady { since: jiff::Timestamp::UNIX_EPOCH };
 
 fn taint(effect: Effect) -> Taint {
     Taint { key: "team".to_owned(), value: "red".to_owned(), effect }
-}
-
-fn spec(world: &mut World, change: impl FnOnce(&mut PodSpec)) {
-    let pod = world.view().pods.last_mut().unwrap();
-    let mut spec = PodSpec::clone(&pod.spec);
-    change(&mut spec);
-    pod.spec = Arc::new(spec);
 }
 
 fn unhostable(world: &World) -> String {
@@ -40,18 +32,14 @@ fn labels_and_taints_that_no_pool_offers_launch_nothing_and_say_so() {
     let mut world = World::of(0);
     world.up(None);
     world.pending(1, 500);
-    spec(&mut world, |spec| {
-        spec.node_selector.insert("disk".to_owned(), "ssd".to_owned());
-    });
+    world.spec().node_selector.insert("disk".to_owned(), "ssd".to_owned());
     assert!(unhostable(&world).contains("disk=ssd"));
     world.pool().node.labels.insert("disk".to_owned(), "ssd".to_owned());
     assert_eq!(world.launches(), 1);
     world.pool().node.taints.push(taint(Effect::NoSchedule));
     assert!(unhostable(&world).contains("team=red"));
-    spec(&mut world, |spec| {
-        let value = Some("red".to_owned());
-        spec.tolerations.push(Toleration { key: "team".to_owned(), value, effect: None });
-    });
+    let value = Some("red".to_owned());
+    world.spec().tolerations.push(Toleration { key: "team".to_owned(), value, effect: None });
     assert_eq!(world.launches(), 1);
 }
 
@@ -69,9 +57,7 @@ fn extended_resources_and_the_number_of_pods_are_counted() {
     let mut world = World::of(0);
     world.up(None);
     world.pending(1, 100);
-    spec(&mut world, |spec| {
-        spec.requests.extended.insert("nvidia.com/gpu".to_owned(), 1);
-    });
+    world.spec().requests.extended.insert("nvidia.com/gpu".to_owned(), 1);
     assert!(unhostable(&world).contains("1 nvidia.com/gpu"), "{}", unhostable(&world));
     *world.shapes() = vec![shape("tiny", small().with_pods(2), None)];
     world.view().pods.clear();

@@ -51,6 +51,9 @@ fn a_shape_that_is_offered_nowhere_is_not_bought() {
     world.up(None);
     world.pending(1, 500);
     assert_eq!(request(&world).orders[0].offering.shape, "small".into());
+    world.shapes()[0].capacity = large();
+    world.pending(1, 5_000);
+    assert_eq!(request(&world).orders.len(), 1, "the large pod waits");
 }
 
 #[test]

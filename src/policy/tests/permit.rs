@@ -24,14 +24,6 @@ fn code(world: &World, permit: &Permit) -> &'static str {
     checked(world, permit).map_or_else(|reason| reason.code(), |()| "granted")
 }
 
-fn asked() -> World {
-    let mut world = World::of(1);
-    world.up(Some(1));
-    world.down();
-    world.replace(1);
-    world
-}
-
 fn by(name: &str) -> Vec<SignalId> {
     vec![format!("fp-{name}").as_str().into()]
 }
@@ -54,7 +46,7 @@ fn every() -> Vec<(&'static str, Permit)> {
 
 #[test]
 fn what_still_holds_is_granted() {
-    let world = asked();
+    let world = World::asked();
     for (_, permit) in every() {
         assert_eq!(checked(&world, &permit), Ok(()), "{permit:?}");
     }
@@ -64,13 +56,13 @@ fn what_still_holds_is_granted() {
 #[test]
 fn each_is_pausable_by_its_own_silence_seen_or_remembered_and_by_no_other() {
     for (autoscale, permit) in every() {
-        let mut world = asked();
+        let mut world = World::asked();
         world.silence(autoscale);
         assert_eq!(code(&world, &permit), "paused", "{permit:?}");
-        let mut world = asked();
+        let mut world = World::asked();
         world.remembered_silence(autoscale);
         assert_eq!(code(&world, &permit), "paused", "{permit:?}");
-        let mut world = asked();
+        let mut world = World::asked();
         world.silence("another");
         assert_eq!(code(&world, &permit), "granted", "{permit:?}");
     }
@@ -78,7 +70,7 @@ fn each_is_pausable_by_its_own_silence_seen_or_remembered_and_by_no_other() {
 
 #[test]
 fn taking_back_and_going_on_asks_only_for_the_claim() {
-    let mut world = asked();
+    let mut world = World::asked();
     for autoscale in ["up", "down", "replace", "restore", "repair", "gc", "manual"] {
         world.silence(autoscale);
     }
@@ -88,7 +80,7 @@ fn taking_back_and_going_on_asks_only_for_the_claim() {
 
 #[test]
 fn one_alert_that_still_counts_is_enough_and_none_is_too_few() {
-    let mut world = asked();
+    let mut world = World::asked();
     world.alert("Other", "up", crate::model::Ask::Up { step: Some(1), want_query: None });
     let permit = Permit::Up { signals: [by("Up"), by("Other")].concat() };
     world.not_told_of("Up");
@@ -99,7 +91,7 @@ fn one_alert_that_still_counts_is_enough_and_none_is_too_few() {
 
 #[test]
 fn guards_are_asked_at_the_moment_of_acting() {
-    let mut world = asked();
+    let mut world = World::asked();
     let permit = Permit::Down { signals: by("Idle"), guards: vec!["up".to_owned()] };
     assert_eq!(code(&world, &permit), "guard_unknown");
     for (answer, expected) in [
@@ -114,7 +106,7 @@ fn guards_are_asked_at_the_moment_of_acting() {
 
 #[test]
 fn an_alert_whose_record_is_gone_asks_for_nothing() {
-    let mut world = asked();
+    let mut world = World::asked();
     world.signals.clear();
     world.watchdog();
     for (_, permit) in every() {
@@ -130,7 +122,7 @@ fn an_alert_whose_record_is_gone_asks_for_nothing() {
 
 #[test]
 fn without_alertmanager_growing_restoring_and_repairing_are_granted_and_removing_is_not() {
-    let mut world = asked();
+    let mut world = World::asked();
     world.alertmanager_away();
     for (permit, expected) in [
         (Permit::Up { signals: by("Up") }, "granted"),
@@ -152,7 +144,7 @@ fn without_alertmanager_growing_restoring_and_repairing_are_granted_and_removing
 /// The alert of a cluster with one pool may lack the label `pool`.
 #[test]
 fn a_pause_of_the_pool_is_found_though_it_does_not_match_the_alert() {
-    let mut world = asked();
+    let mut world = World::asked();
     for name in ["Up", "Idle", "Sick"] {
         world.unlabelled(name, "pool");
     }

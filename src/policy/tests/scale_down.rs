@@ -72,7 +72,7 @@ fn the_down_cooldown_runs_from_the_end_of_the_last_scaling() {
     let mut world = idle();
     let at = duration::before(world.now, MINUTE * 9);
     for both in [true, false] {
-        let memory = world.memory.pools.entry("workers".into()).or_default();
+        let memory = world.remembered();
         (memory.up_ended, memory.down_ended) =
             if both { (Some(at), None) } else { (None, Some(at)) };
         let until = duration::after(at, MINUTE * 10);
@@ -252,7 +252,7 @@ fn a_wish_to_shrink_removes_so_many_without_cooldown_and_guard() {
         world.pod_on(number, 100);
     }
     world.guard(Some(Guard::Fails { detail: "0".to_owned() }));
-    world.memory.pools.entry("workers".into()).or_default().down_ended = Some(world.now);
+    world.remembered().down_ended = Some(world.now);
     world.manual(-2);
     let plan = world.plan();
     assert_eq!(plan.steps.len(), 2);
@@ -319,7 +319,7 @@ fn a_worker_that_begins_to_be_replaced_holds_the_removal_of_others() {
     let mut world = idle();
     world.replace(1);
     world.worker(5).batch = Some("b".into());
-    let memory = world.memory.pools.entry("workers".into()).or_default();
+    let memory = world.remembered();
     memory.replacing.insert("w1".into(), "b".into());
     let plan = world.plan();
     assert_eq!(plan.steps.len(), 1, "{plan:#?}");

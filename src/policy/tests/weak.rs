@@ -61,10 +61,10 @@ fn w_04_missing_metrics_remove_nothing() {
 fn w_05_each_direction_has_its_own_cooldown() {
     let mut world = World::of(3);
     world.up(Some(1));
-    let ended = duration::before(world.now, MINUTE * 6);
-    let memory = world.memory.pools.entry("workers".into()).or_default();
+    let (now, ended) = (world.now, duration::before(world.now, MINUTE * 6));
+    let memory = world.remembered();
     (memory.up_started, memory.up_ended) = (Some(ended), Some(ended));
-    memory.down_ended = Some(world.now);
+    memory.down_ended = Some(now);
     assert_eq!(world.launches(), 1, "five minutes are over, ten are not");
     world.resolve("Up");
     world.down();
