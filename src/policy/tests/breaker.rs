@@ -1,7 +1,8 @@
 //! Launching stops where it does not help.
 
 use crate::model::{
-    Breaker, BreakerState, Failure, Pin, Plan, Reason, Uid, Unhelpable, WorkerState, duration,
+    Breaker, BreakerState, Failure, Pin, Plan, Reason, Uid, Unhelpable, WorkerEvent, WorkerState,
+    duration,
 };
 use crate::policy::fixtures::{MINUTE, Reads as _, SECOND, World, code};
 
@@ -36,7 +37,7 @@ fn an_open_breaker_holds_to_its_time_and_then_lets_one_worker_through() {
     world.remembered().breaker =
         Breaker { state: BreakerState::Open, failures: 1, retry_at: Some(until) };
     assert_eq!(world.held(), Reason::BreakerOpen { until, failures: 1 });
-    world.later(MINUTE * 3 - SECOND);
+    world.later(SECOND * 179);
     assert_eq!(code(&world), "breaker_open");
     world.later(SECOND);
     assert_eq!(world.launches(), 1);
@@ -70,7 +71,7 @@ fn workers_that_place_none_of_their_pods_open_the_breaker_for_a_growing_time() {
         let next = launched_in_vain(&mut world, &pod);
         world.set(next, WorkerState::Joined);
         let plan = world.plan();
-        assert_eq!(plan.event(next).map(|event| event.name()), Some("became_ready"));
+        assert_eq!(plan.event(next).map(WorkerEvent::name), Some("became_ready"));
         world.memory.pools = plan.pools;
         world.unrecorded(next);
         world.unjoined(next);

@@ -273,7 +273,7 @@ fn kube_system_pods_hold_their_worker_to_the_end_of_the_hour() {
     world.pinned_on(2, Pin::Bare);
     world.down();
     world.apply(&world.plan());
-    world.later(MINUTE * 60 - SECOND);
+    world.later(SECOND * 3_599);
     assert_eq!(world.held().code(), "no_candidate");
     world.later(SECOND);
     assert_eq!(world.drains(), ["w1"]);

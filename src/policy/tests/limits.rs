@@ -21,7 +21,7 @@ fn w_05_w_17_the_up_cooldown_that_is_set_is_the_one_that_is_asked() {
     world.up(Some(1));
     let until = duration::after(world.now, MINUTE);
     assert_eq!(world.held(), Reason::Cooldown { direction: Direction::Up, until });
-    world.later(MINUTE - SECOND);
+    world.later(SECOND * 59);
     assert_eq!(code(&world), "cooldown");
     world.later(SECOND);
     assert_eq!(world.launches(), 1);

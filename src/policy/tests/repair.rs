@@ -2,7 +2,8 @@
 
 use crate::config::Mode;
 use crate::model::{
-    Cordon, Failure, InstanceState, Permit, Purpose, Readiness, Reason, Verdict, WorkerState,
+    Cordon, Failure, InstanceState, Permit, Purpose, Readiness, Reason, Verdict, WorkerEvent,
+    WorkerState,
 };
 use crate::policy::fixtures::{MINUTE, Reads as _, SECOND, World};
 
@@ -32,7 +33,7 @@ fn a_lost_machine_is_noticed_and_its_place_restored_at_once() {
     assert_eq!(world.launches(), 1);
     world.later(MINUTE * 2);
     let plan = world.plan();
-    assert_eq!(plan.event(1).map(|event| event.name()), Some("terminate"), "it is gone: no call");
+    assert_eq!(plan.event(1).map(WorkerEvent::name), Some("terminate"), "it is gone: no call");
     assert_eq!(plan.act(1), "none");
 }
 
@@ -64,7 +65,8 @@ fn in_a_small_pool_one_may_always_be_sick() {
 
 #[test]
 fn permanent_protected_and_human_cordoned_workers_are_not_repaired_away() {
-    let changes: [(Reason, fn(&mut World)); 4] = [
+    type Change = fn(&mut World);
+    let changes: [(Reason, Change); 4] = [
         (Reason::Permanent, |world| _ = world.pool().permanent.insert("w1".to_owned())),
         (Reason::Permanent, |world| _ = world.pool().permanent.insert("n1".to_owned())),
         (Reason::Protected, |world| world.instance(1).protected = true),
@@ -124,7 +126,7 @@ fn a_committed_end_is_repeated_until_the_machine_is_gone_then_the_node_goes_then
     world.node(1).at.uid = "reborn".into();
     let plan = world.plan();
     assert_eq!(plan.act(1), "none", "a node of the same name is another machine");
-    assert_eq!(plan.event(1).map(|event| event.name()), Some("finished"));
+    assert_eq!(plan.event(1).map(WorkerEvent::name), Some("finished"));
 }
 
 #[test]
