@@ -1,4 +1,6 @@
-//! The rules, one folder's file each; worlds from `fixtures`.
+//! The rules: each in a file named after its own, on worlds from `fixtures`. Of `records`, what ends
+//! is in `repair`; of the room itself, what a pass remembers is in `remember`. Faults of others stand
+//! in `weak` by their number, and what holds in every world in `properties`.
 
 mod adopt;
 mod asks;

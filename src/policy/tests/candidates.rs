@@ -297,3 +297,10 @@ fn headroom_that_would_be_missing_keeps_a_worker() {
     let reason = keeps(|world| world.pool().headroom = Resources::new(1, 0));
     assert_eq!(reason, Reason::NoHeadroom);
 }
+
+#[test]
+fn what_can_be_bought_plays_no_part_in_removal() {
+    let mut world = idle();
+    world.shapes().clear();
+    assert_eq!(world.drains(), ["w1"]);
+}

@@ -121,6 +121,34 @@ fn the_least_of_the_nodes_there_are_corrects_what_is_promised() {
     }
 }
 
+/// A full node, and pods that wait.
+fn full(pods: u32, change: impl FnOnce(&mut World)) -> usize {
+    let mut world = World::of(1);
+    world.up(None);
+    world.pod_on(1, 2_000);
+    world.pending(pods, 100);
+    change(&mut world);
+    world.launches()
+}
+
+#[test]
+fn memory_and_pods_are_corrected_too() {
+    assert_eq!(full(4, |_| {}), 1);
+    assert_eq!(full(4, |world| world.node(1).allocatable.memory = GIB / 4), 2, "128 MiB for each");
+    assert_eq!(full(4, |world| world.node(1).allocatable.pods = 1), 4);
+}
+
+#[test]
+fn a_device_that_shows_up_on_a_node_is_promised() {
+    let gpu = || "nvidia.com/gpu".to_owned();
+    assert_eq!(full(1, |world| _ = world.spec().requests.extended.insert(gpu(), 1)), 0);
+    let launches = full(1, |world| {
+        world.spec().requests.extended.insert(gpu(), 1);
+        world.node(1).allocatable.extended.insert(gpu(), 1);
+    });
+    assert_eq!(launches, 1);
+}
+
 #[test]
 fn another_shapes_nodes_correct_nothing() {
     let mut world = World::of(1);

@@ -1,7 +1,8 @@
 //! What a pass remembers and drops: Alertmanagers, the cluster's UID, refusals, signals.
 
-use crate::model::{Ask, Refusal, SignalId, WorkerId, duration};
-use crate::policy::fixtures::{DAY, MINUTE, SECOND, UID, World};
+use crate::model::{Ask, Breaker, BreakerState, Refusal, SignalId, WorkerId, duration};
+use crate::policy::fixtures::{DAY, MINUTE, SECOND, UID, World, intents};
+use crate::policy::without_launch;
 
 /// Three idle workers, planned for once.
 fn known() -> World {
@@ -91,4 +92,26 @@ fn a_signal_is_kept_well_beyond_the_time_it_may_count() {
     assert!(!expires(&world, wish.as_str()), "it is what wakes this pass");
     world.later(SECOND);
     assert!(expires(&world, wish.as_str()));
+}
+
+/// No limit and no cooldown counts what was not asked for.
+#[test]
+fn a_launch_that_was_refused_right_before_its_call_is_forgotten() {
+    let mut world = World::of(1);
+    world.up(None);
+    world.pending(2, 1_500);
+    let past = duration::before(world.now, MINUTE * 10);
+    let memory = world.remembered();
+    memory.launches = vec![(past, 1)];
+    (memory.up_started, memory.up_ended) = (Some(past), Some(past));
+    memory.breaker = Breaker { state: BreakerState::Open, failures: 1, retry_at: Some(past) };
+    let plan = world.plan();
+    let before = world.remembered().clone();
+    let mut planned = plan.pools[&"workers".into()].clone();
+    let intent = intents(&plan).next().unwrap();
+    planned.replacing.insert("w1".into(), intent.request.batch.clone());
+    assert_eq!(planned.breaker.state, BreakerState::HalfOpen);
+    assert_eq!((planned.launches.len(), planned.watching.len()), (2, 1));
+    let memory = without_launch(&planned, &before, intent);
+    assert_eq!(memory, before);
 }
