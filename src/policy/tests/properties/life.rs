@@ -115,7 +115,11 @@ impl Life {
     fn nth_node(&mut self, number: usize) -> Option<&mut Node> {
         let count = self.world.memory.workers.len().max(1);
         let id = self.world.memory.workers.keys().nth(number % count)?.clone();
-        self.world.view().nodes.iter_mut().find(|node| node.worker.as_ref() == Some(&id))
+        self.node_of(&id)
+    }
+
+    fn node_of(&mut self, id: &WorkerId) -> Option<&mut Node> {
+        self.world.view().nodes.iter_mut().find(|node| node.worker.as_ref() == Some(id))
     }
 
     /// Everything is well again; nothing asks for anything but the pods that wait.
@@ -197,15 +201,21 @@ impl Life {
         there.filter(|pod| pod.kind == PodKind::Normal).collect()
     }
 
-    /// Evictions take from one pass to the next.
+    /// Takes a step: what is evicted is gone in the next pass, and nodes tell of the end of machines.
     fn take(&mut self, step: &Step) {
+        let since = self.world.now;
         if !matches!(step.act, Act::Evict { .. }) {
-            return self.world.take(step);
+            self.world.take(step);
+            if matches!(step.act, Act::Terminate { .. })
+                && let Some(node) = self.node_of(&step.worker)
+            {
+                node.readiness = Readiness::NotReady { since };
+            }
+            return;
         }
         if let Some(event) = &step.before {
             self.world.moved(&step.worker, event);
         }
-        let since = self.world.now;
         let pods = self.pods_of(&step.worker);
         let is_empty = pods.is_empty();
         for pod in pods {
