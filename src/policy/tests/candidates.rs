@@ -304,3 +304,12 @@ fn what_can_be_bought_plays_no_part_in_removal() {
     world.shapes().clear();
     assert_eq!(world.drains(), ["w1"]);
 }
+
+#[test]
+fn room_on_a_control_plane_is_no_headroom() {
+    let mut world = idle();
+    world.pool().headroom = Resources::new(2_500, 0);
+    assert_eq!(world.drains(), ["w1"]);
+    world.node(3).control_plane = true;
+    assert_eq!(world.held().code(), "no_candidate");
+}

@@ -35,6 +35,18 @@ fn zones_are_filled_evenly_and_the_cheapest_shape_that_fits_is_bought() {
 }
 
 #[test]
+fn headroom_is_bought_as_the_cheapest_shape() {
+    let mut world = World::of(0);
+    world.shapes().insert(0, shape("large", large(), Some(400_000)));
+    world.pool().headroom = Resources::new(3_000, 0);
+    world.up(None);
+    world.pending(1, 500);
+    let orders = request(&world).orders;
+    assert_eq!(orders.len(), 2);
+    assert!(orders.iter().all(|order| order.offering.shape == "small".into()));
+}
+
+#[test]
 fn a_step_buys_the_cheapest_shape_there_is() {
     let mut world = World::of(0);
     world.shapes().insert(0, shape("large", large(), Some(400_000)));
