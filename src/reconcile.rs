@@ -9,6 +9,8 @@ mod claims;
 mod execute;
 mod intent;
 mod ledger;
+#[cfg(test)]
+mod model_check;
 mod observe;
 mod report;
 

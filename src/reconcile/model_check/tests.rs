@@ -1,0 +1,215 @@
+//! What holds, what does not and why that is borne, and that every guard is needed for it.
+
+use super::state::State;
+use super::{ALIVE, ASTRAY, Action, BELIEF, CHECKED, Check, FENCE, Fault, Mutant, NEED, ONCE};
+use stateright::Model as _;
+use std::collections::BTreeSet;
+
+/// What may happen to a process, its machine and its network.
+const PROCESS: &[Fault] = &[
+    Fault::Crash,
+    Fault::Stop,
+    Fault::AnswerLate,
+    Fault::AnswerLost,
+    Fault::CallUnanswered,
+    Fault::Hang,
+    Fault::Astray,
+];
+const LOSS: &[Fault] = &[Fault::LastWriteLost];
+const AHEAD: &[Fault] = &[Fault::ClockAhead];
+const FAIL_OVER: &[Fault] = &[Fault::LastWriteLost, Fault::ClockAhead];
+
+fn nothing() -> BTreeSet<&'static str> {
+    BTreeSet::new()
+}
+
+/// Calls are made at once after the check right before them.
+fn prompt(check: Check) -> Check {
+    Check { late_calls: false, ..check }
+}
+
+#[test]
+fn all_holds_in_every_order_while_nothing_goes_wrong() {
+    assert_eq!(Check::with(4, 0, &[]).broken(), nothing());
+}
+
+#[test]
+fn all_holds_whatever_goes_wrong_with_a_process() {
+    assert_eq!(Check::with(3, 1, PROCESS).broken(), nothing());
+}
+
+#[test]
+fn all_holds_while_a_machine_sleeps() {
+    assert_eq!(Check::with(3, 1, &[Fault::Sleep]).broken(), nothing());
+}
+
+/// A process may believe in a claim that the store does not know any more, up to its end, and act:
+/// what it committed before. Nothing is done twice for that, and nothing new is begun.
+#[test]
+fn a_store_that_loses_its_last_write_leads_to_no_second_act() {
+    let check = prompt(Check::with(3, 1, LOSS));
+    assert_eq!(check.broken(), BTreeSet::from([BELIEF, CHECKED]));
+}
+
+/// The same for a store whose clock goes ahead, as after a fail-over to another machine.
+#[test]
+fn a_store_whose_clock_goes_ahead_leads_to_no_second_act() {
+    assert_eq!(Check::with(3, 1, AHEAD).broken(), BTreeSet::from([BELIEF, CHECKED]));
+}
+
+/// The one hole: the store forgets an intent while its call is late by more than the claim's life.
+/// Then one need is served twice; no intent is, and nothing is committed that should not be.
+#[test]
+fn a_lost_intent_whose_call_is_late_is_the_only_way_to_serve_a_need_twice() {
+    assert_eq!(Check::with(3, 1, LOSS).broken(), BTreeSet::from([BELIEF, CHECKED, NEED]));
+}
+
+#[test]
+#[ignore = "minutes; `make model-check` runs it"]
+fn all_this_holds_for_longer_and_for_more_that_goes_wrong() {
+    assert_eq!(Check::with(6, 0, &[]).broken(), nothing());
+    assert_eq!(Check::with(4, 1, PROCESS).broken(), nothing());
+    assert_eq!(Check::with(3, 2, PROCESS).broken(), nothing());
+    let check = prompt(Check::with(3, 2, FAIL_OVER));
+    assert_eq!(check.broken(), BTreeSet::from([BELIEF, CHECKED, NEED]));
+}
+
+/// The state after these actions.
+fn after(check: &Check, actions: &[Action]) -> State {
+    let mut state = check.init_states().remove(0);
+    for action in actions {
+        let next = check.next_state(&state, *action);
+        state = next.unwrap_or_else(|| panic!("{action:?} cannot happen in {state:#?}"));
+    }
+    state
+}
+
+fn holds(check: &Check, property: &'static str, state: &State) -> bool {
+    (check.property(property).condition)(check, state)
+}
+
+/// Between the check and the call nothing is asked: a call that hangs there for longer than the claim
+/// lives is made under an older token. The intent's own token, at the provider, is what covers it.
+#[test]
+fn a_call_after_its_claim_went_to_another_launches_nothing_twice() {
+    let story = [
+        Action::Look(0),
+        Action::Commit(0),
+        Action::Check(0),
+        Action::Tick,
+        Action::Tick,
+        Action::Ask(1),
+        Action::Look(1),
+        Action::Commit(1),
+        Action::Check(1),
+        Action::Call(1),
+        Action::Call(0),
+    ];
+    let check = Check::with(3, 0, &[]);
+    let state = after(&check, &story);
+    assert!(holds(&check, super::LATE, &state));
+    assert!(holds(&check, ONCE, &state) && holds(&check, NEED, &state));
+    let forgetful = Check { mutant: Some(Mutant::ProviderForgets), ..check };
+    assert!(!holds(&forgetful, ONCE, &after(&forgetful, &story)));
+}
+
+/// The renewal is lost, so another takes the claim while the first still believes in it.
+#[test]
+fn a_lost_renewal_lets_one_act_whose_claim_is_gone() {
+    let story = [
+        Action::Look(0),
+        Action::Commit(0),
+        Action::Tick,
+        Action::Ask(0),
+        Action::Fault(Fault::LastWriteLost, 0),
+        Action::Tick,
+        Action::Ask(1),
+        Action::Check(0),
+    ];
+    let check = Check::with(3, 1, LOSS);
+    let state = after(&check, &story);
+    assert!(!holds(&check, BELIEF, &state) && !holds(&check, CHECKED, &state));
+    // What it goes on to do is one act with what the other does for the same intent.
+    let mut story = story.to_vec();
+    story.extend([
+        Action::Look(1),
+        Action::Commit(1),
+        Action::Check(1),
+        Action::Call(1),
+        Action::Call(0),
+    ]);
+    let state = after(&check, &story);
+    assert!(holds(&check, ONCE, &state) && holds(&check, NEED, &state));
+}
+
+/// A lost taking gives the same token out twice. The holder's name is what tells the two apart.
+#[test]
+fn a_token_given_out_twice_opens_no_commit() {
+    let story = [
+        Action::Tick,
+        Action::Tick,
+        Action::Ask(1),
+        Action::Look(1),
+        Action::Fault(Fault::LastWriteLost, 0),
+        Action::Ask(0),
+        Action::Commit(1),
+    ];
+    let check = Check::with(3, 1, LOSS);
+    let state = after(&check, &story);
+    assert_eq!(
+        state.replicas[0].belief.current(check.boot(&state, 0)).map(|it| it.token.0),
+        Some(2)
+    );
+    assert_eq!(
+        state.replicas[1].belief.current(check.boot(&state, 1)).map(|it| it.token.0),
+        Some(2)
+    );
+    assert!(holds(&check, FENCE, &state) && state.store.record.intents.is_empty());
+}
+
+/// The store forgets the intent, and the call hangs until another has decided anew.
+#[test]
+fn a_lost_intent_whose_call_is_late_serves_a_need_twice() {
+    let story = [
+        Action::Look(0),
+        Action::Commit(0),
+        Action::Check(0),
+        Action::Fault(Fault::LastWriteLost, 0),
+        Action::Tick,
+        Action::Tick,
+        Action::Ask(1),
+        Action::Look(1),
+        Action::Commit(1),
+        Action::Check(1),
+        Action::Call(1),
+        Action::Call(0),
+    ];
+    let check = Check::with(3, 1, LOSS);
+    let state = after(&check, &story);
+    assert!(!holds(&check, NEED, &state));
+    assert!(holds(&check, ONCE, &state) && holds(&check, FENCE, &state));
+}
+
+/// Each guard that is taken out breaks what it is there for.
+#[test]
+fn every_guard_is_needed() {
+    let guards = [
+        (Mutant::CommitUnfenced, PROCESS, FENCE),
+        (Mutant::CommitExpired, PROCESS, FENCE),
+        (Mutant::CommitForOther, LOSS, FENCE),
+        (Mutant::TakeFromOther, PROCESS, BELIEF),
+        (Mutant::TokenStays, PROCESS, NEED),
+        (Mutant::EndsFromAnswer, PROCESS, BELIEF),
+        (Mutant::MonotonicClock, &[Fault::Sleep], BELIEF),
+        (Mutant::OverdueRenews, PROCESS, ALIVE),
+        (Mutant::AstrayRenews, PROCESS, ALIVE),
+        (Mutant::ActUnchecked, PROCESS, CHECKED),
+        (Mutant::SkewIgnored, PROCESS, ASTRAY),
+        (Mutant::IntentNotStored, PROCESS, NEED),
+        (Mutant::ProviderForgets, PROCESS, ONCE),
+    ];
+    for (mutant, may, property) in guards {
+        let broken = Check { mutant: Some(mutant), ..Check::with(3, 1, may) }.broken();
+        assert!(broken.contains(property), "{mutant:?} breaks {broken:?}, not {property}");
+    }
+}
