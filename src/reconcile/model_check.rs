@@ -30,6 +30,9 @@ const CALL: Duration = Duration::from_secs(1);
 /// Intents in all: one, and one that is too many.
 const INTENTS: usize = 2;
 
+/// Tokens in all: more than claims can end in the time there is.
+const TOKENS: u64 = 12;
+
 /// One for all checks: they ask the same.
 static DESK: LazyLock<Desk> = LazyLock::new(|| Desk::new(CALL));
 
@@ -94,6 +97,8 @@ enum Mutant {
     CommitForOther,
     /// The claim is taken though another holds it.
     TakeFromOther,
+    /// A claim is given back though another holds it.
+    ReleaseOfOther,
     /// The token does not grow.
     TokenStays,
     /// The end of a claim is counted from its answer, not from before the question.
@@ -181,7 +186,8 @@ impl Model for Check {
     }
 
     fn within_boundary(&self, state: &State) -> bool {
-        state.authors.len() <= INTENTS
+        let tokens = state.store.holder.as_ref().map_or(0, |holder| holder.token.0);
+        state.authors.len() <= INTENTS && tokens <= TOKENS
     }
 
     fn properties(&self) -> Vec<Property<Self>> {

@@ -1,7 +1,8 @@
 //! What goes wrong: with a process, its machine and its network, and with the store.
 
+use super::moves::claim_of;
 use super::state::{Done, Pass, Replica, State};
-use super::{Check, Fault};
+use super::{Check, Fault, Mutant};
 use jiff::Timestamp;
 
 impl Check {
@@ -39,6 +40,12 @@ impl Check {
         };
         crash(replica);
         let mut holding = state.store.holding.clone();
+        let claim = match &state.store.holder {
+            Some(other) if self.mutant == Some(Mutant::ReleaseOfOther) => {
+                claim_of(other.who, other.token)
+            }
+            _ => claim,
+        };
         if holding.release(&claim, now).is_ok() {
             self.write(state, |store| (store.holding, store.holder) = (holding, None));
         }

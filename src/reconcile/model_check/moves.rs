@@ -85,10 +85,11 @@ impl Check {
         }
     }
 
-    /// A claim that is over is not told apart from none: nothing asks for it any more.
+    /// A claim that is over is not told apart from none: only a stop would still speak of it.
     fn forget_what_is_over(&self, state: &mut State, who: usize) {
         let boot = self.boot(state, who);
-        if state.replicas[who].belief.current(boot).is_none() {
+        let is_over = state.replicas[who].belief.current(boot).is_none();
+        if is_over && !self.may.contains(&Fault::Stop) {
             state.replica(who).belief.give_back();
         }
     }
@@ -360,7 +361,7 @@ fn end_pass(replica: &mut Replica) -> bool {
     true
 }
 
-fn claim_of(who: usize, token: Token) -> Claim {
+pub(super) fn claim_of(who: usize, token: Token) -> Claim {
     let expires = Timestamp::UNIX_EPOCH;
     Claim { cluster: "c".into(), holder: NAMES[who].to_owned(), token, expires }
 }

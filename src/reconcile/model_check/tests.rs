@@ -198,6 +198,7 @@ fn every_guard_is_needed() {
         (Mutant::CommitExpired, PROCESS, FENCE),
         (Mutant::CommitForOther, LOSS, FENCE),
         (Mutant::TakeFromOther, PROCESS, BELIEF),
+        (Mutant::ReleaseOfOther, PROCESS, BELIEF),
         (Mutant::TokenStays, PROCESS, NEED),
         (Mutant::EndsFromAnswer, PROCESS, BELIEF),
         (Mutant::MonotonicClock, &[Fault::Sleep], BELIEF),
