@@ -214,7 +214,7 @@ impl Alertmanager {
             Answer::Refused => self.finish(&group, false),
             Answer::Retry => self.change(&group, |flush| {
                 if let Step::Posting(_, again) = flush.step {
-                    flush.step = Step::Resting(again.max(now));
+                    flush.step = Step::Resting(again);
                 }
             }),
         }

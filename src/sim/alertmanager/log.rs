@@ -84,7 +84,6 @@ impl Entry {
         retention: Duration,
     ) -> Self {
         let lasts = repeat.saturating_mul(2);
-        let lasts = if lasts.is_zero() { retention } else { lasts.min(retention) };
-        Self { at, content, expires: duration::after(at, lasts) }
+        Self { at, content, expires: duration::after(at, lasts.min(retention)) }
     }
 }

@@ -148,3 +148,20 @@ fn what_fires_while_its_resolution_is_sent_stays() {
     play.wait(20.0);
     assert_eq!(play.seen(), ["0 A:firing", "20 A:firing"]);
 }
+
+#[test]
+fn a_resolution_that_nobody_answers_is_sent_in_the_next_flush() {
+    let mut play = Play::new(EACH);
+    play.fire(0.0, "A").answer(1.0, Answer::Retry).end(2.0, "A", 0.0);
+    play.answer(19.9, Answer::Ok).wait(40.0);
+    assert_eq!(play.seen().last().unwrap(), "20 A:resolved");
+}
+
+#[test]
+fn no_pause_is_longer_than_a_minute() {
+    let mut play = Play::new("group_by: ['...'], group_wait: 0s, group_interval: 1h");
+    play.answer(0.0, Answer::Retry).post(0.0, [until("A", 0.0, 1e4)]).wait(3500.0);
+    let times: Vec<f64> = play.all.iter().map(|delivery| seconds(delivery.at)).collect();
+    let longest = times.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max);
+    assert!((59.9..=60.1).contains(&longest), "{longest}");
+}

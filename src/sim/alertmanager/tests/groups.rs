@@ -100,3 +100,14 @@ fn a_late_caller_gets_each_delivery_with_its_own_time() {
     let all = play.server.advance(second(7.0));
     assert_eq!(all.iter().map(show).collect::<Vec<_>>(), ["0 A:firing", "5 B:firing"]);
 }
+
+#[test]
+fn a_late_caller_finds_what_was_to_be_done_done_in_its_order() {
+    let mut late = Play::new(NAMED);
+    late.silence(0.0, "s", "alertname=A").fire(0.0, "A").end(7.0, "A", 0.0);
+    // The tick at 15 empties the group, and at 30 it is looked for: neither has happened yet.
+    assert!(late.server.post(vec![fires("A", 31.0)], second(31.0)));
+    assert!(late.server.expire(&SilenceId::from("s"), second(32.0)));
+    late.wait(50.0);
+    assert_eq!(late.seen(), ["36 A:firing"]);
+}

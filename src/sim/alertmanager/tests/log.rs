@@ -69,6 +69,13 @@ fn a_resolution_of_what_was_never_told_is_not_told() {
 }
 
 #[test]
+fn what_fires_and_ends_between_two_ticks_after_a_resolution_is_not_told() {
+    let mut play = Play::new(EACH);
+    play.fire(0.0, "A").end(3.0, "A", 0.0).fire(12.0, "A").end(14.0, "A", 12.0).wait(40.0);
+    assert_eq!(play.seen(), ["0 A:firing", "10 A:resolved"]);
+}
+
+#[test]
 fn where_resolutions_are_not_wanted_they_are_noted_all_the_same() {
     let mut play = without_resolutions(EACH);
     play.fire(0.0, "A").end(3.0, "A", 0.0).fire(12.0, "A").wait(25.0);
@@ -108,4 +115,16 @@ fn receivers_have_entries_of_their_own() {
     let receivers: Vec<&str> = play.all.iter().map(|delivery| &*delivery.receiver).collect();
     assert_eq!(receivers, ["a", "b"]);
     assert_eq!(play.all[0].group, play.all[1].group);
+}
+
+#[test]
+fn no_entry_outlives_the_retention() {
+    let resolved_at = |hours: f64| {
+        let mut play = Play::new("group_by: ['...'], group_wait: 0s, repeat_interval: 100h");
+        play.fire(0.0, "A").silence(1.0, "s", "alertname=A").end(2.0, "A", 0.0).wait(400.0);
+        play.expire(401.0, "s").seen();
+        let at = hours * 3600.0;
+        play.end(at, "A", at - 1.0).wait(at + 310.0).seen().len()
+    };
+    assert_eq!((resolved_at(119.0), resolved_at(121.0)), (1, 0));
 }

@@ -44,7 +44,11 @@ fn a_silence_ends_when_it_is_ended_even_before_its_start() {
     let mut play = Play::new(EACH);
     play.silence(0.0, "now", "alertname=A");
     assert!(play.server.silence(silence("later", "alertname=A", (50.0, 90.0)), second(0.0)));
-    play.fire(1.0, "A").expire(2.0, "now").expire(2.0, "later").wait(71.0);
+    play.fire(1.0, "A").expire(2.0, "now").expire(2.0, "later");
+    let told = play.server.told("bellwether", second(3.0)).unwrap().silences;
+    let states: Vec<_> = told.as_array().unwrap().iter().map(|s| &s["status"]["state"]).collect();
+    assert_eq!(states, ["expired", "expired"]);
+    play.wait(71.0);
     assert_eq!(play.seen(), ["11 A:firing", "41 A:firing", "71 A:firing"]);
     assert!(!play.server.expire(&SilenceId::from("now"), second(71.0)), "it is over");
 }
@@ -88,11 +92,13 @@ fn a_muted_member_is_left_out_and_the_others_are_told() {
 
 #[test]
 fn an_alert_inhibits_those_with_equal_labels_while_it_fires() {
-    let mut play = Play::new(EACH);
-    play.fire(0.0, SOURCE).fire(1.0, TARGET).fire(2.0, "T role=target cluster=d").wait(3.0);
-    assert_eq!(play.seen(), ["0 S:firing", "2 T:firing"]);
-    play.end(4.0, SOURCE, 0.0).wait(11.0);
-    assert_eq!(play.seen(), ["10 S:resolved", "11 T:firing"]);
+    for release in [Release::V0_25, Release::V0_31] {
+        let mut play = Play::with(config(EACH), Flags { release, ..Flags::default() });
+        play.fire(0.0, SOURCE).fire(1.0, TARGET).fire(2.0, "T role=target cluster=d").wait(3.0);
+        assert_eq!(play.seen(), ["0 S:firing", "2 T:firing"]);
+        play.end(4.0, SOURCE, 0.0).wait(11.0);
+        assert_eq!(play.seen(), ["10 S:resolved", "11 T:firing"]);
+    }
 }
 
 #[test]
@@ -130,14 +136,23 @@ fn in_one_request_who_wins_is_chosen() {
 }
 
 #[test]
-fn sources_that_are_over_are_forgotten_in_time() {
+fn a_source_that_ends_sooner_does_not_take_the_place_of_another() {
     let mut play = Play::with(config(EACH), Flags { release: Release::V0_31, ..Flags::default() });
-    play.post(0.0, [until("S1 role=source cluster=c", 0.0, 5000.0)]);
-    play.post(1.0, [until("S2 role=source cluster=c", 1.0, 6000.0)]);
-    play.post(2.0, [until("S2 role=source cluster=c", 1.0, 2.0)]).wait(901.0);
-    // The index went with S2, so that S1 mutes again only once it is posted again.
-    play.fire(902.0, TARGET).wait(902.0);
-    assert!(play.seen().contains(&"902 T:firing".to_owned()));
+    play.post(0.0, [until("S1 role=source cluster=c", 0.0, 500.0)]);
+    play.post(1.0, [until("S2 role=source cluster=c", 1.0, 60.0)]).fire(70.0, TARGET).wait(71.0);
+    assert!(!play.seen().iter().any(|line| line.contains('T')));
+}
+
+#[test]
+fn as_0_31_forgets_a_source_that_is_over_it_forgets_another_with_it() {
+    let mut play = Play::with(config(EACH), Flags { release: Release::V0_31, ..Flags::default() });
+    let first = [until("S1 role=source cluster=c", 0.0, 5000.0)];
+    play.post(0.0, first.clone()).post(1.0, [until("S2 role=source cluster=c", 1.0, 6000.0)]);
+    play.end(2.0, "S2 role=source cluster=c", 1.0).post(3.0, first.clone());
+    play.post(4.0, [until(TARGET, 4.0, 6000.0)]).wait(899.0);
+    assert!(!play.seen().iter().any(|line| line.contains('T')), "S1 mutes it");
+    play.wait(906.0);
+    assert!(play.seen().contains(&"904 T:firing".to_owned()), "each 15 m");
     assert!(!format!("{:?}", play.server.inhibitor).contains("S2"));
 }
 

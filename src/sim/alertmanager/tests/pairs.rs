@@ -156,3 +156,40 @@ fn whoever_comes_back_learns_what_the_other_knows() {
         .wait(5.0);
     assert_eq!(two.seen, ["First 0 A:firing"]);
 }
+
+#[test]
+fn what_is_said_while_the_line_is_cut_arrives_once_it_is_mended() {
+    let mut two = Two::new();
+    two.post(0.0, &BOTH, &fires("A", 0.0)).wait(1.0);
+    two.pair.set_cut(true, second(1.0));
+    two.pair.silence(Peer::First, silence("s", "alertname=A", (1.0, 99.0)), second(1.0));
+    assert_eq!(two.state(5.0, Peer::Second), "active");
+    two.pair.set_cut(false, second(5.0));
+    assert_eq!(two.state(6.0, Peer::Second), "suppressed");
+}
+
+#[test]
+fn an_older_entry_of_the_log_does_not_undo_a_newer_one() {
+    let mut two = Two::new();
+    two.pair.set_cut(true, second(0.0));
+    two.post(0.0, &BOTH, &fires("A", 0.0)).post(1.0, &[Peer::First], &until("A", 0.0, 1.0));
+    two.wait(12.0);
+    two.pair.set_cut(false, second(12.0));
+    two.post(13.0, &[Peer::First], &fires("A", 13.0)).wait(21.0);
+    assert_eq!(
+        two.seen,
+        ["First 0 A:firing", "Second 0 A:firing", "First 10 A:resolved", "First 20 A:firing"]
+    );
+}
+
+#[test]
+fn an_entry_that_has_expired_is_not_learnt() {
+    let mut two = Two::new();
+    two.post(0.0, &BOTH, &fires("A", 0.0)).wait(1.0);
+    two.pair.stop(Peer::First, Stop::Kill, second(1.0));
+    two.pair.stop(Peer::Second, Stop::Clean, second(2.0));
+    two.pair.start(Peer::Second, second(100.0));
+    two.pair.start(Peer::First, second(101.0));
+    two.post(102.0, &[Peer::First], &until("A", 0.0, 102.0)).wait(120.0);
+    assert_eq!(two.seen, ["First 0 A:firing"]);
+}

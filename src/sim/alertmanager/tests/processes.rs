@@ -66,9 +66,12 @@ fn an_answer_to_a_process_that_ended_is_none() {
     play.server.post(vec![fires("A", 0.0)], second(0.0));
     let first = play.server.advance(second(0.0));
     play.restart(1.0, Stop::Clean);
-    play.server.answered(first[0].id, Answer::Ok, second(12.0));
-    play.post(13.0, [fires("A", 0.0)]).wait(14.0);
-    assert_eq!(play.seen(), ["13 A:firing"]);
+    play.server.post(vec![fires("A", 0.0)], second(12.0));
+    let again = play.server.advance(second(12.0));
+    play.server.answered(first[0].id, Answer::Ok, second(13.0));
+    play.server.answered(again[0].id, Answer::Refused, second(13.0));
+    play.wait(23.0);
+    assert_eq!(play.seen(), ["22 A:firing"], "nothing was noted");
 }
 
 #[test]
