@@ -27,6 +27,14 @@ pub(crate) struct Arrival {
     ends: Vec<f64>,
 }
 
+/// How two plays differ.
+#[derive(Clone, Debug)]
+pub(crate) struct Difference {
+    pub(crate) text: String,
+    /// The same came in the same order, only not when it should.
+    pub(crate) is_of_times: bool,
+}
+
 /// How a webhook answers, counting.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Desk {
@@ -94,41 +102,45 @@ impl Arrival {
         format!("{:7.3} {} {}", self.at, self.group, alerts.join(" "))
     }
 
-    fn is_like(&self, other: &Self, slack: f64) -> bool {
+    /// Whether both came at the same time, and say the same of when alerts ended.
+    fn is_near(&self, other: &Self, slack: f64) -> bool {
         let near = |a: f64, b: f64| (a - b).abs() <= slack;
-        near(self.at, other.at)
-            && self.body == other.body
-            && self.ends.iter().zip(&other.ends).all(|(a, b)| near(*a, *b))
+        near(self.at, other.at) && self.ends.iter().zip(&other.ends).all(|(a, b)| near(*a, *b))
     }
 }
 
 impl Record {
     /// What differs, if anything does: by group, so that two groups may overtake each other.
-    pub(crate) fn difference(&self, real: &Record, schedule: &Schedule) -> Option<String> {
+    pub(crate) fn difference(&self, real: &Record, schedule: &Schedule) -> Option<Difference> {
         let (ours, theirs) = (self.by_group(schedule), real.by_group(schedule));
+        let bodies = |arrivals: &[&Arrival]| -> Vec<Value> {
+            arrivals.iter().map(|arrival| arrival.body.clone()).collect()
+        };
         let is_same = self.looks == real.looks
             && ours.keys().eq(theirs.keys())
-            && ours.iter().all(|(group, ours)| {
-                let theirs = &theirs[group];
-                ours.len() == theirs.len()
-                    && ours.iter().zip(theirs).all(|(a, b)| a.is_like(b, schedule.slack))
-            });
-        (!is_same).then(|| {
-            let bodies = ours.iter().filter_map(|(group, ours)| {
-                let theirs = theirs.get(group).map_or(&[][..], Vec::as_slice);
-                ours.iter().zip(theirs).find(|(a, b)| a.body != b.body)
-            });
-            let bodies: Vec<String> =
-                bodies.map(|(a, b)| format!("  ours {}\n  real {}", a.body, b.body)).collect();
-            format!(
-                "{}\n ours:\n{}\n real (events up to {:.3} s late):\n{}\n{}",
-                schedule.name,
-                self.show(),
-                real.late,
-                real.show(),
-                bodies.join("\n")
-            )
-        })
+            && ours.iter().all(|(group, ours)| bodies(ours) == bodies(&theirs[group]));
+        let is_near = |(a, b): (&&Arrival, &&Arrival)| a.is_near(b, schedule.slack);
+        let in_time = |(group, ours): (&&str, &Vec<&Arrival>)| {
+            theirs.get(group).is_some_and(|theirs| ours.iter().zip(theirs).all(is_near))
+        };
+        if is_same && ours.iter().all(in_time) {
+            return None;
+        }
+        let odd = ours.iter().filter_map(|(group, ours)| {
+            let theirs = theirs.get(group).map_or(&[][..], Vec::as_slice);
+            ours.iter().zip(theirs).find(|(a, b)| a.body != b.body)
+        });
+        let odd: Vec<String> =
+            odd.map(|(a, b)| format!("  ours {}\n  real {}", a.body, b.body)).collect();
+        let text = format!(
+            "{}\n ours:\n{}\n real (events up to {:.3} s late):\n{}\n{}",
+            schedule.name,
+            self.show(),
+            real.late,
+            real.show(),
+            odd.join("\n")
+        );
+        Some(Difference { text, is_of_times: is_same })
     }
 
     fn by_group(&self, schedule: &Schedule) -> BTreeMap<&str, Vec<&Arrival>> {

@@ -70,6 +70,8 @@ impl World {
         [
             Some("--cluster.listen-address=".to_owned()),
             Some("--web.external-url=http://alertmanager:9093".to_owned()),
+            // Many schedules look at once; beyond eight the answer would be a refusal.
+            Some("--web.get-concurrency=1000".to_owned()),
             flag("data.maintenance-interval", self.maintenance),
             flag("dispatch.maintenance-interval", self.cleanup),
             flag("dispatch.start-delay", self.start_delay),
