@@ -348,6 +348,10 @@ fn add_route(
         continues: file.continues,
         children: Vec::new(),
     };
+    if route.group_interval.is_zero() || route.repeat_interval.is_zero() {
+        let text = "0s".to_owned();
+        return Err(ConfigError::Value { wanted: "an interval above zero", text });
+    }
     let place = into.len();
     into.push(route.clone());
     for child in &file.routes {

@@ -93,6 +93,8 @@ fn what_cannot_be_read_is_refused() {
     for wrong in [
         "route: 1",
         "route: { group_wait: soon }",
+        "route: { group_interval: 0s }",
+        "route: { repeat_interval: 0s }",
         "route: { matchers: ['x'] }",
         "route: { matchers: ['x=~\"(\"'] }",
     ] {
