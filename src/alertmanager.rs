@@ -13,6 +13,7 @@ mod told;
 mod tests;
 
 pub use http::Http;
+pub use routes::KnownRoutes;
 pub use told::{Told, truth};
 
 use crate::model::Truth;

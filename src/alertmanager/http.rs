@@ -3,6 +3,7 @@
 use super::Alertmanager;
 use super::answers::Answers;
 use super::merge::{Reply, merge};
+use super::routes::KnownRoutes;
 use crate::config::AlertmanagerConfig;
 use crate::metrics::Metrics;
 use crate::model::{Matcher, SilenceId, Truth};
@@ -23,6 +24,7 @@ pub struct Http {
     receiver: String,
     metrics: Arc<Metrics>,
     peers: wire::Peers,
+    routes: KnownRoutes,
 }
 
 #[derive(Deserialize)]
@@ -39,6 +41,7 @@ impl Http {
             peers: wire::Peers::new(config.endpoint.clone()),
             config: config.clone(),
             metrics,
+            routes: KnownRoutes::default(),
         }
     }
 
@@ -124,6 +127,6 @@ impl Alertmanager for Http {
     async fn truth(&self) -> Truth {
         let peers = self.peers.get().await;
         let replies = join_all(peers.into_iter().map(|peer| self.ask(peer))).await;
-        merge(replies, &self.config)
+        merge(replies, &self.config, &self.routes)
     }
 }

@@ -1,7 +1,8 @@
 //! Several Alertmanagers' answers as one truth: whoever says suppressed wins. Pure.
 
 use super::answers::Answers;
-use super::routes;
+use super::routes::KnownRoutes;
+
 use crate::config::AlertmanagerConfig;
 use crate::model::{AlertState, PeerState, Silence, SilenceId, SilenceState, Truth};
 use std::collections::BTreeMap;
@@ -16,8 +17,12 @@ pub(super) struct Reply {
     pub(super) answer: Result<Answers, String>,
 }
 
-/// Merges what all peers said.
-pub(super) fn merge(replies: Vec<Reply>, config: &AlertmanagerConfig) -> Truth {
+/// Merges what all peers said. `known` belongs to this configuration.
+pub(super) fn merge(
+    replies: Vec<Reply>,
+    config: &AlertmanagerConfig,
+    known: &KnownRoutes,
+) -> Truth {
     let mut truth = Truth::default();
     let mut period = None;
     for Reply { url, answer } in replies {
@@ -29,7 +34,7 @@ pub(super) fn merge(replies: Vec<Reply>, config: &AlertmanagerConfig) -> Truth {
             }
         };
         truth.peers.push(PeerState { url, started: Some(answers.status.uptime), error: None });
-        match routes::read(&answers.status.config.original, config) {
+        match known.read(&answers.status.config.original, config) {
             Ok(routes) => {
                 period = period.max(routes.period);
                 truth.findings.extend(routes.findings);
@@ -148,7 +153,7 @@ mod tests {
     }
 
     fn merged(replies: Vec<Reply>) -> Truth {
-        merge(replies, &AlertmanagerConfig::default())
+        merge(replies, &AlertmanagerConfig::default(), &KnownRoutes::default())
     }
 
     #[test]

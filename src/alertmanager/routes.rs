@@ -3,6 +3,7 @@
 use crate::config::AlertmanagerConfig;
 use crate::model::duration;
 use serde::Deserialize;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Alertmanager's own defaults, where a route and all above it are silent.
@@ -68,6 +69,28 @@ struct Inherited<'a> {
     receiver: &'a str,
     group_interval: Duration,
     repeat_interval: Duration,
+}
+
+/// What files said that were read before: an Alertmanager that runs shows the same text each time.
+#[derive(Debug, Default)]
+pub struct KnownRoutes(Mutex<Vec<(String, Result<Routes, String>)>>);
+
+impl KnownRoutes {
+    /// More than this many texts, and the oldest is forgotten: one for each peer, before and after a reload.
+    const TEXTS: usize = 8;
+
+    pub(super) fn read(&self, yaml: &str, config: &AlertmanagerConfig) -> Result<Routes, String> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, routes)) = known.iter().find(|(text, _)| text == yaml) {
+            return routes.clone();
+        }
+        let routes = read(yaml, config);
+        if known.len() >= Self::TEXTS {
+            drop(known.remove(0));
+        }
+        known.push((yaml.to_owned(), routes.clone()));
+        routes
+    }
 }
 
 /// Reads the configuration as Alertmanager shows it. What cannot be understood is not guessed.

@@ -1,6 +1,7 @@
 use super::answers::{Answers, CAUSE_UNKNOWN};
 use super::merge::{Reply, merge};
 use super::routes;
+use super::routes::KnownRoutes;
 use crate::config::AlertmanagerConfig;
 use crate::model::{Fingerprint, SilenceId, SilenceState, Truth};
 use jiff::Timestamp;
@@ -158,7 +159,7 @@ fn replies(answers: Vec<Answers>) -> Vec<Reply> {
 }
 
 fn merged(answers: Vec<Answers>) -> Truth {
-    merge(replies(answers), &config())
+    merge(replies(answers), &config(), &KnownRoutes::default())
 }
 
 const EARLY: &str = "2026-01-01T00:00:00Z";
@@ -235,11 +236,23 @@ fn an_active_silence_has_begun_whatever_our_clock_says() {
 fn who_does_not_answer_is_named_and_nothing_is_concluded_from_it() {
     let mut all = replies(vec![peer(&[alert("a", EARLY, &[], &[])], &[])]);
     all.push(Reply { url: "http://away".to_owned(), answer: Err("timed out".to_owned()) });
-    let truth = merge(all, &config());
+    let truth = merge(all, &config(), &KnownRoutes::default());
     assert_eq!((truth.answered(), truth.peers.len()), (1, 2));
     assert_eq!(truth.peers[1].error.as_deref(), Some("timed out"));
     assert_eq!(truth.peers[0].started, Some(at(EARLY)));
     assert_eq!(truth.alerts.len(), 1);
+}
+
+#[test]
+fn a_text_that_was_read_before_says_what_it_said_and_another_its_own() {
+    let known = KnownRoutes::default();
+    let route = |repeat: &str| {
+        format!("route: {{ receiver: bellwether, repeat_interval: {repeat}, group_interval: 15s }}")
+    };
+    for repeat in ["1m", "2m", "1m", "3m"].into_iter().cycle().take(20) {
+        let yaml = route(repeat);
+        assert_eq!(known.read(&yaml, &config()), routes::read(&yaml, &config()), "{repeat}");
+    }
 }
 
 #[test]

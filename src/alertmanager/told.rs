@@ -2,6 +2,7 @@
 
 use super::answers::Answers;
 use super::merge::{Reply, merge};
+use super::routes::KnownRoutes;
 use crate::config::AlertmanagerConfig;
 use crate::model::Truth;
 use serde::de::DeserializeOwned;
@@ -20,13 +21,18 @@ pub struct Told {
     pub receivers: Value,
 }
 
-/// The truth of these peers' answers, or of why they did not answer; each peer by its address.
-pub fn truth(peers: Vec<(String, Result<Told, String>)>, config: &AlertmanagerConfig) -> Truth {
+/// The truth of these peers' answers, or of why they did not answer; each peer by its address. `known`
+/// belongs to this configuration.
+pub fn truth(
+    peers: Vec<(String, Result<Told, String>)>,
+    config: &AlertmanagerConfig,
+    known: &KnownRoutes,
+) -> Truth {
     let reply = |(url, told): (String, Result<Told, String>)| {
         let answer = told.and_then(Told::read);
         Reply { url, answer }
     };
-    merge(peers.into_iter().map(reply).collect(), config)
+    merge(peers.into_iter().map(reply).collect(), config, known)
 }
 
 impl Told {

@@ -44,6 +44,9 @@ struct Seen {
     lists: BTreeMap<PoolName, bool>,
 }
 
+/// `min` and `max` of every pool.
+type Bounds = BTreeMap<PoolName, (u32, u32)>;
+
 #[derive(Debug, Default)]
 struct State {
     violations: Vec<Violation>,
@@ -58,7 +61,7 @@ struct State {
     /// When each pool was last grown because an alert asked for a step.
     stepped: BTreeMap<PoolName, Timestamp>,
     /// Bounds of every pool, as the file said at each time.
-    bounds: Vec<(Timestamp, BTreeMap<PoolName, (u32, u32)>)>,
+    bounds: Vec<(Timestamp, Bounds)>,
     /// Names that must stay, and since when.
     permanent: BTreeMap<String, Timestamp>,
     /// Silences that are known: active in an Alertmanager, or remembered by the store.
@@ -278,6 +281,9 @@ impl Checker {
         }
         self.at_most_max(request, &intent.permit, &memory);
         self.once(&intent.pods, request, &memory);
+        if matches!(intent.permit, Permit::Up { .. }) && intent.pods.is_empty() {
+            self.not_cooling(&request.pool);
+        }
         let word = match intent.permit {
             Permit::Restore => "restore",
             Permit::Manual => "manual",
@@ -301,7 +307,7 @@ impl Checker {
                 && machine.worker.as_ref().is_none_or(|id| {
                     !ordered.contains(id) && memory.workers.get(id).is_none_or(Worker::is_serving)
                 })
-                && self.is_ours(machine, memory)
+                && is_ours(machine, memory)
         };
         let there = self.machines(&request.pool).iter().filter(counts).count();
         let then = there + request.orders.len();
@@ -313,10 +319,6 @@ impl Checker {
     fn surge(&self, pool: &PoolName) -> u32 {
         let config = self.config.borrow().clone();
         config.clusters[&ClusterName::from(CLUSTER)].pools.get(pool).map_or(1, |pool| pool.surge)
-    }
-
-    fn is_ours(&self, machine: &Instance, memory: &Memory) -> bool {
-        machine.cluster_uid.is_some() && machine.cluster_uid == memory.cluster.uid
     }
 
     /// I2: no pod is launched for again while a worker that was launched for it is on its way.
@@ -333,6 +335,23 @@ impl Checker {
             if let Some(worker) = memory.workers.values().find(of_it) {
                 self.violated("I2", format!("pod {pod} is launched for, and {} comes", worker.id));
             }
+        }
+    }
+
+    /// I2: what alerts ask for without pods is served once in a cooldown, however often it is delivered.
+    fn not_cooling(&self, pool: &PoolName) {
+        let now = self.now();
+        let before = self.state().stepped.insert(pool.clone(), now);
+        let cooldown = {
+            let config = self.config.borrow().clone();
+            let pools = &config.clusters[&ClusterName::from(CLUSTER)].pools;
+            pools.get(pool).map_or(Duration::ZERO, |pool| pool.cooldown.up)
+        };
+        // A launch whose answer was lost is asked for again under its own batch: that is no second one.
+        if let Some(before) = before.filter(|before| *before != now)
+            && duration::since(before, now) < cooldown
+        {
+            self.violated("I2", format!("pool {pool} grew by a step at {before} already"));
         }
     }
 
@@ -403,7 +422,7 @@ impl Checker {
         let config = self.config.borrow().clone();
         for pool in config.clusters[&ClusterName::from(CLUSTER)].pools.keys() {
             for machine in self.machines(pool) {
-                if !is_live(&machine) || !self.is_ours(&machine, &memory) {
+                if !is_live(&machine) || !is_ours(&machine, &memory) {
                     continue;
                 }
                 let node = view.nodes.iter().find(|node| node.worker == machine.worker);
@@ -420,6 +439,11 @@ impl Checker {
             .find(|worker| !matches!(worker.state, WorkerState::Ready | WorkerState::Gone));
         stuck.map(|worker| format!("worker {} is still {}", worker.id, worker.state))
     }
+}
+
+/// Whether a machine carries our cluster's tag.
+fn is_ours(machine: &Instance, memory: &Memory) -> bool {
+    machine.cluster_uid.is_some() && machine.cluster_uid == memory.cluster.uid
 }
 
 fn is_live(machine: &Instance) -> bool {

@@ -1,7 +1,7 @@
 //! Prometheus and its Alertmanagers: the shipped rules as plain conditions of the world, and the simulated
 //! Alertmanagers that deliver and pause.
 
-use bellwether::alertmanager;
+use bellwether::alertmanager::{self, KnownRoutes};
 use bellwether::config::AlertmanagerConfig;
 use bellwether::model::{
     Cordon, Guard, Matcher, Placement, PodKind, Readiness, Silence, SilenceId, SilenceState, Truth,
@@ -109,6 +109,7 @@ pub(crate) struct Monitoring {
     pub(crate) is_blind: bool,
     servers: Servers,
     config: AlertmanagerConfig,
+    routes: KnownRoutes,
     silences: u64,
 }
 
@@ -137,6 +138,7 @@ impl Monitoring {
             is_blind: false,
             servers,
             config,
+            routes: KnownRoutes::default(),
             silences: 0,
         }
     }
@@ -290,7 +292,7 @@ impl Monitoring {
                 answer.ok_or_else(|| "no answer".to_owned()),
             ));
         }
-        alertmanager::truth(told, &self.config)
+        alertmanager::truth(told, &self.config, &self.routes)
     }
 
     /// Silences that are active in an Alertmanager that runs.

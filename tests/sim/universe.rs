@@ -369,7 +369,7 @@ impl<'a> Universe<'a> {
             What::Foreign => _ = self.world.add_foreign_instance(),
             What::Fault { faults, .. } => self.world.set_faults((**faults).clone()),
             What::Trouble { replica, link, trouble, .. } => {
-                self.links[*replica].begin(*link, *trouble)
+                self.links[*replica].begin(*link, *trouble);
             }
             What::Mail { mail, .. } => self.mail.push(*mail),
             What::Crash { replica, steps, .. } => {
@@ -403,7 +403,7 @@ impl<'a> Universe<'a> {
         match what {
             What::Fault { .. } => self.world.set_faults(Faults::default()),
             What::Trouble { replica, link, trouble, .. } => {
-                self.links[*replica].end(*link, *trouble)
+                self.links[*replica].end(*link, *trouble);
             }
             What::Mail { mail, .. } => {
                 if let Some(at) = self.mail.iter().position(|one| one == mail) {

@@ -188,8 +188,8 @@ impl Desk {
         let known = self.outcomes.lock().unwrap().get(&key).cloned();
         known.unwrap_or_else(|| {
             let turn = self.turn(planned);
-            let mut ledger =
-                Ledger::new(&turn, claim.token, &self.metrics, planned.workers.clone());
+            let (workers, pools) = (planned.workers.clone(), planned.changes.pools.clone());
+            let mut ledger = Ledger::new(&turn, claim.token, &self.metrics, workers, pools);
             for (call, done) in planned.calls.iter().zip(done) {
                 settle(call, done, &mut ledger);
             }
@@ -315,7 +315,7 @@ fn offering() -> Offering {
 fn observed(look: Look<'_>) -> Observed {
     let shape = Shape {
         name: "s".into(),
-        allocatable: Resources::new(1_000, 1 << 30),
+        capacity: Resources::new(1_000, 1 << 30),
         offerings: vec![offering()],
     };
     let view = ClusterView { uid: UID.into(), nodes: Vec::new(), pods: Vec::new() };

@@ -1,6 +1,6 @@
 //! What must hold before anything is taken away.
 
-use super::{Checker, is_live, named};
+use super::{Checker, is_live, is_ours, named};
 use crate::scenario::CLUSTER;
 use bellwether::model::{
     ClusterName, Failure, Instance, InstanceId, Memory, Node, NodeRef, PodKind, PoolName, Purpose,
@@ -27,7 +27,7 @@ impl Checker {
         if machine.protected {
             self.violated("I3", format!("{} is protected", worker.id));
         }
-        if !self.is_ours(machine, &memory) {
+        if !is_ours(machine, &memory) {
             self.violated("I3", format!("machine {id} is of another cluster"));
         }
         self.not_permanent(&worker.id, worker.node.as_ref());

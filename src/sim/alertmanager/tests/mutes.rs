@@ -1,7 +1,7 @@
 //! What is withheld.
 
 use super::*;
-use crate::alertmanager::truth;
+use crate::alertmanager::{KnownRoutes, truth};
 use crate::config::AlertmanagerConfig;
 use crate::model::{Fingerprint, SilenceState};
 
@@ -185,7 +185,7 @@ fn the_truth_is_made_of_its_answers_as_of_real_ones() {
     play.fire(4.0, "B");
     let told = play.server.told("bellwether", second(5.0)).unwrap();
     let peers = vec![("a".to_owned(), Ok(told)), ("b".to_owned(), Err("no answer".to_owned()))];
-    let truth = truth(peers, &AlertmanagerConfig::default());
+    let truth = truth(peers, &AlertmanagerConfig::default(), &KnownRoutes::default());
     let state = |text: &str| &truth.alerts[&Fingerprint::of(&labels(text))];
     assert!(state("B").is_active() && state(SOURCE).is_active());
     assert_eq!(state("A").silenced_by, [SilenceId::from("s")]);
