@@ -46,7 +46,7 @@ impl Embedded {
         read: impl FnOnce(&ReadTransaction) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let file = Arc::clone(&self.file);
-        let reading = tokio::task::spawn_blocking(move || read(&file.begin_read()?));
+        let reading = tokio::task::spawn_blocking(move || file.read(read));
         reading.await.map_err(|error| Error::Away(format!("reading was cut short: {error}")))?
     }
 

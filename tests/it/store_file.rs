@@ -3,10 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 use crate::contract::store::{all, cluster, entry, everything, signal, start, worker};
+use crate::support::wait;
 use bellwether::clock::Clock;
 use bellwether::model::{Changes, Claim, Entry, Signal, Token, Worker, duration};
 use bellwether::store::{Embedded, Error, HistoryQuery, Retention, Store};
 use redb::{Database, ReadableDatabase, TableDefinition};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -364,10 +366,11 @@ async fn the_child_that_is_killed() {
     tokio::join!(futures_util::future::join_all(seven), commits);
 }
 
-/// A disk that is full: writes are answered *away*, none of them is half there, reading goes on,
-/// and after a restart with room everything that was acknowledged is there and writing goes on.
+/// A disk that is full: writes are answered *away*, none of them is half there, and reading goes on.
+/// With room again writing goes on, without a restart and after one, and all that was acknowledged is
+/// there.
 #[tokio::test]
-async fn a_full_disk_is_away_and_loses_nothing() {
+async fn a_full_disk_is_away_until_there_is_room_and_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join(VICTIM), "").unwrap();
     // A limit on the file's size is the full disk that needs no disk.
@@ -376,7 +379,7 @@ async fn a_full_disk_is_away_and_loses_nothing() {
     let output = Command::new("sh")
         .args([
             "-c",
-            "trap '' XFSZ; ulimit -f 8192; exec \"$0\" --exact \"$1\" --ignored --nocapture",
+            "trap '' XFSZ; ulimit -S -f 8192; exec \"$0\" --exact \"$1\" --ignored --nocapture",
         ])
         .arg(program)
         .arg(child)
@@ -385,6 +388,7 @@ async fn a_full_disk_is_away_and_loses_nothing() {
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.contains("ack away"), "{text}");
+    assert!(text.contains("ack wback"), "{text}");
     let acknowledged: Vec<&str> =
         text.lines().filter_map(|it| it.split_once("ack w").map(|(_, id)| id)).collect();
     let store = shared(&dir.path().join("store"));
@@ -413,6 +417,13 @@ async fn the_child_whose_disk_is_full() {
     assert!(matches!(store.record_signals(&[signal("x", 1)]).await, Err(Error::Away(_))));
     assert!(store.signals(&cluster()).await.unwrap().len() > 10, "reading goes on");
     acknowledge("away");
+    let limit = Rlimit { current: None, maximum: None };
+    setrlimit(Resource::Fsize, limit).unwrap();
+    wait::until(Duration::from_secs(10), "writing to go on", || async {
+        store.record_signals(&[signal("back", 1)]).await.is_ok()
+    })
+    .await;
+    acknowledge("wback");
 }
 
 fn acknowledge(id: &str) {

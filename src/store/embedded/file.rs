@@ -11,7 +11,9 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 /// The store's file.
 const FILE: &str = "bellwether.redb";
@@ -34,11 +36,24 @@ const CACHE: usize = 64 << 20;
 const WAY_OUT: &str = "move it away to start afresh; docs/operations.md, \"The store's file\", \
                        says what is rebuilt";
 
+/// How long a file that could not be written rests before it is opened anew.
+const REST: Duration = Duration::from_secs(2);
+
 /// The open file. The lock is held as long as this lives.
 #[derive(Debug)]
 pub(super) struct Opened {
-    database: Database,
+    path: PathBuf,
+    held: RwLock<Held>,
     _lock: Lock,
+}
+
+/// The database, and whether it can be written.
+#[derive(Debug)]
+struct Held {
+    /// `None` only where a file that failed could not even be read any more.
+    database: Option<Database>,
+    /// When writing it failed, or opening it anew did, and why.
+    failed: Option<(Instant, Error)>,
 }
 
 /// The lock file while it is locked.
@@ -57,17 +72,68 @@ impl Opened {
             Err(error) if error.kind() == io::ErrorKind::NotFound => create(dir, &path)?,
             Err(error) => return Err(unusable(&path, &error)),
         }
-        let database = open(&path)?;
-        check_schema(&database, &path)?;
-        Ok(Self { database, _lock: lock })
+        let database = Some(open(&path)?);
+        Ok(Self { path, held: RwLock::new(Held { database, failed: None }), _lock: lock })
     }
 
-    pub(super) fn begin_read(&self) -> Result<ReadTransaction> {
-        self.database.begin_read().map_err(broken)
+    /// Reads the last committed state.
+    pub(super) fn read<T>(&self, read: impl FnOnce(&ReadTransaction) -> Result<T>) -> Result<T> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        read(&held.database()?.begin_read().map_err(broken)?)
     }
 
+    /// Begins a write; on a file that failed, only once it could be opened anew.
     pub(super) fn begin_write(&self) -> Result<WriteTransaction> {
-        self.database.begin_write().map_err(broken)
+        self.check()?;
+        let begun = {
+            let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+            held.database()?.begin_write().map_err(broken)
+        };
+        begun.inspect_err(|error| self.fail(error))
+    }
+
+    /// Says that a write failed. The library writes no more then, and what it keeps in memory of the
+    /// file may differ from what is on disk.
+    pub(super) fn fail(&self, error: &Error) {
+        tracing::error!(section = "store", %error, "store cannot be written");
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        held.failed = Some((Instant::now(), error.clone()));
+    }
+
+    /// Whether the file may be written: after a failure it rests, and then is opened anew.
+    fn check(&self) -> Result<()> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        match &held.failed {
+            None => return Ok(()),
+            Some((at, error)) if at.elapsed() < REST => return Err(error.clone()),
+            Some(_) => drop(held),
+        }
+        self.reopen()
+    }
+
+    /// Opens the file anew, as after a crash. Where that fails, reading goes on from what is on disk.
+    fn reopen(&self) -> Result<()> {
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        // The library lets nobody open a file twice.
+        drop(held.database.take());
+        match open(&self.path) {
+            Ok(database) => {
+                *held = Held { database: Some(database), failed: None };
+                tracing::info!(section = "store", "store can be written again");
+                Ok(())
+            }
+            Err(error) => {
+                let failed = Some((Instant::now(), error.clone()));
+                *held = Held { database: try_open(&self.path).ok(), failed };
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Held {
+    fn database(&self) -> Result<&Database> {
+        self.database.as_ref().ok_or_else(|| Error::Away("the file cannot be read".to_owned()))
     }
 }
 
@@ -123,10 +189,19 @@ fn create(dir: &Path, path: &Path) -> Result<()> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(aside)
 }
 
-/// Opens a file that is there, after a trial that reads every page and checks its sum, so that
-/// damage shows now and not in the middle of a decision, and a damaged file is not touched. For
-/// damage that the library did not foresee, its panic is caught.
+/// Opens a file that is there, after a trial, so that a damaged file is not touched.
 fn open(path: &Path) -> Result<Database> {
+    drop(try_open(path)?);
+    let database = Database::builder().set_cache_size(CACHE).open(path);
+    let database = database.map_err(|error| not_opened(path, error))?;
+    check_schema(&database, path)?;
+    Ok(database)
+}
+
+/// Opens a file on trial: every page is read and its sum checked, so that damage shows now and not in
+/// the middle of a decision, and nothing is written. For damage that the library did not foresee, its
+/// panic is caught.
+fn try_open(path: &Path) -> Result<Database> {
     let trial = || {
         let mut builder = Database::builder();
         let builder = builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
@@ -134,8 +209,7 @@ fn open(path: &Path) -> Result<Database> {
     };
     let tried = catch_unwind(AssertUnwindSafe(trial));
     let tried = tried.map_err(|_| damaged(path, "its structure makes no sense"))?;
-    drop(tried.map_err(|error| not_opened(path, error))?);
-    Database::builder().set_cache_size(CACHE).open(path).map_err(|error| not_opened(path, error))
+    tried.map_err(|error| not_opened(path, error))
 }
 
 fn not_opened(path: &Path, error: redb::DatabaseError) -> Error {

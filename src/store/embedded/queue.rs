@@ -9,6 +9,7 @@ use super::tables::{Refusal, Tables};
 use crate::clock::Clock;
 use crate::model::{Changes, Claim, ClusterName, Signal};
 use crate::store::{Error, Result, Retention};
+use redb::WriteTransaction;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -144,6 +145,14 @@ impl Leader {
         let closed = || Error::Away("the store is closed".to_owned());
         let file = self.shared.file.upgrade().ok_or_else(closed)?;
         let transaction = file.begin_write()?;
+        self.within(transaction, writes).inspect_err(|error| file.fail(error))
+    }
+
+    fn within(
+        &self,
+        transaction: WriteTransaction,
+        writes: Vec<Write>,
+    ) -> Result<Vec<Result<Option<Claim>>>> {
         let mut outcomes = Vec::with_capacity(writes.len());
         let mut tables = Tables::open(&transaction)?;
         for write in writes {
