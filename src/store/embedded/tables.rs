@@ -3,7 +3,7 @@
 use super::file::broken;
 use super::queue::Write;
 use crate::model::{
-    Changes, Claim, ClusterMemory, ClusterName, Entry, Intent, Memory, Signal, Worker,
+    Changes, Claim, ClusterMemory, ClusterName, Entry, Intent, Memory, Signal, SignalId, Worker,
 };
 use crate::store::holding::Holding;
 use crate::store::{Error, HistoryQuery, Result, Retention};
@@ -14,6 +14,7 @@ use redb::{
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// Records of a cluster: (cluster, id) to JSON. The two parts of a key are kept apart by the file,
@@ -125,21 +126,21 @@ impl<'t> Tables<'t> {
 
     fn merge(&mut self, signals: Vec<Signal>) -> Outcome<()> {
         // All are read before one is written: a stored one that cannot be read refuses the whole.
-        let mut merged: Vec<Signal> = Vec::with_capacity(signals.len());
+        let mut merged: BTreeMap<(ClusterName, SignalId), Signal> = BTreeMap::new();
         for signal in signals {
-            let same = |it: &Signal| it.id == signal.id && it.cluster == signal.cluster;
-            let known = match merged.iter().position(same) {
-                Some(at) => Some(merged.swap_remove(at)),
-                None => self.signal(signal.cluster.as_str(), signal.id.as_str())?,
+            let key = (signal.cluster.clone(), signal.id.clone());
+            let known = match merged.remove(&key) {
+                Some(known) => Some(known),
+                None => self.signal(key.0.as_str(), key.1.as_str())?,
             };
-            merged.push(match known {
+            let whole = match known {
                 Some(known) => known.merge(signal),
                 None => signal,
-            });
+            };
+            merged.insert(key, whole);
         }
-        for signal in &merged {
-            let key = (signal.cluster.as_str(), signal.id.as_str());
-            self.signals.insert(key, json(signal).as_str())?;
+        for ((cluster, id), signal) in &merged {
+            self.signals.insert((cluster.as_str(), id.as_str()), json(signal).as_str())?;
         }
         Ok(())
     }
