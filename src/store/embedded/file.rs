@@ -189,13 +189,11 @@ fn create(dir: &Path, path: &Path) -> Result<()> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(aside)
 }
 
-/// Opens a file that is there, after a trial, so that a damaged file is not touched.
+/// Opens a file that is there, after a trial, so that a damaged or newer one is not touched.
 fn open(path: &Path) -> Result<Database> {
     drop(try_open(path)?);
     let database = Database::builder().set_cache_size(CACHE).open(path);
-    let database = database.map_err(|error| not_opened(path, error))?;
-    check_schema(&database, path)?;
-    Ok(database)
+    database.map_err(|error| not_opened(path, error))
 }
 
 /// Opens a file on trial: every page is read and its sum checked, so that damage shows now and not in
@@ -209,7 +207,9 @@ fn try_open(path: &Path) -> Result<Database> {
     };
     let tried = catch_unwind(AssertUnwindSafe(trial));
     let tried = tried.map_err(|_| damaged(path, "its structure makes no sense"))?;
-    tried.map_err(|error| not_opened(path, error))
+    let database = tried.map_err(|error| not_opened(path, error))?;
+    check_schema(&database, path)?;
+    Ok(database)
 }
 
 fn not_opened(path: &Path, error: redb::DatabaseError) -> Error {
