@@ -2,6 +2,7 @@
 //! the command line, the demo and tests.
 
 mod build;
+mod files;
 mod reload;
 mod reports;
 mod shutdown;
@@ -49,6 +50,7 @@ type Tasks = JoinSet<(String, anyhow::Result<()>)>;
 impl App {
     /// Builds every part. Nothing is called and nothing is served yet, but the port is bound.
     pub fn build(config: Config, file: Option<PathBuf>, clock: Clock) -> anyhow::Result<Self> {
+        files::raise_limit();
         let service = &config.service;
         let store = build::store(service, clock)?;
         let metrics = Arc::new(Metrics::new());
@@ -134,13 +136,19 @@ impl App {
             let config = self.config.borrow();
             (config.service.claim_ttl, config.service.shutdown_grace)
         };
+        let usual = http::Limits::default();
+        let limits = http::Limits {
+            drain: grace / 2,
+            connections: files::connections(usual.connections),
+            ..usual
+        };
         let state = http::State {
             store: self.store.clone(),
             metrics: self.metrics.clone(),
             config: self.config.subscribe(),
             handle: reports::handle(self.handles()),
             readiness: self.readiness.clone(),
-            limits: http::Limits { drain: grace / 2, ..http::Limits::default() },
+            limits,
         };
         let server = http::serve(self.listener, state, serving.clone());
         spawn(tasks, "http".to_owned(), async move { Ok(server.await?) });
