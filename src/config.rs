@@ -15,6 +15,7 @@ mod reader;
 pub mod secret;
 pub mod service;
 pub mod sim;
+mod text_file;
 mod tree;
 mod value;
 
@@ -42,6 +43,9 @@ use std::path::Path;
 /// The version of the file's form.
 const VERSION: u32 = 1;
 
+/// A file larger than this is none of ours.
+const FILE_MAX: usize = 8 * 1024 * 1024;
+
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -63,7 +67,7 @@ pub struct Loaded {
 impl Config {
     /// Reads the file at `path`, with the variables of `env` above what stands in it.
     pub fn load(path: &Path, env: &dyn Strings) -> Result<Loaded, ConfigErrors> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        let text = text_file::read(path, FILE_MAX).map_err(|error| {
             ConfigErrors(vec![ConfigError {
                 path: path.display().to_string(),
                 found: None,

@@ -6,10 +6,13 @@
 use super::Secret;
 use super::error::{ConfigError, Mend};
 use super::tree::Tree;
-use super::value;
+use super::{text_file, value};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+
+/// What a file may hold that a secret stands in.
+const SECRET_MAX: usize = 64 * 1024;
 
 /// What the sections of one file share.
 #[derive(Debug, Default)]
@@ -315,7 +318,7 @@ impl<'a> Section<'a> {
     }
 
     fn secret_file(&self, name: &str, file: &Path) -> Option<String> {
-        match std::fs::read_to_string(file) {
+        match text_file::read(file, SECRET_MAX) {
             Ok(text) => Some(text.trim_end_matches(['\n', '\r']).to_owned()),
             Err(error) => {
                 self.refuse(name, format!("the file cannot be read ({})", error.kind()).into());

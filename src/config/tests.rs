@@ -421,3 +421,14 @@ fn a_file_that_is_not_there_is_told_by_its_path() {
     let errors = Config::load(Path::new("/nonexistent/bellwether.yaml"), &none()).unwrap_err();
     assert_eq!(errors.0[0].path, "/nonexistent/bellwether.yaml");
 }
+
+/// A path may name what never ends.
+#[test]
+fn a_file_without_an_end_is_told_and_not_read_on() {
+    let value = changed(&full(), "alertmanager.bearer_token_file", json!("/dev/zero"));
+    let errors = refused(&value);
+    assert_eq!((errors.len(), &*errors[0].path), (1, "alertmanager.bearer_token_file"));
+    assert!(errors[0].mend.contains("too large"), "{}", errors[0].mend);
+    let errors = Config::load(Path::new("/dev/zero"), &none()).unwrap_err();
+    assert_eq!((errors.0.len(), &*errors.0[0].path), (1, "/dev/zero"));
+}
