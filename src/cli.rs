@@ -53,7 +53,7 @@ struct Run {
     /// The configuration file.
     #[arg(long, default_value = "/etc/bellwether/bellwether.yaml", env = "BELLWETHER_CONFIG")]
     config: PathBuf,
-    /// End like kill -9 at this point (see `killpoint`); for tests.
+    /// End like kill -9 at this point, or get the signal behind its colon (see `killpoint`); for tests.
     #[cfg(feature = "killpoints")]
     #[arg(long)]
     die_at: Option<String>,
@@ -123,7 +123,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
 async fn run(arguments: Run) -> anyhow::Result<ExitCode> {
     #[cfg(feature = "killpoints")]
     if let Some(point) = &arguments.die_at {
-        crate::killpoint::arm(point);
+        anyhow::ensure!(crate::killpoint::arm(point), "no such kill point: {point}");
     }
     let loaded = Config::load(&arguments.config, &ProcessEnv)
         .with_context(|| format!("{} cannot be used", arguments.config.display()))?;

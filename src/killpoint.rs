@@ -1,4 +1,4 @@
-//! Named points at which a test may end the process as `kill -9` would.
+//! Named points at which a test may end the process as `kill -9` would, stop it, or ask it to end.
 //!
 //! Only with the cargo feature `killpoints`, which no release has; without it every call is empty.
 
@@ -58,19 +58,30 @@ pub use armed::{arm, reached};
 mod armed {
     use super::Point;
     use rustix::process::{Signal, getpid, kill_process};
-    use std::sync::OnceLock;
+    use std::sync::Mutex;
 
-    static ARMED: OnceLock<String> = OnceLock::new();
+    static ARMED: Mutex<Option<(Point, Signal)>> = Mutex::new(None);
 
-    /// Chooses, once per process, the point to end at.
-    pub fn arm(name: &str) {
-        let _ = ARMED.set(name.to_owned());
+    /// Chooses a point and the signal that the process gets there, once: `cordoned` (kill),
+    /// `cordoned:stop`, `cordoned:term`. False where there is no such point or signal.
+    pub fn arm(chosen: &str) -> bool {
+        let (name, signal) = chosen.split_once(':').unwrap_or((chosen, "kill"));
+        let point = Point::ALL.into_iter().find(|point| point.name() == name);
+        let signals = [("kill", Signal::KILL), ("stop", Signal::STOP), ("term", Signal::TERM)];
+        let signal = signals.into_iter().find(|(word, _)| *word == signal);
+        let armed = point.zip(signal).map(|(point, (_, signal))| (point, signal));
+        *ARMED.lock().expect("nobody panics with it") = armed;
+        armed.is_some()
     }
 
-    /// Says that a point is reached; the process ends here if it is the chosen one.
+    /// Says that a point is reached; the process gets its signal here if it is the chosen one.
     pub fn reached(point: Point) {
-        if ARMED.get().is_some_and(|name| name == point.name()) {
-            let _ = kill_process(getpid(), Signal::KILL);
+        let signal = {
+            let mut armed = ARMED.lock().expect("nobody panics with it");
+            armed.take_if(|(chosen, _)| *chosen == point)
+        };
+        if let Some((_, signal)) = signal {
+            let _ = kill_process(getpid(), signal);
         }
     }
 }

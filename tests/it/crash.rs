@@ -1,11 +1,34 @@
-//! `kill -9` of the real program at each named point; the next start heals it without a second act.
+//! The real program killed, stopped for longer than its claim, and asked to end, at each named point: what it began is
+//! finished once, by itself or by the next start.
 
-use crate::support::process::Process;
+use crate::support::process::{Process, Start};
 use crate::support::stage::{LIMIT, alertmanager_config};
 use crate::support::{alertmanager, ports, wait};
 use bellwether::killpoint::Point;
+use futures_util::future::join_all;
+use rustix::process::Signal;
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Longer than the scene's claim lasts, and than a pass may take.
+const STOPPED: Duration = Duration::from_secs(3);
+
+/// How long "no second act" is watched.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// What happens to the program at a point.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    /// It dies, and another is started.
+    Killed,
+    /// It stands still for longer than its claim lasts, and goes on.
+    Stopped,
+    /// It is asked to end, does so in order, and another is started.
+    Asked,
+}
 
 /// A world in a file, so that it outlives the program, and a real Alertmanager that keeps delivering.
 struct Scene {
@@ -44,8 +67,38 @@ clusters:
         Some(Self { _folder: folder, config, url, world, alertmanager })
     }
 
-    async fn start(&self, die_at: Option<Point>) -> Process {
-        Process::start(&self.config, &self.url, die_at.map(Point::name)).await
+    async fn start(&self) -> Process {
+        Process::start(&self.config, &self.url, Start::default()).await
+    }
+
+    /// Starts it with what awaits it at a point.
+    async fn start_towards(&self, point: Point, fate: Fate) -> Process {
+        let signal = match fate {
+            Fate::Killed => "kill",
+            Fate::Stopped => "stop",
+            Fate::Asked => "term",
+        };
+        let chosen = format!("{}:{signal}", point.name());
+        let start = Start { arguments: &["--die-at", &chosen], ..Start::default() };
+        Process::start(&self.config, &self.url, start).await
+    }
+
+    /// Waits until the process meets its fate; what runs afterwards.
+    async fn outlive(&self, mut process: Process, fate: Fate) -> Process {
+        match fate {
+            Fate::Killed => {
+                assert_eq!(process.ended().await.signal(), Some(9), "{}", process.log())
+            }
+            Fate::Asked => assert_eq!(process.ended().await.code(), Some(0), "{}", process.log()),
+            Fate::Stopped => {
+                wait::until(LIMIT, "it to stop", || async { process.is_stopped() }).await;
+                tokio::time::sleep(STOPPED).await;
+                process.signal(Signal::CONT);
+                return process;
+            }
+        }
+        drop(process);
+        self.start().await
     }
 
     /// Pods of 900m each; two fit on a worker.
@@ -99,27 +152,35 @@ clusters:
         let what = format!("(launched, ended, ready) to be {expected:?}");
         wait::until(LIMIT, &what, || async { self.tally().await == Some(expected) }).await;
     }
+
+    /// Waits until it is so, and watches that it stays so.
+    async fn settled_for_good(&self, (launched, ended, ready): (usize, usize, usize)) {
+        self.settled((launched, ended, ready)).await;
+        let more = wait::until(QUIET * 2, "a second act", || async {
+            self.tally().await.is_some_and(|(l, e, _)| l > launched || e > ended)
+        });
+        assert!(tokio::time::timeout(QUIET, more).await.is_err(), "a second act");
+    }
 }
 
-/// Killed while scaling up by one: in the end exactly one machine more was ever launched.
-async fn scaling_up_survives(point: Point) {
+/// Met by its fate while scaling up by one: in the end exactly one machine more was ever launched.
+async fn scaling_up_survives(point: Point, fate: Fate) {
     let Some(scene) = Scene::new().await else { return };
-    let process = scene.start(None).await;
+    let process = scene.start().await;
     scene.pods(2).await;
     scene.settled((1, 0, 1)).await;
     drop(process);
-    let mut process = scene.start(Some(point)).await;
+    let process = scene.start_towards(point, fate).await;
     scene.pods(3).await;
     scene.fire("PodsUnschedulable", "up").await;
-    process.died().await;
-    let _process = scene.start(None).await;
-    scene.settled((2, 0, 2)).await;
+    let _process = scene.outlive(process, fate).await;
+    scene.settled_for_good((2, 0, 2)).await;
 }
 
-/// Killed while scaling down by one: in the end exactly one machine was ever ended, drained before.
-async fn scaling_down_survives(point: Point) {
+/// Met by its fate while scaling down by one: in the end exactly one machine was ever ended, drained before.
+async fn scaling_down_survives(point: Point, fate: Fate) {
     let Some(scene) = Scene::new().await else { return };
-    let process = scene.start(None).await;
+    let process = scene.start().await;
     scene.pods(3).await;
     scene.fire("PodsUnschedulable", "up").await;
     scene.settled((2, 0, 2)).await;
@@ -128,50 +189,72 @@ async fn scaling_down_survives(point: Point) {
         .resolve(&[("alertname", "PodsUnschedulable"), ("cluster", "default"), ("autoscale", "up")])
         .await;
     drop(process);
-    let mut process = scene.start(Some(point)).await;
+    let process = scene.start_towards(point, fate).await;
     scene.pods(1).await;
     scene.fire("Watchdog", "watchdog").await;
     scene.fire("SustainedIdle", "down").await;
-    process.died().await;
-    let _process = scene.start(None).await;
-    scene.settled((2, 1, 1)).await;
+    let _process = scene.outlive(process, fate).await;
+    scene.settled_for_good((2, 1, 1)).await;
+}
+
+/// The story in which a point is reached. Without a wildcard: a new point does not compile before it has one.
+async fn survives(point: Point, fate: Fate) {
+    match point {
+        Point::SignalStored | Point::IntentCommitted | Point::LaunchAnswered => {
+            scaling_up_survives(point, fate).await;
+        }
+        Point::Cordoned | Point::LastEviction | Point::TerminateAnswered | Point::NodeRemoved => {
+            scaling_down_survives(point, fate).await
+        }
+    }
+}
+
+/// A claim that ran out meanwhile is not acted under: what was begun is looked at anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn stopped_for_longer_than_its_claim_at_any_point_it_acts_once() {
+    join_all(Point::ALL.map(|point| survives(point, Fate::Stopped))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn asked_to_end_at_any_point_it_ends_in_order_and_the_next_acts_once() {
+    join_all(Point::ALL.map(|point| survives(point, Fate::Asked))).await;
 }
 
 /// A-22, W-72
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_a_signal_is_stored_it_acts_once() {
-    scaling_up_survives(Point::SignalStored).await;
+    survives(Point::SignalStored, Fate::Killed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn w_72_killed_after_an_intent_is_committed_it_launches_once() {
-    scaling_up_survives(Point::IntentCommitted).await;
+    survives(Point::IntentCommitted, Fate::Killed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_a_launch_is_answered_it_launches_once() {
-    scaling_up_survives(Point::LaunchAnswered).await;
+    survives(Point::LaunchAnswered, Fate::Killed).await;
 }
 
 ///
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_a_cordon_it_ends_one_worker() {
-    scaling_down_survives(Point::Cordoned).await;
+    survives(Point::Cordoned, Fate::Killed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_the_last_eviction_it_ends_one_worker() {
-    scaling_down_survives(Point::LastEviction).await;
+    survives(Point::LastEviction, Fate::Killed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_a_terminate_is_answered_it_ends_one_worker() {
-    scaling_down_survives(Point::TerminateAnswered).await;
+    survives(Point::TerminateAnswered, Fate::Killed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_a_node_is_removed_it_ends_one_worker() {
-    scaling_down_survives(Point::NodeRemoved).await;
+    survives(Point::NodeRemoved, Fate::Killed).await;
 }
 
 /// F-175, I10: JSON lines with the part of the turn they belong to, and never a token.
@@ -181,7 +264,7 @@ async fn log_lines_are_json_with_their_section_and_without_any_secret() {
     let yaml = std::fs::read_to_string(&scene.config).unwrap();
     std::fs::write(&scene.config, format!("auth: {{ bearer_token: hush-hush-hush-hush }}\n{yaml}"))
         .unwrap();
-    let process = scene.start(None).await;
+    let process = scene.start().await;
     for token in ["hush-hush-hush-hush", "wrong-hush-hush-hush"] {
         let url = format!("{}/v1/status", scene.url);
         let answer = reqwest::Client::new().get(url).bearer_auth(token).send().await.unwrap();
@@ -204,13 +287,41 @@ async fn log_lines_are_json_with_their_section_and_without_any_secret() {
     assert!(!text.contains("hush-hush-hush"), "{text}");
 }
 
+/// The list is complete: what the enum names, what stands in `ALL`, what the code reaches, and what is tested here are
+/// the same points.
 #[test]
-fn every_kill_point_has_its_test() {
+fn every_kill_point_is_listed_reached_once_in_the_code_and_killed_at_by_a_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let listed: BTreeSet<String> = Point::ALL.iter().map(|point| format!("{point:?}")).collect();
+    assert_eq!(listed.len(), Point::ALL.len(), "one stands twice in the list");
+    let declaration = std::fs::read_to_string(root.join("src/killpoint.rs")).unwrap();
+    let variants = declaration.split_once("pub enum Point {").unwrap().1.split_once('}').unwrap().0;
+    let declared = variants.lines().filter_map(|line| line.trim().strip_suffix(','));
+    assert_eq!(declared.map(str::to_owned).collect::<BTreeSet<_>>(), listed);
+    let mut reached = Vec::new();
+    called(&root.join("src"), &mut reached);
+    reached.sort();
+    assert_eq!(reached, listed.iter().cloned().collect::<Vec<_>>(), "each once, and by its name");
     let tests = include_str!("crash.rs");
-    for point in Point::ALL {
-        assert!(
-            tests.contains(&format!("survives(Point::{point:?})")),
-            "no test kills at {point:?}"
-        );
+    for point in &listed {
+        let call = format!("survives(Point::{point}, Fate::Killed)");
+        assert!(tests.contains(&call), "no test kills at {point}");
+    }
+}
+
+/// The points that the sources below a folder reach.
+fn called(folder: &Path, into: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            called(&path, into);
+        } else if path.file_name().is_none_or(|name| name != "killpoint.rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let calls = text.split("killpoint::reached(").skip(1);
+            into.extend(calls.map(|rest| {
+                let argument = rest.split(')').next().unwrap_or_default();
+                argument.trim_start_matches("Point::").to_owned()
+            }));
+        }
     }
 }

@@ -6,7 +6,6 @@ pub(crate) mod configuration;
 pub(crate) mod inlet;
 pub(crate) mod interposed;
 pub(crate) mod ports;
-#[cfg(feature = "killpoints")]
 pub(crate) mod process;
 pub(crate) mod prometheus;
 pub(crate) mod scripted;

@@ -1,8 +1,9 @@
-//! The real program as a process of its own, which a test may kill.
+//! The real program as a process of its own, which a test may stop and kill.
 
 use super::wait;
+use rustix::process::{Pid, Signal, kill_process};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 /// How long the program may take to start or to end.
@@ -14,58 +15,100 @@ pub(crate) struct Process {
     log: PathBuf,
 }
 
+/// How it is started.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Start<'a> {
+    /// Arguments behind `run --config FILE`.
+    pub(crate) arguments: &'a [&'a str],
+    /// What a shell does before it becomes the program, such as `ulimit -Sn 256`.
+    pub(crate) before: &'a str,
+    /// Whether with mounts of its own, which the shell may change.
+    pub(crate) own_mounts: bool,
+}
+
 impl Process {
     /// Starts it and waits until it is ready; tells its log where it does not become so.
-    pub(crate) async fn start(config: &Path, url: &str, die_at: Option<&str>) -> Self {
-        let process = Self::spawn(config, die_at);
+    pub(crate) async fn start(config: &Path, url: &str, start: Start<'_>) -> Self {
+        let process = Self::spawn(config, start);
         let ready = format!("{url}/readyz");
         let is_ready = wait::until(LIMIT * 2, "the program to be ready", || async {
             reqwest::get(&ready).await.is_ok_and(|answer| answer.status().is_success())
         });
         let in_time = tokio::time::timeout(LIMIT, is_ready).await.is_ok();
-        let log = || std::fs::read_to_string(&process.log).unwrap_or_default();
-        assert!(
-            in_time,
-            "it did not become ready:
-{}",
-            log()
-        );
+        assert!(in_time, "it did not become ready:\n{}", process.log());
         process
     }
 
-    fn spawn(config: &Path, die_at: Option<&str>) -> Self {
+    /// Starts it, and waits for nothing.
+    pub(crate) fn spawn(config: &Path, start: Start<'_>) -> Self {
+        bellwether::wire::install_crypto();
         let log = config.with_extension("log");
         let out = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bellwether"));
-        command.args(["run", "--config"]).arg(config);
-        if let Some(point) = die_at {
-            command.args(["--die-at", point]);
+        let mut command = Command::new(if start.own_mounts { "unshare" } else { "sh" });
+        if start.own_mounts {
+            command.args(["--map-root-user", "--mount", "sh"]);
         }
-        let child = command
+        let script = format!("{}\nexec \"$0\" \"$@\"", start.before);
+        command
+            .args(["-ec", &script, env!("CARGO_BIN_EXE_bellwether"), "run", "--config"])
+            .arg(config)
+            .args(start.arguments)
             .stdin(Stdio::null())
             .stdout(out.try_clone().unwrap())
-            .stderr(out)
-            .spawn()
-            .unwrap();
-        Self { child, log }
+            .stderr(out);
+        Self { child: command.spawn().unwrap(), log }
     }
 
-    /// Waits until it ended by SIGKILL, as its kill point makes it.
-    pub(crate) async fn died(&mut self) {
-        use std::os::unix::process::ExitStatusExt as _;
-        let log = self.log.clone();
-        let mut status = None;
-        let deadline = tokio::time::Instant::now() + LIMIT;
-        while status.is_none() && tokio::time::Instant::now() < deadline {
-            status = self.child.try_wait().unwrap();
-            tokio::time::timeout(Duration::from_millis(50), std::future::pending::<()>())
-                .await
-                .unwrap_err();
+    /// Whether a process may have mounts of its own here; where not, a skip is printed.
+    pub(crate) fn may_have_own_mounts() -> bool {
+        let tried = Command::new("unshare")
+            .args(["--map-root-user", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"])
+            .stderr(Stdio::null())
+            .status();
+        let may = tried.is_ok_and(|status| status.success());
+        if !may {
+            super::server::skip("unshare --map-root-user --mount");
         }
-        let told = || std::fs::read_to_string(&log).unwrap_or_default();
-        let status =
-            status.unwrap_or_else(|| panic!("it did not reach its kill point:\n{}", told()));
-        assert_eq!(status.signal(), Some(9), "it ended otherwise than by SIGKILL:\n{}", told());
+        may
+    }
+
+    /// All it said so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// A path as the process sees it, under mounts of its own too.
+    pub(crate) fn sees(&self, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{path}", self.child.id()))
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// Whether it is stopped, as SIGSTOP does it.
+    pub(crate) fn is_stopped(&self) -> bool {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = std::fs::read_to_string(path).unwrap_or_default();
+        stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
+    }
+
+    /// Waits until it ended, and how.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let deadline = tokio::time::Instant::now() + LIMIT;
+        let mut look = tokio::time::interval(Duration::from_millis(20));
+        while tokio::time::Instant::now() < deadline {
+            look.tick().await;
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+        }
+        panic!("it did not end:\n{}", self.log());
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
     }
 }
 

@@ -43,8 +43,8 @@ pub(crate) fn find(server: &str, name: &str) -> Option<PathBuf> {
 }
 
 #[expect(clippy::print_stderr, reason = "a skip must be seen")]
-fn skip(server: &str) {
-    eprintln!("skipped: {server} is not installed; run `make servers`");
+pub(crate) fn skip(server: &str) {
+    eprintln!("skipped: {server} is not there; run `make servers`");
 }
 
 impl Server {
