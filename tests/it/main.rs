@@ -2,10 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "a test says what broke by panicking")]
 
 mod alertmanager;
+mod bad_input;
 mod contract;
 #[cfg(feature = "killpoints")]
 mod crash;
 mod inlet;
+mod program;
 mod prometheus;
 mod render;
 mod schedules;

@@ -1,0 +1,305 @@
+//! The real program among bad files, bad disks and crowds of callers.
+
+use crate::contract::store::{cluster, signal};
+use crate::support::inlet::{delivery, read, request};
+use crate::support::process::{Process, Start};
+use crate::support::{ports, wait};
+use bellwether::clock::Clock;
+use bellwether::store::{Embedded, Retention, Store};
+use redb::{Database, TableDefinition};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A folder with a configuration, and where the program will listen.
+struct Scene {
+    folder: tempfile::TempDir,
+    config: PathBuf,
+    address: String,
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self::with_store(|folder| folder.join("store"))
+    }
+
+    /// Keeps the store where it is said, below the scene's own folder.
+    fn with_store(place: impl FnOnce(&Path) -> PathBuf) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("bellwether.yaml");
+        let address = format!("127.0.0.1:{}", ports::free());
+        let store = place(folder.path());
+        let scene = Self { folder, config, address };
+        scene.write(9, &store);
+        scene
+    }
+
+    fn write(&self, max: u32, store: &Path) {
+        let yaml = format!(
+            "listen: {}
+store: {{ url: \"file:{}\", claim_ttl: 5s }}
+alertmanager: {{ urls: [http://127.0.0.1:1] }}
+prometheus: {{ urls: [http://127.0.0.1:1] }}
+reconcile: {{ interval: 500ms, busy_interval: 100ms }}
+clusters:
+  one:
+    kubernetes: {{ sim: {{ boot: 100ms }} }}
+    pools: {{ workers: {{ provider: {{ sim: {{}} }}, max: {max} }} }}
+",
+            self.address,
+            store.display(),
+        );
+        std::fs::write(&self.config, yaml).unwrap();
+    }
+
+    fn store(&self) -> PathBuf {
+        self.folder.path().join("store")
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    async fn start(&self, start: Start<'_>) -> Process {
+        Process::start(&self.config, &self.url(""), start).await
+    }
+
+    /// Starts it where it cannot run: it ends with 1, and says why.
+    async fn refused(&self, start: Start<'_>) -> String {
+        let mut process = Process::spawn(&self.config, start);
+        let status = process.ended().await;
+        assert_eq!(status.code(), Some(1), "{}", process.log());
+        process.log()
+    }
+
+    async fn post(&self, body: &Value) -> u16 {
+        let sent = reqwest::Client::new().post(self.url("/v1/alerts")).json(body).send().await;
+        sent.unwrap().status().as_u16()
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        reqwest::get(self.url(path)).await.unwrap().json().await.unwrap()
+    }
+}
+
+/// Many alerts in one body, each with a description so long.
+fn many(count: usize, description: usize) -> Value {
+    let mut body = delivery(&json!({}));
+    let alert = body["alerts"][0].clone();
+    let alerts = (0..count).map(|number| {
+        let mut alert = alert.clone();
+        alert["labels"]["n"] = json!(number.to_string());
+        alert["annotations"] = json!({ "description": "x".repeat(description) });
+        alert
+    });
+    body["alerts"] = alerts.collect();
+    body
+}
+
+/// This process holds the other ends of crowds.
+fn raise_own_limit() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+    limit.maximum.unwrap_or(u64::MAX)
+}
+
+async fn crowd(scene: &Scene, size: usize) -> Vec<TcpStream> {
+    let mut crowd = Vec::with_capacity(size);
+    for _ in 0..size {
+        crowd.push(TcpStream::connect(&scene.address).await.unwrap());
+    }
+    crowd
+}
+
+/// A shell's usual limit of 1024 open files, or less, is raised at the start.
+#[tokio::test(flavor = "multi_thread")]
+async fn three_thousand_idle_connections_leave_room_for_a_delivery() {
+    let size = if raise_own_limit() < 4096 { 500 } else { 3000 };
+    let scene = Scene::new();
+    let start = Start { before: "ulimit -Sn 256", ..Start::default() };
+    let process = scene.start(start).await;
+    let _idle = crowd(&scene, size).await;
+    assert_eq!(scene.post(&delivery(&json!({}))).await, 200);
+    assert_eq!(scene.get("/v1/signals").await["clusters"].as_object().unwrap().len(), 1);
+    assert!(!process.log().contains("accept failed"), "{}", process.log());
+}
+
+/// Where the limit cannot be raised, connections wait, and the store and the loop go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_beyond_the_hard_limit_of_files_takes_none_from_the_store_and_the_loop() {
+    raise_own_limit();
+    let scene = Scene::new();
+    let process = scene.start(Start { before: "ulimit -n 400", ..Start::default() }).await;
+    let mut first = TcpStream::connect(&scene.address).await.unwrap();
+    let _idle = crowd(&scene, 600).await;
+    let body = delivery(&json!({})).to_string();
+    let typed = "Content-Type: application/json\r\n";
+    first.write_all(&request("POST", "/v1/alerts", typed, body.as_bytes())).await.unwrap();
+    assert_eq!(read(&mut first).await.status, 200);
+    let log = process.log();
+    assert!(log.contains("few files may be open") && !log.contains("accept failed"), "{log}");
+    assert!(!log.contains("Too many open files") && !log.contains("os error 24"), "{log}");
+}
+
+/// Every one of them is stored by one write, in a time that a caller waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_thousand_alerts_in_one_body_are_stored_before_they_are_answered() {
+    let scene = Scene::new();
+    let process = scene.start(Start::default()).await;
+    let body = many(50_000, 0);
+    assert!(body.to_string().len() < 10 * 1024 * 1024, "it fits into a body");
+    let posted = tokio::time::timeout(LIMIT, scene.post(&body)).await.expect("an answer in time");
+    assert_eq!(posted, 200, "{}", process.log());
+    assert_eq!(scene.post(&delivery(&json!({}))).await, 200, "and the next is taken");
+    drop(process);
+    let retention = Retention { entries: 9, age: Duration::from_secs(9) };
+    let store = Embedded::open(&scene.store(), Clock::system(), retention).unwrap();
+    assert_eq!(store.signals(&"one".into()).await.unwrap().len(), 50_001);
+}
+
+#[tokio::test]
+async fn a_configuration_full_of_faults_is_refused_with_all_of_them() {
+    let scene = Scene::new();
+    let good = std::fs::read_to_string(&scene.config).unwrap();
+    let bad = good
+        .replace("max: 9", "max: many, mox: 1")
+        .replace("claim_ttl: 5s", "claim_ttl: soon")
+        .replace("interval: 500ms", "interval: 500");
+    std::fs::write(&scene.config, bad).unwrap();
+    let said = scene.refused(Start::default()).await;
+    for path in ["pools.workers.max", "pools.workers.mox", "store.claim_ttl", "reconcile.interval"]
+    {
+        assert!(said.contains(path), "{path} is not told:\n{said}");
+    }
+    for text in ["", "{", "\u{0}", "clusters: &a [*a]", "- 1", "clusters: {a: {pools: {p: null}}}"]
+    {
+        std::fs::write(&scene.config, text).unwrap();
+        assert!(scene.refused(Start::default()).await.contains("bellwether.yaml"), "{text:?}");
+    }
+    std::fs::write(&scene.config, [0xff, 0xfe, 0x00]).unwrap();
+    assert!(scene.refused(Start::default()).await.contains("cannot be read"));
+    assert!(!scene.store().exists(), "nothing was made before the configuration was right");
+}
+
+#[tokio::test]
+async fn a_bad_reload_keeps_the_running_configuration_and_says_so() {
+    let scene = Scene::new();
+    let process = scene.start(Start::default()).await;
+    let max = async || {
+        scene.get("/v1/config").await["clusters"]["one"]["pools"]["workers"]["max"].clone()
+    };
+    let good = std::fs::read_to_string(&scene.config).unwrap();
+    std::fs::write(&scene.config, good.replace("max: 9", "max: none")).unwrap();
+    process.signal(Signal::HUP);
+    wait::until(LIMIT, "the fault to be told", || async {
+        process.log().contains("new configuration is wrong")
+    })
+    .await;
+    assert_eq!(max().await, 9);
+    assert_eq!(scene.post(&delivery(&json!({}))).await, 200);
+    std::fs::write(&scene.config, good.replace("max: 9", "max: 7")).unwrap();
+    process.signal(Signal::HUP);
+    wait::until(LIMIT, "the new one to be taken", || async { max().await == 7 }).await;
+}
+
+/// What is told is enough to get out, and nothing is made or changed in the meantime.
+#[tokio::test]
+async fn a_store_that_cannot_be_trusted_ends_the_program_with_the_way_out() {
+    let scene = Scene::new();
+    drop(scene.start(Start::default()).await);
+    let file = scene.store().join("bellwether.redb");
+    let good = std::fs::read(&file).unwrap();
+    let newer = {
+        let database = Database::open(&file).unwrap();
+        let write = database.begin_write().unwrap();
+        let meta = TableDefinition::<&str, &str>::new("meta");
+        write.open_table(meta).unwrap().insert("schema", "2").unwrap();
+        write.commit().unwrap();
+        drop(database);
+        std::fs::read(&file).unwrap()
+    };
+    let noise = good.iter().map(|byte| byte ^ 0x5a).collect();
+    for (bytes, why) in [
+        (newer, "newer version"),
+        (Vec::new(), "is empty"),
+        (good[..good.len() / 2].to_vec(), "damaged"),
+        (noise, "damaged"),
+    ] {
+        std::fs::write(&file, &bytes).unwrap();
+        let before = scene.folder.path().join("bellwether.log");
+        let _ = std::fs::remove_file(before);
+        let said = scene.refused(Start::default()).await;
+        assert!(said.contains(why), "{why} is not told:\n{said}");
+        assert!(said.contains("move it away") && said.contains("docs/operations.md"), "{said}");
+        assert!(std::fs::read(&file).unwrap() == bytes, "{why}: the file was changed");
+    }
+    // The way out, as it is documented.
+    std::fs::rename(&file, file.with_extension("damaged")).unwrap();
+    scene.start(Start::default()).await;
+}
+
+/// The disk is a file system of a few megabytes that only this process sees.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_503_until_there_is_room_again() {
+    if !Process::may_have_own_mounts() {
+        return;
+    }
+    let scene = Scene::with_store(|folder| folder.join("disk/store"));
+    let disk = scene.folder.path().join("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let before = format!("mount -t tmpfs -o size=12m tmpfs {}", disk.display());
+    let process =
+        scene.start(Start { before: &before, own_mounts: true, ..Start::default() }).await;
+    assert_eq!(scene.post(&many(10, 0)).await, 200);
+    let ballast = process.sees(disk.join("ballast").to_str().unwrap());
+    let mut size = 12 << 20;
+    let written = |size: usize| std::fs::write(&ballast, vec![0; size]).is_ok();
+    while !written(size) {
+        size -= 64 << 10;
+    }
+    assert_eq!(scene.post(&many(2_000, 4_000)).await, 503, "{}", process.log());
+    for path in ["/healthz", "/v1/signals", "/v1/status"] {
+        assert_eq!(reqwest::get(scene.url(path)).await.unwrap().status(), 200, "{path}");
+    }
+    std::fs::remove_file(&ballast).unwrap();
+    wait::until(LIMIT, "deliveries to be taken again", || async {
+        scene.post(&many(100, 100)).await == 200
+    })
+    .await;
+    let log = process.log();
+    assert!(
+        log.contains("store cannot be written") && log.contains("can be written again"),
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn a_read_only_file_system_ends_the_program_with_what_to_mend() {
+    if !Process::may_have_own_mounts() {
+        return;
+    }
+    let scene = Scene::new();
+    let folder = scene.store();
+    std::fs::create_dir(&folder).unwrap();
+    let place = folder.display();
+    let before = format!("mount --bind {place} {place}\nmount -o remount,ro,bind {place}");
+    let read_only = Start { before: &before, own_mounts: true, ..Start::default() };
+    for existing in [false, true] {
+        let said = scene.refused(read_only).await;
+        assert!(
+            said.contains("store.url must name a directory that this process may write"),
+            "{said}"
+        );
+        assert_eq!(folder.join("bellwether.redb").exists(), existing);
+        drop(scene.start(Start::default()).await);
+    }
+    let retention = Retention { entries: 9, age: Duration::from_secs(9) };
+    let store = Embedded::open(&folder, Clock::system(), retention).unwrap();
+    store.record_signals(&[signal("s", 1)]).await.unwrap();
+    assert_eq!(store.signals(&cluster()).await.unwrap().len(), 1, "it is as whole as before");
+}
