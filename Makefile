@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR ?= target
 TEST_THREADS ?= 16
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick model-check bench servers check-rules lint fmt build clean
+.PHONY: help demo test quick model-check bench servers check-rules lint fmt build clean fuzz
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ quick: ## Run the pure tests only: under a minute once built
 
 model-check: ## Go through more orders of what can happen to the claim than `test` does: minutes
 	cargo test --lib model_check -- --include-ignored --nocapture
+
+fuzz: ## Run every fuzz target (RUNS=10000000, ONLY="body config"); needs nightly and cargo-fuzz
+	fuzz/run.sh
 
 bench: ## Measure (ONLY=group for one group) and write target/bench/results.json
 	cargo bench --bench bench -- $(ONLY)

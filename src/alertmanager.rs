@@ -16,7 +16,9 @@ pub use http::Http;
 pub use routes::KnownRoutes;
 pub use told::{Told, truth};
 
+use crate::config::AlertmanagerConfig;
 use crate::model::Truth;
+use crate::wire;
 use async_trait::async_trait;
 use std::fmt;
 
@@ -26,4 +28,23 @@ pub trait Alertmanager: fmt::Debug + Send + Sync + 'static {
     /// Asks every Alertmanager for alerts routed to our receiver, silences, and its own state, and
     /// merges the answers. Never fails: who did not answer is said inside.
     async fn truth(&self) -> Truth;
+}
+
+/// What the bodies of several peers' answers (alerts, silences, status, receivers) mean together: the
+/// client's own reading, without a network, for the fuzz targets.
+#[doc(hidden)]
+pub fn judged(peers: &[[&[u8]; 4]], config: &AlertmanagerConfig) -> Truth {
+    let read = |[alerts, silences, status, receivers]: &[&[u8]; 4]| {
+        Ok::<_, wire::Error>(answers::Answers {
+            alerts: wire::json(alerts)?,
+            silences: wire::json(silences)?,
+            status: wire::json(status)?,
+            receivers: wire::json(receivers)?,
+        })
+    };
+    let reply = |(number, bodies)| merge::Reply {
+        url: format!("peer {number}"),
+        answer: read(bodies).map_err(|error| error.to_string()),
+    };
+    merge::merge(peers.iter().enumerate().map(reply).collect(), config)
 }

@@ -10,6 +10,7 @@ mod tests;
 pub use http::Http;
 
 use crate::model::{Guard, Want};
+use crate::wire;
 use async_trait::async_trait;
 use std::fmt;
 
@@ -22,4 +23,15 @@ pub trait Prometheus: fmt::Debug + Send + Sync + 'static {
 
     /// Evaluates a `want_query`: exactly one series, a finite number of zero or more, rounded up.
     async fn want(&self, query: &str) -> Want;
+}
+
+/// What the body of one answer means, as a guard and as a wanted size: the client's own reading,
+/// without a network, for the fuzz targets.
+#[doc(hidden)]
+pub fn judged(body: &[u8]) -> (Guard, Want) {
+    let answer = wire::json(body).map_err(|error| error.to_string());
+    match answer.and_then(judge::numbers) {
+        Ok(numbers) => (judge::guard(&numbers), judge::want(&numbers)),
+        Err(why) => (Guard::Unknown { why: why.clone() }, Want::Unknown { why }),
+    }
 }

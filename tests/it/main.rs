@@ -4,6 +4,7 @@
 mod alertmanager;
 mod bad_input;
 mod contract;
+mod corpus;
 #[cfg(feature = "killpoints")]
 mod crash;
 mod inlet;

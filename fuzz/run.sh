@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Runs every fuzz target (ONLY="body config" for some) RUNS times, ten million unless told, and adds to fuzz/corpus those
+# inputs that reach code which none of the kept ones reaches. Stops at the first input that breaks a promise; it lies in
+# fuzz/artifacts then.
+#
+# Needs a nightly compiler and cargo-fuzz: rustup toolchain install nightly && cargo install cargo-fuzz
+set -euo pipefail
+cd "$(dirname "$0")"
+
+runs=${RUNS:-10000000}
+export CARGO_TARGET_DIR=$PWD/target
+host=$(rustc +nightly -vV | sed -n 's/^host: //p')
+mkdir -p artifacts
+
+for target in ${ONLY:-body config prometheus alertmanager matcher}; do
+  # No sanitizer: there is no unsafe code of ours to watch, and many more inputs are tried.
+  cargo +nightly fuzz build --sanitizer none "$target"
+  program=target/$host/release/$target
+  # An expression takes long to read, and longer ones much longer.
+  length=1024
+  [[ $target != matcher ]] || length=48
+  mkdir -p "target/tried/$target"
+  "$program" -runs="$runs" -max_len=$length -timeout=10 -dict="dictionaries/$target" -print_final_stats=1 \
+    -artifact_prefix="artifacts/$target-" "target/tried/$target" "corpus/$target" </dev/null
+  "$program" -set_cover_merge=1 -use_counters=0 "corpus/$target" "target/tried/$target" </dev/null
+done
