@@ -4,6 +4,7 @@ mod behaviour;
 mod docs;
 mod env;
 mod fields;
+mod values;
 
 use super::*;
 use crate::model::PoolName;

@@ -71,7 +71,7 @@ where
             || Mend(format!("must be a whole number from {} to {}", range.start(), range.end()));
         let number = match tree {
             Tree::Number(number) => number.as_u64(),
-            Tree::Variable { text, .. } => text.trim().parse().ok(),
+            Tree::Variable { text, .. } => digits_only(text.trim()).and_then(|it| it.parse().ok()),
             _ => None,
         };
         number
@@ -133,9 +133,9 @@ pub(super) fn amount(most: u32) -> impl Fn(&Tree) -> Result<Amount, Mend> {
         let written = plain(tree, "a number or a percentage").map_err(|_| mend())?;
         let (digits, percent) =
             written.strip_suffix('%').map_or((written.as_str(), false), |digits| (digits, true));
-        match digits.parse::<u32>() {
-            Ok(share) if percent && (1..=most).contains(&share) => Ok(Amount::Percent(share)),
-            Ok(count) if !percent && count > 0 => Ok(Amount::Count(count)),
+        match digits_only(digits).and_then(|digits| digits.parse::<u32>().ok()) {
+            Some(share) if percent && (1..=most).contains(&share) => Ok(Amount::Percent(share)),
+            Some(count) if !percent && count > 0 => Ok(Amount::Count(count)),
             _ => Err(mend()),
         }
     }
@@ -279,10 +279,19 @@ pub(super) fn variable_list(name: &str, text: &str) -> Option<Vec<Tree>> {
     Some(items.into_iter().map(item).collect())
 }
 
+/// The text, if it is nothing but digits: a sign is no part of a count.
+fn digits_only(text: &str) -> Option<&str> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then_some(text)
+}
+
 /// A number or text as text.
 fn plain(tree: &Tree, what: &str) -> Result<String, Mend> {
     match tree {
-        Tree::Number(number) => Ok(number.to_string()),
+        Tree::Number(number) => Ok(match number.as_f64() {
+            // Never with an exponent, which no reader here takes.
+            Some(decimal) if number.is_f64() => decimal.to_string(),
+            _ => number.to_string(),
+        }),
         Tree::Text(text) | Tree::Variable { text, .. } => Ok(text.trim().to_owned()),
         _ => Err(format!("must be {what}").into()),
     }
