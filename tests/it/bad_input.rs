@@ -1,9 +1,13 @@
 //! Whatever callers send, and however they send it, the server answers what a retry can use and goes on.
 
 use crate::support::inlet::{Inlet, Reply, delivery, read, request};
+use crate::support::stage::{Setting, Stage};
 use bellwether::http::Limits;
 use bellwether::model::{Ask, Signal, Source};
 use jiff::Timestamp;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -188,6 +192,24 @@ async fn a_value_in_a_label_is_no_step_and_every_value_is_an_alert_of_its_own() 
     assert!(signals.iter().all(|it| it.ask == Ask::Up { step: None, want_query: None }));
 }
 
+/// The same in a world: however many alerts the values make, they are one need.
+#[tokio::test(flavor = "multi_thread")]
+async fn thirty_alerts_that_differ_in_a_value_add_one_worker() {
+    let pool = "{ provider: { sim: {} }, min: 1, max: 9, min_age: 0s, cooldown: { up: 10m } }";
+    let setting = Setting { pool: pool.to_owned(), ..Setting::default() };
+    let Some(stage) = Stage::start(setting).await else { return };
+    stage.settled(1).await;
+    for number in 0..30 {
+        let value = format!("0.{number}");
+        let labels = [("autoscale", "up"), ("pool", "workers"), ("step", "1"), ("value", &*value)];
+        stage.fire("CPUHigh", &labels).await;
+    }
+    stage.settled(2).await;
+    stage.quiet().await;
+    assert_eq!(stage.calls("launch"), 2, "one for min, one for the alerts");
+    stage.stop().await;
+}
+
 #[tokio::test]
 async fn starts_far_in_the_past_or_future_are_taken_within_reason() {
     for start in [
@@ -226,4 +248,61 @@ async fn unknown_pools_and_clusters_are_counted_and_answered_with_what_is_wrong(
     assert!(counted.contains("alerts_total{outcome=\"unknown_cluster\"} 5"), "{counted}");
     assert!(!counted.contains("nowhere"), "names that anybody may choose are no labels");
     assert!(inlet.signals().await.is_empty());
+}
+
+/// Objects with the fields that somebody reads, holding anything.
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "[a-z]{0,6}".prop_map(Value::from),
+        prop::sample::select(vec!["up", "one", "gpu", "scale_up", "firing", "\u{0}"])
+            .prop_map(Value::from),
+    ];
+    let field = prop::sample::select(vec![
+        "alerts",
+        "labels",
+        "annotations",
+        "status",
+        "startsAt",
+        "fingerprint",
+        "autoscale",
+        "by",
+        "cluster",
+        "pool",
+        "step",
+        "reason",
+        "action",
+        "count",
+        "truncatedAlerts",
+        "version",
+        "",
+    ]);
+    leaf.prop_recursive(5, 60, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(field.clone(), inner, 0..5)
+                .prop_map(|fields| json!(fields)),
+        ]
+    })
+}
+
+#[tokio::test]
+async fn any_json_on_any_path_is_answered_and_never_with_a_fault_of_ours() {
+    let inlet = Inlet::start();
+    let mut runner = TestRunner::deterministic();
+    let paths = ["/v1/alerts", "/alerts", "/scale", "/v1/pools/gpu/scale", "/v1/reconcile"];
+    for _ in 0..300 {
+        let mut body = any_json().new_tree(&mut runner).unwrap().current();
+        for path in paths {
+            let reply = inlet.post(path, &body).await;
+            let fine = [200, 202, 400, 404];
+            assert!(fine.contains(&reply.status), "{path} {body}: {reply:?}");
+        }
+        body = json!({ "alerts": [body] });
+        let reply = inlet.post("/v1/alerts", &body).await;
+        assert_eq!(reply.status, 200, "one odd alert spoils no delivery: {body} {reply:?}");
+    }
 }
