@@ -58,7 +58,7 @@ pub use armed::{arm, reached};
 mod armed {
     use super::Point;
     use rustix::process::{Signal, getpid, kill_process};
-    use std::sync::Mutex;
+    use std::sync::{Mutex, MutexGuard, PoisonError};
 
     static ARMED: Mutex<Option<(Point, Signal)>> = Mutex::new(None);
 
@@ -70,18 +70,19 @@ mod armed {
         let signals = [("kill", Signal::KILL), ("stop", Signal::STOP), ("term", Signal::TERM)];
         let signal = signals.into_iter().find(|(word, _)| *word == signal);
         let armed = point.zip(signal).map(|(point, (_, signal))| (point, signal));
-        *ARMED.lock().expect("nobody panics with it") = armed;
+        *lock() = armed;
         armed.is_some()
     }
 
     /// Says that a point is reached; the process gets its signal here if it is the chosen one.
     pub fn reached(point: Point) {
-        let signal = {
-            let mut armed = ARMED.lock().expect("nobody panics with it");
-            armed.take_if(|(chosen, _)| *chosen == point)
-        };
-        if let Some((_, signal)) = signal {
+        let chosen = lock().take_if(|(chosen, _)| *chosen == point);
+        if let Some((_, signal)) = chosen {
             let _ = kill_process(getpid(), signal);
         }
+    }
+
+    fn lock() -> MutexGuard<'static, Option<(Point, Signal)>> {
+        ARMED.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -87,7 +87,7 @@ clusters:
     async fn outlive(&self, mut process: Process, fate: Fate) -> Process {
         match fate {
             Fate::Killed => {
-                assert_eq!(process.ended().await.signal(), Some(9), "{}", process.log())
+                assert_eq!(process.ended().await.signal(), Some(9), "{}", process.log());
             }
             Fate::Asked => assert_eq!(process.ended().await.code(), Some(0), "{}", process.log()),
             Fate::Stopped => {
@@ -204,7 +204,7 @@ async fn survives(point: Point, fate: Fate) {
             scaling_up_survives(point, fate).await;
         }
         Point::Cordoned | Point::LastEviction | Point::TerminateAnswered | Point::NodeRemoved => {
-            scaling_down_survives(point, fate).await
+            scaling_down_survives(point, fate).await;
         }
     }
 }

@@ -124,7 +124,9 @@ async fn three_thousand_idle_connections_leave_room_for_a_delivery() {
     let start = Start { before: "ulimit -Sn 256", ..Start::default() };
     let process = scene.start(start).await;
     let _idle = crowd(&scene, size).await;
-    assert_eq!(scene.post(&delivery(&json!({}))).await, 200);
+    let body = delivery(&json!({}));
+    let posted = tokio::time::timeout(LIMIT / 3, scene.post(&body)).await;
+    assert_eq!(posted, Ok(200), "before the idle ones are cut off");
     assert_eq!(scene.get("/v1/signals").await["clusters"].as_object().unwrap().len(), 1);
     assert!(!process.log().contains("accept failed"), "{}", process.log());
 }
