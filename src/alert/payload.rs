@@ -3,12 +3,17 @@
 use crate::model::Fingerprint;
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
-/// Fields that only Grafana's own Alertmanager sends.
-const GRAFANA_FIELDS: [&str; 2] = ["orgId", "title"];
+/// More alerts than a body of the largest size holds of real ones. What pretends to hold more would
+/// only take memory.
+const MOST_ALERTS: usize = 100_000;
 
 /// What one body delivers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +70,9 @@ pub enum BodyError {
     /// JSON of another kind.
     #[error("not a webhook of Alertmanager: {0}")]
     Foreign(&'static str),
+    /// More alerts than any real body holds.
+    #[error("more than {MOST_ALERTS} alerts in one body")]
+    TooMany,
     /// Grafana's own alerts.
     #[error(
         "alerts managed by Grafana are not in Alertmanager's API, so nothing can confirm that they \
@@ -77,12 +85,12 @@ pub enum BodyError {
 #[derive(Deserialize)]
 struct Usual<'a> {
     #[serde(borrow)]
-    alerts: Vec<UsualAlert<'a>>,
+    alerts: Bounded<Object<UsualAlert<'a>>>,
     #[serde(rename = "truncatedAlerts", default)]
     truncated: u64,
     #[serde(rename = "orgId")]
-    org: Option<serde::de::IgnoredAny>,
-    title: Option<serde::de::IgnoredAny>,
+    org: Option<IgnoredAny>,
+    title: Option<IgnoredAny>,
     #[serde(borrow, default)]
     version: Cow<'a, str>,
 }
@@ -100,19 +108,50 @@ struct UsualAlert<'a> {
     fingerprint: Cow<'a, str>,
 }
 
+/// A body that is not quite as usual. Its parts stay text until each is read by itself, so that what
+/// nobody asks for takes no memory.
+#[derive(Deserialize)]
+struct Patient<'a> {
+    #[serde(borrow)]
+    alerts: Option<&'a RawValue>,
+    #[serde(rename = "truncatedAlerts", borrow)]
+    truncated: Option<&'a RawValue>,
+    #[serde(rename = "orgId")]
+    org: Option<IgnoredAny>,
+    title: Option<IgnoredAny>,
+    #[serde(borrow)]
+    version: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct PatientAlert<'a> {
+    #[serde(borrow)]
+    status: Option<&'a RawValue>,
+    #[serde(borrow)]
+    labels: Option<&'a RawValue>,
+    #[serde(borrow)]
+    annotations: Option<&'a RawValue>,
+    #[serde(rename = "startsAt", borrow)]
+    starts_at: Option<&'a RawValue>,
+    #[serde(borrow)]
+    fingerprint: Option<&'a RawValue>,
+}
+
+/// A list of at most [`MOST_ALERTS`]; `None` of a longer one, which is read to its end and not kept.
+struct Bounded<T>(Option<Vec<T>>);
+
+/// Something that is an object. By itself serde takes a list of the fields for one too.
+struct Object<T>(T);
+
 // === impl Delivery ===
 
 impl Delivery {
     /// Reads a body.
     pub fn parse(body: &[u8]) -> Result<Self, BodyError> {
-        match serde_json::from_slice::<Usual<'_>>(body) {
-            Ok(usual) if usual.is_grafana() => Err(BodyError::Grafana),
-            Ok(usual) => Ok(usual.into_delivery()),
-            Err(_) => {
-                let value: Value = serde_json::from_slice(body)
-                    .map_err(|error| BodyError::NotJson(error.to_string()))?;
-                patient(value)
-            }
+        match serde_json::from_slice::<Object<Usual<'_>>>(body) {
+            Ok(Object(usual)) if usual.is_grafana() => Err(BodyError::Grafana),
+            Ok(Object(usual)) => usual.into_delivery(),
+            Err(_) => patient(body),
         }
     }
 }
@@ -124,9 +163,10 @@ impl Usual<'_> {
         self.org.is_some() || self.title.is_some() || self.version == "1"
     }
 
-    fn into_delivery(self) -> Delivery {
-        let alerts = self.alerts.into_iter().map(UsualAlert::into_alert).collect();
-        Delivery { alerts, truncated: self.truncated }
+    fn into_delivery(self) -> Result<Delivery, BodyError> {
+        let alerts = self.alerts.0.ok_or(BodyError::TooMany)?;
+        let alerts = alerts.into_iter().map(|Object(alert)| alert.into_alert()).collect();
+        Ok(Delivery { alerts, truncated: self.truncated })
     }
 }
 
@@ -142,64 +182,131 @@ impl UsualAlert<'_> {
     }
 }
 
+// === impl Patient ===
+
+impl Patient<'_> {
+    fn is_grafana(&self) -> bool {
+        let version = text(self.version);
+        self.org.is_some() || self.title.is_some() || version.as_deref() == Some("1")
+    }
+}
+
+impl PatientAlert<'_> {
+    fn into_alert(self) -> Result<Alert, Malformed> {
+        let labels = texts(self.labels, "labels")?;
+        Ok(Alert {
+            status: status(text(self.status).as_deref())?,
+            starts_at: text(self.starts_at).and_then(|text| text.parse().ok()),
+            fingerprint: fingerprint(&text(self.fingerprint).unwrap_or_default(), &labels),
+            labels,
+            annotations: texts(self.annotations, "annotations")?,
+        })
+    }
+}
+
+// === impl Bounded ===
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Bounded<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct List<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
+            type Value = Bounded<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Bounded<T>, A::Error> {
+                let mut items = Vec::new();
+                while items.len() < MOST_ALERTS {
+                    match list.next_element()? {
+                        Some(item) => items.push(item),
+                        None => return Ok(Bounded(Some(items))),
+                    }
+                }
+                let mut more = false;
+                while list.next_element::<IgnoredAny>()?.is_some() {
+                    more = true;
+                }
+                Ok(Bounded((!more).then_some(items)))
+            }
+        }
+
+        from.deserialize_seq(List(PhantomData))
+    }
+}
+
+// === impl Object ===
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+
+        from.deserialize_map(Fields(PhantomData))
+    }
+}
+
 // === free functions ===
 
 /// Reads a body that is not quite as usual, and says of each part what is wrong with it.
-fn patient(value: Value) -> Result<Delivery, BodyError> {
-    let mut body = match value {
-        Value::Object(body) => body,
-        Value::Array(_) => {
+fn patient(body: &[u8]) -> Result<Delivery, BodyError> {
+    let not_json = |error: serde_json::Error| BodyError::NotJson(error.to_string());
+    let whole: &RawValue = serde_json::from_slice(body).map_err(not_json)?;
+    match whole.get().as_bytes()[0] {
+        b'{' => {}
+        b'[' => {
             return Err(BodyError::Foreign(
                 "a list; this is where Alertmanager's webhook_configs point, not its own API",
             ));
         }
         _ => return Err(BodyError::Foreign("not an object")),
-    };
-    if is_grafana(&body) {
+    }
+    let body: Patient<'_> = serde_json::from_str(whole.get()).map_err(not_json)?;
+    if body.is_grafana() {
         return Err(BodyError::Grafana);
     }
-    let truncated = body.get("truncatedAlerts").and_then(Value::as_u64).unwrap_or(0);
-    let Some(Value::Array(alerts)) = body.remove("alerts") else {
-        return Err(BodyError::Foreign("no list named alerts"));
-    };
-    Ok(Delivery { alerts: alerts.into_iter().map(patient_alert).collect(), truncated })
-}
-
-fn is_grafana(body: &Map<String, Value>) -> bool {
-    let grafana = |field: &str| body.get(field).is_some_and(|value| !value.is_null());
-    GRAFANA_FIELDS.iter().any(|field| grafana(field))
-        || body.get("version").and_then(Value::as_str) == Some("1")
-}
-
-fn patient_alert(value: Value) -> Result<Alert, Malformed> {
-    let Value::Object(mut alert) = value else {
-        return Err(Malformed::Shape { part: "the alert", wanted: "an object" });
-    };
-    let labels = texts(alert.remove("labels"), "labels")?;
-    let text = |field: &str| alert.get(field).and_then(Value::as_str).unwrap_or_default();
-    Ok(Alert {
-        status: status(alert.get("status").and_then(Value::as_str))?,
-        starts_at: text("startsAt").parse().ok(),
-        fingerprint: fingerprint(text("fingerprint"), &labels),
-        labels,
-        annotations: texts(alert.get("annotations").cloned(), "annotations")?,
+    let alerts = body.alerts.and_then(|raw| serde_json::from_str(raw.get()).ok());
+    let alerts: Bounded<&RawValue> = alerts.ok_or(BodyError::Foreign("no list named alerts"))?;
+    let alerts = alerts.0.ok_or(BodyError::TooMany)?;
+    let truncated = body.truncated.and_then(|raw| serde_json::from_str(raw.get()).ok());
+    Ok(Delivery {
+        alerts: alerts.into_iter().map(patient_alert).collect(),
+        truncated: truncated.unwrap_or(0),
     })
 }
 
+fn patient_alert(raw: &RawValue) -> Result<Alert, Malformed> {
+    let wrong = Malformed::Shape { part: "the alert", wanted: "an object" };
+    let Object(alert) =
+        serde_json::from_str::<Object<PatientAlert<'_>>>(raw.get()).map_err(|_| wrong)?;
+    alert.into_alert()
+}
+
 /// Labels or annotations. Missing is empty; anything but text in them is not guessed at.
-fn texts(value: Option<Value>, part: &'static str) -> Result<BTreeMap<String, String>, Malformed> {
-    let wrong = Malformed::Shape { part, wanted: "an object of texts" };
-    match value {
-        None | Some(Value::Null) => Ok(BTreeMap::new()),
-        Some(Value::Object(map)) => map
-            .into_iter()
-            .map(|(name, value)| match value {
-                Value::String(text) => Ok((name, text)),
-                _ => Err(wrong.clone()),
-            })
-            .collect(),
-        Some(_) => Err(wrong),
-    }
+fn texts(
+    raw: Option<&RawValue>,
+    part: &'static str,
+) -> Result<BTreeMap<String, String>, Malformed> {
+    let Some(raw) = raw else { return Ok(BTreeMap::new()) };
+    serde_json::from_str(raw.get())
+        .map_err(|_| Malformed::Shape { part, wanted: "an object of texts" })
+}
+
+fn text(raw: Option<&RawValue>) -> Option<String> {
+    serde_json::from_str(raw?.get()).ok()
 }
 
 fn status(text: Option<&str>) -> Result<Status, Malformed> {

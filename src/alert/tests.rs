@@ -216,6 +216,29 @@ fn foreign_bodies_are_refused_whole() {
     }
 }
 
+/// What reads a list as the fields of an object in their order is no reader of ours.
+#[test]
+fn a_list_is_neither_a_body_nor_an_alert() {
+    let labels = json!({"autoscale": "up", "cluster": "one"});
+    let error =
+        Delivery::parse(json!([[], 0, null, null, "4"]).to_string().as_bytes()).unwrap_err();
+    assert!(error.to_string().contains("not its own API"), "{error}");
+    for alerts in [json!([["firing", labels, {}, "", ""]]), json!([["firing", labels], 7])] {
+        let body = json!({ "alerts": alerts }).to_string();
+        let delivery = Delivery::parse(body.as_bytes()).unwrap();
+        assert!(delivery.alerts.iter().all(Result::is_err), "{delivery:?}");
+    }
+}
+
+#[test]
+fn more_alerts_than_a_body_can_hold_of_real_ones_are_refused_whole() {
+    for alert in ["1", "{}", r#"{"status":"firing","labels":{}}"#] {
+        let most = |count: usize| format!("{{\"alerts\":[{}]}}", vec![alert; count].join(","));
+        assert_eq!(Delivery::parse(most(100_000).as_bytes()).unwrap().alerts.len(), 100_000);
+        assert_eq!(Delivery::parse(most(100_001).as_bytes()), Err(BodyError::TooMany));
+    }
+}
+
 #[test]
 fn absurd_starts_are_brought_within_reason() {
     let labels = json!({"autoscale": "up", "cluster": "one"});

@@ -2,7 +2,7 @@
 //! other; the loop does it if it is safe.
 
 use super::answer::{self, ApiError, Code};
-use super::{Server, body, webhook};
+use super::{Limits, Server, body, webhook};
 use crate::config::Config;
 use crate::model::{Ask, ClusterName, PoolName, Signal, SignalId, Source};
 use hyper::body::Incoming;
@@ -13,6 +13,9 @@ use serde_json::{Map, Value, json};
 
 /// The most workers that one request may ask for, either way.
 const BY_MAX: i64 = 100;
+
+/// Bytes of a wish at most: it is a few fields.
+const WISH_BYTES: usize = 64 * 1024;
 
 /// What is kept of a reason, in bytes.
 const REASON_MAX: usize = 1024;
@@ -42,7 +45,9 @@ struct Fields(Map<String, Value>);
 impl Fields {
     async fn read(server: &Server, request: Request<Incoming>) -> Result<Self, ApiError> {
         let typed = body::check_type(request.headers(), body::Untyped::Refused);
-        let body = body::read(request.into_body(), &server.state.limits).await?;
+        let usual = server.state.limits;
+        let limits = Limits { body_bytes: usual.body_bytes.min(WISH_BYTES), ..usual };
+        let body = body::read(request.into_body(), &limits).await?;
         if body.trim_ascii().is_empty() {
             return Ok(Self(Map::new()));
         }

@@ -96,6 +96,7 @@ impl From<BodyError> for ApiError {
         let code = match error {
             BodyError::Grafana => Code::Grafana,
             BodyError::NotJson(_) | BodyError::Foreign(_) => Code::Invalid,
+            BodyError::TooMany => Code::TooLarge,
         };
         Self::new(code, error.to_string())
     }

@@ -128,26 +128,61 @@ async fn a_pipeline_is_answered_in_order_up_to_the_first_that_is_no_request() {
     assert_eq!(inlet.signals().await.len(), 100);
 }
 
-/// Where nobody reads it depth is of no matter; where it is read it is refused. Never is it a crash.
+/// Where nobody reads it depth is of no matter; where somebody does it is refused. Never is it a crash.
 #[tokio::test]
 async fn deep_nesting_is_refused_or_not_looked_at_wherever_it_stands() {
     let inlet = Inlet::start();
     for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
-        let deep = format!("{}1{}", open.repeat(200_000), close.repeat(200_000));
-        for place in ["/alerts", "/alerts/0/labels", "/alerts/0/annotations/x", "/groupLabels"] {
-            let mut body = delivery(&json!({}));
-            body["groupLabels"] = json!({});
+        let deep = |depth: usize| format!("{}1{}", open.repeat(depth), close.repeat(depth));
+        for (place, refused) in [
+            ("/alerts/0", 1),
+            ("/alerts/0/labels", 1),
+            ("/alerts/0/labels/x", 1),
+            ("/alerts/0/annotations/x", 1),
+            ("/alerts/0/startsAt", 0),
+            ("/alerts/0/x", 0),
+            ("/x", 0),
+        ] {
+            let mut body = delivery(&json!({ "x": "" }));
+            (body["x"], body["alerts"][0]["x"]) = (json!(""), json!(""));
             body["alerts"][0]["annotations"]["x"] = json!("");
             *body.pointer_mut(place).unwrap() = json!("DEEP");
-            let text = body.to_string().replace("\"DEEP\"", &deep);
-            let status = inlet.send("POST", "/v1/alerts", TYPED, text.as_bytes()).await.status;
-            let expected: &[u16] = if place == "/groupLabels" { &[200, 400] } else { &[400] };
-            assert!(expected.contains(&status), "{status} for {open} in {place}");
+            let text = body.to_string().replace("\"DEEP\"", &deep(200_000));
+            let reply = inlet.send("POST", "/v1/alerts", TYPED, text.as_bytes()).await;
+            assert_eq!(
+                (reply.status, reply.json()["refused"].clone()),
+                (200, json!(refused)),
+                "{place}"
+            );
+            let cut = &text.as_bytes()[..text.len() - 100];
+            assert_eq!(inlet.send("POST", "/v1/alerts", TYPED, cut).await.status, 400, "{place}");
         }
         for path in ["/v1/reconcile", "/scale", "/v1/pools/gpu/scale"] {
-            let status = inlet.send("POST", path, TYPED, deep.as_bytes()).await.status;
+            let status = inlet.send("POST", path, TYPED, deep(9_000).as_bytes()).await.status;
             assert_eq!(status, 400, "{path}");
         }
+    }
+}
+
+/// What a body holds besides alerts takes no memory, and what is no body at all is refused early.
+#[tokio::test]
+async fn a_body_of_millions_of_small_things_is_refused_or_not_looked_at() {
+    let inlet = Inlet::start();
+    let fill = |thing: &str| vec![thing; 9_000_000 / (thing.len() + 1)].join(",");
+    for (body, status) in [
+        (format!("{{\"alerts\":[{}]}}", fill("1")), 413),
+        (format!("{{\"alerts\":[{}]}}", fill("{\"a\":1}")), 413),
+        (format!("{{\"alerts\":[{}]}}", fill("{\"status\":\"firing\",\"labels\":{}}")), 413),
+        (format!("{{\"alerts\":[],\"x\":[{}]}}", fill("{\"a\":1}")), 200),
+        (format!("{{\"alerts\":[{{\"x\":[{}]}}]}}", fill("{\"a\":1}")), 200),
+        (format!("[{}]", fill("{\"a\":1}")), 400),
+    ] {
+        let reply = inlet.send("POST", "/v1/alerts", TYPED, body.as_bytes()).await;
+        assert_eq!(reply.status, status, "{reply:?} for {}", &body[..40]);
+    }
+    for path in ["/scale", "/v1/pools/gpu/scale", "/v1/reconcile"] {
+        let body = format!("{{\"reason\":[{}]}}", fill("{\"a\":1}"));
+        assert_eq!(inlet.send("POST", path, TYPED, body.as_bytes()).await.status, 413, "{path}");
     }
 }
 
