@@ -360,8 +360,11 @@ pub(super) fn closest<'a>(
     name: &str,
     known: impl Iterator<Item = &'a String>,
 ) -> Option<&'a String> {
-    let limit = 1 + name.chars().count() / 5;
+    let length = name.chars().count();
+    let limit = 1 + length / 5;
     known
+        // Reckoning takes long for long names, and the difference in length is the least there is.
+        .filter(|candidate| candidate.chars().count().abs_diff(length) <= limit)
         .map(|candidate| (distance(name, candidate), candidate))
         .filter(|(distance, _)| *distance <= limit)
         .min()
