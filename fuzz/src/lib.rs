@@ -114,10 +114,11 @@ fn reads_the_same_beside_a_bad_alert(data: &[u8], delivery: &Delivery) {
     assert_eq!(patient.truncated, delivery.truncated);
     let (bad, others) = patient.alerts.split_last().expect("the bad one");
     assert!(bad.is_err());
-    let texts = |alerts: &[Result<Alert, _>]| {
-        alerts.iter().map(|alert| alert.clone().ok()).collect::<Vec<_>>()
-    };
-    assert_eq!(texts(others), texts(&delivery.alerts));
+    assert_eq!(others.len(), delivery.alerts.len());
+    for (other, alert) in others.iter().zip(&delivery.alerts) {
+        // A field that stands twice is refused, and gone from a value that was read in between.
+        assert!(alert.is_err() || other.as_ref().ok() == alert.as_ref().ok(), "{other:?}");
+    }
 }
 
 fn asks_what_its_labels_say(alert: &Alert, signal: &Signal) {
@@ -356,12 +357,11 @@ pub fn matcher(data: &[u8]) {
     };
     assert_eq!(matches(pattern, false, true), pattern == value);
     assert_eq!(matches(pattern, false, false), pattern != value);
-    let equal = matches(pattern, true, true);
-    // Reading an expression takes long, so each input is asked one thing more.
+    // Reading an expression takes long, so each input is asked one thing.
     match data.len() % 4 {
         0 => {
             let readable = regex::Regex::new(&format!("^(?:{pattern})$")).is_ok();
-            let other = matches(pattern, true, false);
+            let (equal, other) = (matches(pattern, true, true), matches(pattern, true, false));
             let right = if readable { equal != other } else { equal && other };
             assert!(right, "{pattern:?} on {value:?}");
         }
@@ -370,7 +370,7 @@ pub fn matcher(data: &[u8]) {
             let same = matches(&regex::escape(pattern), true, true);
             assert_eq!(same, pattern == value, "not anchored: {pattern:?} on {value:?}");
         }
-        _ => mutes_only_in_its_time(pattern, equal, &labels),
+        _ => mutes_only_in_its_time(pattern, matches(pattern, true, true), &labels),
     }
 }
 

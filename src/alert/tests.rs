@@ -230,6 +230,17 @@ fn a_list_is_neither_a_body_nor_an_alert() {
     }
 }
 
+/// Which of the two is meant is not guessed at.
+#[test]
+fn an_alert_with_a_field_that_stands_twice_is_malformed_and_spoils_no_other() {
+    let body = r#"{"alerts":[{"status":"firing","labels":{"a":"b"},"status":"resolved"},
+        {"status":"firing","labels":{}}]}"#;
+    let delivery = Delivery::parse(body.as_bytes()).unwrap();
+    assert_eq!(delivery.alerts.iter().map(Result::is_ok).collect::<Vec<_>>(), [false, true]);
+    let twice = r#"{"alerts":[],"alerts":[]}"#;
+    assert!(Delivery::parse(twice.as_bytes()).is_err());
+}
+
 #[test]
 fn more_alerts_than_a_body_can_hold_of_real_ones_are_refused_whole() {
     for alert in ["1", "{}", r#"{"status":"firing","labels":{}}"#] {
