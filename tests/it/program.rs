@@ -148,15 +148,17 @@ async fn a_crowd_beyond_the_hard_limit_of_files_takes_none_from_the_store_and_th
     assert!(!log.contains("Too many open files") && !log.contains("os error 24"), "{log}");
 }
 
-/// Every one of them is stored by one write, in a time that a caller waits.
+/// Every one of them is stored by one write, without comparing all with all.
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_thousand_alerts_in_one_body_are_stored_before_they_are_answered() {
     let scene = Scene::new();
     let process = scene.start(Start::default()).await;
     let body = many(50_000, 0);
     assert!(body.to_string().len() < 10 * 1024 * 1024, "it fits into a body");
-    let posted = tokio::time::timeout(LIMIT, scene.post(&body)).await.expect("an answer in time");
-    assert_eq!(posted, 200, "{}", process.log());
+    let before = process.worked();
+    assert_eq!(scene.post(&body).await, 200, "{}", process.log());
+    let worked = process.worked().saturating_sub(before);
+    assert!(worked < Duration::from_secs(15), "it worked for {worked:?}");
     assert_eq!(scene.post(&delivery(&json!({}))).await, 200, "and the next is taken");
     drop(process);
     let retention = Retention { entries: 9, age: Duration::from_secs(9) };
