@@ -88,6 +88,7 @@ impl Process {
     }
 
     /// Whether it is stopped, as SIGSTOP does it.
+    #[cfg(feature = "killpoints")]
     pub(crate) fn is_stopped(&self) -> bool {
         let path = format!("/proc/{}/stat", self.child.id());
         let stat = std::fs::read_to_string(path).unwrap_or_default();
