@@ -120,7 +120,8 @@ impl Inlet {
             readiness: readiness.clone(),
             limits,
         };
-        let listener = http::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        // One that no other test gets when this server is gone.
+        let listener = http::bind(([127, 0, 0, 1], super::ports::free()).into()).unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
         #[expect(clippy::disallowed_methods, reason = "a test has no app")]
         let task = tokio::spawn(http::serve(listener, state, stop.clone()));
