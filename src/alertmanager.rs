@@ -46,5 +46,5 @@ pub fn judged(peers: &[[&[u8]; 4]], config: &AlertmanagerConfig) -> Truth {
         url: format!("peer {number}"),
         answer: read(bodies).map_err(|error| error.to_string()),
     };
-    merge::merge(peers.iter().enumerate().map(reply).collect(), config)
+    merge::merge(peers.iter().enumerate().map(reply).collect(), config, &KnownRoutes::default())
 }

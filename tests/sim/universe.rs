@@ -275,7 +275,10 @@ impl<'a> Universe<'a> {
                 }
             }
             Todo::Keep => {
-                self.permanent = self.node(0);
+                let view = self.world.view();
+                let mut ours =
+                    view.nodes.iter().filter(|node| node.pool == Some("workers".into()));
+                self.permanent = ours.next().map(|node| node.at.name.to_string());
                 self.checker.tell(format!("{:?} must stay", self.permanent));
                 self.edit(None);
             }
