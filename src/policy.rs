@@ -86,6 +86,7 @@ pub fn plan(
     }
     leaving::proceed(&scene, &court, &mut draft);
     unmanaged(&scene, &mut draft);
+    tell_the_rest(&mut draft);
     tidy(&scene, &mut draft);
     draft.plan
 }
@@ -255,6 +256,15 @@ fn hold(pool: &PoolConfig, need: &Need, reason: Reason) -> Decision {
         have: need.have,
         want: need.want,
         dry_run: pool.mode == Mode::DryRun,
+    }
+}
+
+/// What came up after a pool was decided stands beside its decision too.
+fn tell_the_rest(draft: &mut Draft) {
+    for decision in &mut draft.plan.decisions {
+        let rest = draft.also.remove(&decision.pool).unwrap_or_default();
+        let news = rest.into_iter().filter(|reason| *reason != decision.reason);
+        decision.also.extend(news);
     }
 }
 

@@ -7,7 +7,7 @@ use super::scene::Scene;
 use crate::config::NodeTemplate;
 use crate::model::{
     Cordon, Effect, Node, NodeName, Pod, PodSpec, PoolName, Readiness, Resources, Shape, ShapeName,
-    Taint, Uid,
+    Taint, Uid, WorkerState,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -94,6 +94,14 @@ pub(super) fn free(scene: &Scene<'_>, node: &Node) -> Resources {
 /// Whether new pods may come to a node.
 pub(super) fn is_open(node: &Node) -> bool {
     node.readiness == Readiness::Ready && node.cordon == Cordon::None
+}
+
+/// Whether a node's machine is being ended, though nobody keeps pods off it.
+fn is_ending(scene: &Scene<'_>, node: &Node) -> bool {
+    let record = node.worker.as_ref().and_then(|id| scene.memory.workers.get(id));
+    record.is_some_and(|worker| {
+        matches!(worker.state, WorkerState::Failed { .. } | WorkerState::Terminating)
+    })
 }
 
 /// Packs pods onto existing bins, then onto new workers of the growers.
@@ -303,6 +311,7 @@ fn lacking(requests: &Resources, grower: &Grower<'_>) -> String {
 pub(super) fn bins_without<'a>(scene: &Scene<'a>, without: &[&NodeName]) -> Vec<Bin<'a>> {
     let nodes = scene.view().map(|view| view.nodes.as_slice()).unwrap_or_default();
     let open = nodes.iter().filter(|node| is_open(node) && !without.contains(&&node.at.name));
+    let open = open.filter(|node| !is_ending(scene, node));
     let bin = |node: &'a Node| Bin {
         pool: node.pool.as_ref().filter(|_| !node.control_plane),
         free: free(scene, node),

@@ -321,7 +321,7 @@ impl Checker {
         config.clusters[&ClusterName::from(CLUSTER)].pools.get(pool).map_or(1, |pool| pool.surge)
     }
 
-    /// I2: no pod is launched for again while a worker that was launched for it is on its way.
+    /// I2: no pod is launched for again while all workers of the batch that is for it are on their way.
     fn once(&self, pods: &[Uid], request: &LaunchRequest, memory: &Memory) {
         for pod in pods {
             let before = self.state().launched_for.insert(pod.clone(), request.batch.to_string());
@@ -330,10 +330,11 @@ impl Checker {
             };
             let of_it = |worker: &&Worker| {
                 worker.batch.as_ref().is_some_and(|batch| batch.as_str() == before)
-                    && worker.is_coming()
             };
-            if let Some(worker) = memory.workers.values().find(of_it) {
-                self.violated("I2", format!("pod {pod} is launched for, and {} comes", worker.id));
+            let mut workers = memory.workers.values().filter(of_it).peekable();
+            // Where one of them came to nothing, its pods are a need again, and nobody can say which.
+            if workers.peek().is_some() && workers.all(Worker::is_coming) {
+                self.violated("I2", format!("pod {pod} is launched for, and {before} comes"));
             }
         }
     }

@@ -97,43 +97,41 @@ pub(crate) enum What {
     Wish { by: i32 },
 }
 
-impl fmt::Display for Happening {
+impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.at.as_secs();
-        write!(f, "{}:{:02}:{:02} ", seconds / 3600, seconds / 60 % 60, seconds % 60)?;
-        match &self.what {
-            What::Load { workload, replicas, usage } => {
+        match self {
+            Self::Load { workload, replicas, usage } => {
                 write!(f, "{workload} has {replicas} pods, each using {:.0} %", usage * 100.0)
             }
-            What::Silence { autoscale, lasts } => {
+            Self::Silence { autoscale, lasts } => {
                 write!(f, "{autoscale} is silenced for {lasts:?}")
             }
-            What::Kill(number) => write!(f, "machine {number} dies"),
-            What::Notice(number) => write!(f, "machine {number} will be taken back"),
-            What::Cordon(number) => write!(f, "somebody cordons node {number}"),
-            What::Foreign => f.write_str("a machine of another cluster turns up"),
-            What::Fault { faults, lasts } => write!(f, "for {lasts:?}: {}", on(faults)),
-            What::Trouble { replica, link, trouble, lasts } => {
+            Self::Kill(number) => write!(f, "machine {number} dies"),
+            Self::Notice(number) => write!(f, "machine {number} will be taken back"),
+            Self::Cordon(number) => write!(f, "somebody cordons node {number}"),
+            Self::Foreign => f.write_str("a machine of another cluster turns up"),
+            Self::Fault { faults, lasts } => write!(f, "for {lasts:?}: {}", on(faults)),
+            Self::Trouble { replica, link, trouble, lasts } => {
                 write!(f, "for {lasts:?} replica {replica} and its {link:?}: {trouble:?}")
             }
-            What::Mail { mail, lasts } => write!(f, "for {lasts:?} deliveries are {mail:?}"),
-            What::Crash { replica, steps, back } => {
+            Self::Mail { mail, lasts } => write!(f, "for {lasts:?} deliveries are {mail:?}"),
+            Self::Crash { replica, steps, back } => {
                 write!(f, "replica {replica} dies after {steps} steps, back in {back:?}")
             }
-            What::Stop { replica, lasts } => {
+            Self::Stop { replica, lasts } => {
                 write!(f, "replica {replica} is stopped for {lasts:?}")
             }
-            What::Skew { replica, millis } => {
+            Self::Skew { replica, millis } => {
                 write!(f, "replica {replica} restarts with a clock off by {millis} ms")
             }
-            What::Alertmanager { peer, kill, back } => {
+            Self::Alertmanager { peer, kill, back } => {
                 let how = if *kill { "is killed" } else { "is stopped" };
                 write!(f, "Alertmanager {peer} {how}, back in {back:?}")
             }
-            What::Prometheus { back } => write!(f, "Prometheus dies, back in {back:?}"),
-            What::Blind { lasts } => write!(f, "Prometheus sees no target for {lasts:?}"),
-            What::Edit { edit, lasts } => write!(f, "for {lasts:?} the file says {edit:?}"),
-            What::Wish { by } => write!(f, "an operator asks for {by:+} workers"),
+            Self::Prometheus { back } => write!(f, "Prometheus dies, back in {back:?}"),
+            Self::Blind { lasts } => write!(f, "Prometheus sees no target for {lasts:?}"),
+            Self::Edit { edit, lasts } => write!(f, "for {lasts:?} the file says {edit:?}"),
+            Self::Wish { by } => write!(f, "an operator asks for {by:+} workers"),
         }
     }
 }

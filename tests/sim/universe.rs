@@ -276,14 +276,14 @@ impl<'a> Universe<'a> {
             }
             Todo::Keep => {
                 let view = self.world.view();
-                let mut ours =
-                    view.nodes.iter().filter(|node| node.pool == Some("workers".into()));
+                let mut ours = view.nodes.iter().filter(|node| node.pool == Some("workers".into()));
                 self.permanent = ours.next().map(|node| node.at.name.to_string());
-                self.checker.tell(format!("{:?} must stay", self.permanent));
+                let name = self.permanent.as_deref().unwrap_or("nobody");
+                self.checker.tell(format!("{name} must stay"));
                 self.edit(None);
             }
             Todo::Begin(what) => {
-                self.checker.tell(format!("{what:?}"));
+                self.checker.tell(what.to_string());
                 self.begin(&what, now);
                 if let Some(lasts) = lasts(&what) {
                     self.plan(duration::after(now, lasts), Todo::End(what));

@@ -101,3 +101,16 @@ fn nodes_that_are_cordoned_tainted_or_not_ready_are_no_room() {
     assert_eq!(room(|node| node.taints.push(taint(Effect::NoExecute))), 1);
     assert_eq!(room(|node| node.readiness = NOT_READY), 1);
 }
+
+#[test]
+fn a_node_whose_machine_is_being_ended_is_no_room() {
+    use crate::model::{Failure, WorkerState};
+    for state in [WorkerState::Failed { failure: Failure::NotReady }, WorkerState::Terminating] {
+        let mut world = World::of(2);
+        world.up(None);
+        world.pod_on(2, 2_000);
+        world.set(1, state);
+        world.pending(1, 100);
+        assert_eq!(world.launches(), 1);
+    }
+}

@@ -370,3 +370,12 @@ fn those_that_lost_least_are_taken_back_first() {
     let back = |number| plan.step(number).is_some_and(|s| s.reason == Reason::DemandReturned);
     assert_eq!([1, 2, 3].map(back), [false, true, true]);
 }
+
+#[test]
+fn a_drain_that_stands_still_is_told_beside_the_decision() {
+    let mut world = leaving(WorkerState::Draining);
+    world.watchdog_falls_silent();
+    let plan = world.plan();
+    let told = plan.decisions[0].also.iter().find(|reason| reason.code() == "drain_suspended");
+    assert!(told.is_some(), "{plan:#?}");
+}
