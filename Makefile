@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR ?= target
 TEST_THREADS ?= 16
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick model-check bench servers check-rules lint fmt build clean fuzz
+.PHONY: help demo test quick sim model-check bench servers check-rules lint fmt build clean fuzz
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: servers check-rules ## Run every test, on the real servers too (REQUIRE_RE
 
 quick: ## Run the pure tests only: under a minute once built
 	cargo test --no-default-features --lib --test rooms
+
+sim: ## Play simulated hours full of faults (SEEDS=300 FROM=1), and tell the story of what breaks
+	cargo test --test sim
 
 model-check: ## Go through more orders of what can happen to the claim than `test` does: minutes
 	cargo test --lib model_check -- --include-ignored --nocapture

@@ -254,9 +254,15 @@ fn failed(
 
 /// Asked again every pass until the machine is proven gone; then the node goes, then the record.
 fn terminating(worker: &Worker, machine: Machine<'_>, node: Option<&Node>, draft: &mut Draft) {
+    let is_well = node.is_some_and(|node| node.readiness == Readiness::Ready);
     match (machine, node) {
         // Taken for left over, and here it is after all: the record goes, and the machine is adopted anew.
         (Machine::Live(_), _) if worker.instance.is_none() => {
+            draft.plan.forget.push(worker.id.clone());
+        }
+        // Taken for dead, and alive and well: a list had lost it, or it came back before its end. Nothing
+        // was drained, so it is not ended; it is adopted anew too.
+        (Machine::Live(_), _) if worker.purpose.is_none() && is_well => {
             draft.plan.forget.push(worker.id.clone());
         }
         (Machine::Live(instance), _) => {
@@ -264,6 +270,8 @@ fn terminating(worker: &Worker, machine: Machine<'_>, node: Option<&Node>, draft
             let act = Act::Terminate { instance: instance.id.clone() };
             draft.step(worker, act, Reason::DrainDone, leaving::last_word(worker));
         }
+        // The list and the node contradict each other; a dead machine's node is not Ready for long.
+        (Machine::Gone, Some(_)) if is_well => {}
         (Machine::Gone, Some(node)) => {
             // What was never ours to end is left over, and cleared away under its own word.
             let is_left_over = worker.instance.is_none() && worker.batch.is_none();

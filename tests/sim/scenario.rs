@@ -138,7 +138,7 @@ fn trouble(rng: &mut StdRng, scenario: &Scenario) -> What {
         3 => What::Cordon(rng.random_range(0..8)),
         4 => What::Foreign,
         5 | 6 => What::Fault { faults: Box::new(fault(rng)), lasts: lasts(rng) },
-        7..=9 => What::Trouble { replica, link: link(rng), trouble: how(rng), lasts: lasts(rng) },
+        7..=9 => trouble_of_a_link(rng, replica),
         10 | 11 => What::Mail { mail: mail(rng), lasts: lasts(rng) },
         12 => What::Crash {
             replica,
@@ -159,6 +159,15 @@ fn trouble(rng: &mut StdRng, scenario: &Scenario) -> What {
         }
         _ => What::Skew { replica, millis: rng.random_range(-5000..5000) },
     }
+}
+
+fn trouble_of_a_link(rng: &mut StdRng, replica: usize) -> What {
+    let (link, trouble, mut lasts) = (link(rng), how(rng), lasts(rng));
+    if (link, trouble) == (Link::Provider, Trouble::Stale) {
+        // Lists carry no time, so nobody can tell; providers are behind by seconds, not by hours.
+        lasts = lasts.min(Duration::from_secs(90));
+    }
+    What::Trouble { replica, link, trouble, lasts }
 }
 
 fn fault(rng: &mut StdRng) -> Faults {

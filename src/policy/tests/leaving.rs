@@ -1,8 +1,8 @@
 //! Workers on their way out.
 
 use crate::model::{
-    Act, Ask, Cordon, Guard, Permit, Pin, Plan, Purpose, Reason, Step, Transition, Verdict,
-    WorkerEvent, WorkerState, duration,
+    Act, Ask, Cordon, Guard, Permit, Pin, Plan, Purpose, Readiness, Reason, Step, Transition,
+    Verdict, WorkerEvent, WorkerState, duration,
 };
 use crate::policy::fixtures::{MINUTE, Reads as _, SECOND, UNSEEN, World};
 
@@ -234,6 +234,9 @@ fn an_end_that_was_refused_is_asked_again_with_the_same_question() {
         let mut world = leaving(WorkerState::Terminating);
         world.resolve("Idle");
         world.worker(3).purpose = purpose;
+        if purpose.is_none() {
+            world.node(3).readiness = Readiness::NotReady { since: world.now };
+        }
         let plan = world.plan();
         assert!(matches!(only(&plan).act, Act::Terminate { .. }));
         assert_eq!(only(&plan).permit, permit, "{purpose:?}");

@@ -37,7 +37,8 @@ fn given_back(plan: &Plan) -> u32 {
     let back = plan.steps.iter().filter(|step| {
         matches!(step.act, Act::Uncordon { .. }) && step.reason != Reason::DemandReturned
     });
-    u32::try_from(back.count()).unwrap()
+    let found = plan.transitions.iter().filter(|one| matches!(one, Transition::Adopt { .. }));
+    u32::try_from(back.count() + found.count()).unwrap()
 }
 
 fn touched(plan: &Plan) -> Vec<&WorkerId> {

@@ -254,6 +254,7 @@ fn a_request_without_an_intent_came_to_nothing() {
     world.set(1, WorkerState::Requested);
     world.worker(1).instance = None;
     world.instances("workers").clear();
+    world.view().nodes.clear();
     assert_eq!(failed(&world.plan()), Some(Failure::NotLaunched));
     world.run();
     assert_eq!(world.worker(1).state, WorkerState::Gone);

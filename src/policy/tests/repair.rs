@@ -110,6 +110,20 @@ fn a_machine_that_was_taken_for_left_over_and_is_there_after_all_is_not_ended() 
     assert_eq!(plan.forget, ["w1".into()]);
 }
 
+/// A list had lost it, or it came back before its end.
+#[test]
+fn a_machine_that_was_taken_for_dead_and_is_well_is_adopted_anew_and_not_ended() {
+    let mut world = World::of(2);
+    world.set(1, WorkerState::Terminating);
+    let plan = world.plan();
+    assert!(plan.steps.is_empty(), "{plan:#?}");
+    assert_eq!(plan.forget, ["w1".into()]);
+    world.apply(&plan);
+    world.run();
+    assert_eq!(world.worker(1).state, WorkerState::Ready);
+    assert_eq!(world.memory.workers.len(), 2);
+}
+
 #[test]
 fn a_committed_end_is_repeated_until_the_machine_is_gone_then_the_node_goes_then_the_record() {
     let mut world = World::of(2);
@@ -121,6 +135,8 @@ fn a_committed_end_is_repeated_until_the_machine_is_gone_then_the_node_goes_then
     early.unjoined(1);
     assert_eq!(early.plan().event(1), None, "it is not gone yet");
     world.instance(1).state = InstanceState::Gone;
+    assert_eq!(world.plan().act(1), "none", "its node says Ready: one of the two is wrong");
+    world.node(1).readiness = Readiness::NotReady { since: world.now };
     let plan = world.plan();
     assert_eq!((plan.act(1), &plan.step(1).unwrap().permit), ("remove node", &Permit::Begun));
     world.node(1).at.uid = "reborn".into();
