@@ -104,15 +104,7 @@ fn booting(
     if matches!(machine, Machine::Ending | Machine::Gone) {
         return fail(worker, Failure::Lost, Reason::Lost, draft);
     }
-    let deadline = join_deadline(scene, worker);
-    if worker.elapsed(scene.now) > deadline {
-        fail(
-            worker,
-            Failure::NeverJoined,
-            Reason::NeverJoined { after: duration::format(deadline) },
-            draft,
-        );
-    }
+    give_up_late(scene, worker, Failure::NeverJoined, draft);
 }
 
 fn joined(
@@ -128,14 +120,13 @@ fn joined(
     if node.is_some_and(|node| node.readiness == Readiness::Ready) {
         return draft.moved(worker, WorkerEvent::BecameReady, Reason::BecameReady);
     }
-    let deadline = join_deadline(scene, worker);
-    if worker.elapsed(scene.now) > deadline {
-        fail(
-            worker,
-            Failure::NeverReady,
-            Reason::NeverReady { after: duration::format(deadline) },
-            draft,
-        );
+    give_up_late(scene, worker, Failure::NeverReady, draft);
+}
+
+/// From its launch to Ready a machine has one deadline.
+fn give_up_late(scene: &Scene<'_>, worker: &Worker, failure: Failure, draft: &mut Draft) {
+    if worker.elapsed(scene.now) > join_deadline(scene, worker) {
+        fail(worker, failure, reason_of(scene, worker, failure), draft);
     }
 }
 

@@ -1,15 +1,15 @@
 //! The invariants of the design, checked by code that knows nothing of the rules: from the world as it really is, what
 //! was really delivered, and what the store really holds, at the moment of each act.
 
+mod end;
 mod removal;
 
-use crate::scenario::{CLUSTER, SECRET};
+use crate::scenario::CLUSTER;
 use bellwether::clock::Clock;
 use bellwether::config::Config;
 use bellwether::model::{
     Claim, ClusterName, ClusterView, EntryKind, Instance, InstanceId, InstanceState, LaunchRequest,
-    Memory, NodeRef, Permit, PoolName, Purpose, Silence, Uid, View, Worker, WorkerId, WorkerState,
-    duration,
+    Memory, NodeRef, Permit, PoolName, Purpose, Silence, Uid, View, Worker, WorkerId, duration,
 };
 use bellwether::reconcile::Claims;
 use bellwether::sim::World;
@@ -400,45 +400,6 @@ impl Checker {
                 self.violated("I9", format!("alert {print} was answered 200 and is not stored"));
             }
         }
-    }
-
-    /// I10: the secret shows in nothing that leaves the process.
-    pub(crate) async fn no_secret(&self, shown: &[String]) {
-        let query = HistoryQuery { limit: 100_000, before: None };
-        let history = self.store.history(&CLUSTER.into(), &query).await.unwrap();
-        let history = serde_json::to_string(&history).unwrap();
-        if shown.iter().chain([&history]).any(|text| text.contains(SECRET)) {
-            self.violated("I10", "the token shows".to_owned());
-        }
-    }
-
-    /// I4 and I7, when the faults are over: every pod that could be is placed, every machine of ours is a Ready node, and
-    /// no node is left without one.
-    pub(crate) async fn unsettled(&self) -> Option<String> {
-        let (memory, view) = (self.memory().await, self.view());
-        let waiting = view.pods.iter().find(|pod| pod.node().is_none());
-        if let Some(pod) = waiting {
-            return Some(format!("pod {} is not placed", pod.name));
-        }
-        let config = self.config.borrow().clone();
-        for pool in config.clusters[&ClusterName::from(CLUSTER)].pools.keys() {
-            for machine in self.machines(pool) {
-                if !is_live(&machine) || !is_ours(&machine, &memory) {
-                    continue;
-                }
-                let node = view.nodes.iter().find(|node| node.worker == machine.worker);
-                let is_ready =
-                    node.is_some_and(|node| node.readiness == bellwether::model::Readiness::Ready);
-                if !is_ready {
-                    return Some(format!("machine {} has no Ready node", machine.id));
-                }
-            }
-        }
-        let stuck = memory
-            .workers
-            .values()
-            .find(|worker| !matches!(worker.state, WorkerState::Ready | WorkerState::Gone));
-        stuck.map(|worker| format!("worker {} is still {}", worker.id, worker.state))
     }
 }
 

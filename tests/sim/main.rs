@@ -15,6 +15,7 @@ mod checker;
 mod happening;
 mod links;
 mod monitoring;
+mod post;
 mod replica;
 mod scenario;
 mod shrink;

@@ -1,29 +1,30 @@
 //! One run from its start to its quiet end.
 
+mod effects;
+
 use crate::checker::{Checker, Violation};
-use crate::happening::{Edit, Mail, What};
+use crate::happening::{Mail, What};
 use crate::links::{Linked, Links};
 use crate::monitoring::{EVALUATION, Monitoring};
+use crate::post::{Post, carry};
 use crate::replica::{self, Control};
-use crate::scenario::{CLUSTER, HOURS, SECRET, Scenario};
+use crate::scenario::{CLUSTER, HOURS, Scenario};
 use bellwether::clock::Clock;
 use bellwether::config::{Config, KubernetesConfig};
 use bellwether::http::readiness::Readiness;
 use bellwether::http::{self, Inlet};
 use bellwether::metrics::Metrics;
-use bellwether::model::{Ask, ClusterName, Signal, Source, duration};
+use bellwether::model::{ClusterName, duration};
 use bellwether::provider::guarded::GuardedConfig;
 use bellwether::provider::{self, Guarded};
 use bellwether::reconcile::{Handle, Parts, Reconciler};
-use bellwether::sim::alertmanager::{Answer, Delivery, Peer};
-use bellwether::sim::{self, Faults, Workload, World};
-use bellwether::store::{self, Retention, Store as _};
+use bellwether::sim::{self, Faults, World};
+use bellwether::store::{self, Retention};
 use jiff::Timestamp;
-use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio::io::DuplexStream;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -32,9 +33,6 @@ const SETTLES: Duration = Duration::from_hours(4);
 
 /// How long nothing is done once it has settled.
 const QUIET: Duration = Duration::from_mins(15);
-
-/// How long Alertmanager waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What came of a run.
 pub(crate) struct Outcome {
@@ -285,7 +283,7 @@ impl<'a> Universe<'a> {
             Todo::Begin(what) => {
                 self.checker.tell(what.to_string());
                 self.begin(&what, now);
-                if let Some(lasts) = lasts(&what) {
+                if let Some(lasts) = effects::lasts(&what) {
                     self.plan(duration::after(now, lasts), Todo::End(what));
                 }
             }
@@ -348,156 +346,6 @@ impl<'a> Universe<'a> {
         self.running[replica] = Some(Running { control, connections, handle, metrics });
     }
 
-    fn begin(&mut self, what: &What, now: Timestamp) {
-        match what {
-            What::Load { workload, replicas, usage } => self.load(workload, *replicas, *usage),
-            What::Silence { autoscale, lasts } => {
-                self.monitoring.lock().unwrap().silence(autoscale, *lasts, now);
-            }
-            What::Kill(number) => {
-                if let Some(id) = self.machine(*number) {
-                    self.world.kill(&id).unwrap();
-                }
-            }
-            What::Notice(number) => {
-                if let Some(id) = self.machine(*number) {
-                    self.world.notice(&id, Duration::from_mins(2)).unwrap();
-                }
-            }
-            What::Cordon(number) => {
-                if let Some(node) = self.node(*number) {
-                    self.world.cordon_by_hand(&node).unwrap();
-                }
-            }
-            What::Foreign => _ = self.world.add_foreign_instance(),
-            What::Fault { faults, .. } => self.world.set_faults((**faults).clone()),
-            What::Trouble { replica, link, trouble, .. } => {
-                self.links[*replica].begin(*link, *trouble);
-            }
-            What::Mail { mail, .. } => self.mail.push(*mail),
-            What::Crash { replica, steps, .. } => {
-                if let Some(running) = &self.running[*replica] {
-                    running.control.die_after(*steps);
-                }
-            }
-            What::Stop { replica, .. } => {
-                if let Some(running) = &self.running[*replica] {
-                    running.control.stop();
-                }
-            }
-            What::Skew { replica, millis } => {
-                if let Some(running) = self.running[*replica].take() {
-                    running.control.go_on();
-                    running.control.die_after(0);
-                }
-                self.start(*replica, *millis);
-            }
-            What::Alertmanager { peer, kill, .. } => {
-                self.monitoring.lock().unwrap().stop(*peer, *kill, now);
-            }
-            What::Prometheus { .. } => self.monitoring.lock().unwrap().is_up = false,
-            What::Blind { .. } => self.monitoring.lock().unwrap().is_blind = true,
-            What::Edit { edit, .. } => self.edit(Some(*edit)),
-            What::Wish { by } => self.wish(*by, now),
-        }
-    }
-
-    fn end(&mut self, what: &What, now: Timestamp) {
-        match what {
-            What::Fault { .. } => self.world.set_faults(Faults::default()),
-            What::Trouble { replica, link, trouble, .. } => {
-                self.links[*replica].end(*link, *trouble);
-            }
-            What::Mail { mail, .. } => {
-                if let Some(at) = self.mail.iter().position(|one| one == mail) {
-                    self.mail.remove(at);
-                }
-            }
-            What::Stop { replica, .. } => {
-                if let Some(running) = &self.running[*replica] {
-                    running.control.go_on();
-                }
-            }
-            What::Alertmanager { peer, .. } => {
-                self.monitoring.lock().unwrap().start_alertmanager(*peer, now);
-            }
-            What::Prometheus { .. } => self.monitoring.lock().unwrap().start(),
-            What::Blind { .. } => self.monitoring.lock().unwrap().is_blind = false,
-            What::Edit { .. } => self.edit(None),
-            _ => {}
-        }
-    }
-
-    /// Pods of 900m, two to a worker; those of `batch` only where the label is.
-    fn load(&mut self, name: &str, replicas: u32, usage: f64) {
-        let mut workload = Workload::deployment(name, replicas, 900, 1 << 30);
-        if name == "batch" {
-            workload.node_selector.insert("tier".to_owned(), "batch".to_owned());
-        } else if self.scenario.two_pools {
-            workload.node_selector.insert("tier".to_owned(), "workers".to_owned());
-        }
-        workload.usage = usage;
-        workload.min_available = Some(replicas.saturating_sub(1));
-        self.world.set_workload(workload).unwrap();
-        self.monitoring.lock().unwrap().usage.insert(name.to_owned(), usage);
-    }
-
-    fn machine(&self, number: usize) -> Option<String> {
-        let machines = self.world.machines();
-        let live: Vec<_> = machines
-            .iter()
-            .filter(|machine| machine.state == bellwether::model::InstanceState::Running)
-            .collect();
-        (!live.is_empty()).then(|| live[number % live.len()].id.to_string())
-    }
-
-    fn node(&self, number: usize) -> Option<String> {
-        let view = self.world.view();
-        let nodes: Vec<_> = view.nodes.iter().filter(|node| !node.control_plane).collect();
-        (!nodes.is_empty()).then(|| nodes[number % nodes.len()].at.name.to_string())
-    }
-
-    fn edit(&mut self, edit: Option<Edit>) {
-        let mut config = parse(&self.scenario.config());
-        let cluster = config.clusters.get_mut(&ClusterName::from(CLUSTER)).unwrap();
-        let pool = cluster.pools.get_mut(&"workers".into()).unwrap();
-        pool.permanent.extend(self.permanent.clone());
-        match edit {
-            Some(Edit::Min(min)) => pool.min = min.min(pool.max),
-            Some(Edit::Max(max)) => pool.max = max.max(pool.min),
-            Some(Edit::DryRun) => pool.mode = bellwether::config::Mode::DryRun,
-            Some(Edit::Gone) if self.scenario.two_pools => {
-                cluster.pools.remove(&"batch".into());
-            }
-            Some(Edit::Gone) | None => {}
-        }
-        self.config.send_replace(Arc::new(config));
-        self.checker.file_changed();
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "an operator does not wait for it")]
-    fn wish(&mut self, by: i32, now: Timestamp) {
-        let signal = Signal {
-            id: format!("wish-{}", self.planned).as_str().into(),
-            cluster: CLUSTER.into(),
-            pool: Some("workers".into()),
-            ask: Ask::Scale { by },
-            source: Source::Manual { who: "Ada".to_owned() },
-            name: "scale".to_owned(),
-            summary: String::new(),
-            description: String::new(),
-            first_seen: now,
-            last_seen: now,
-        };
-        let store = self.store.clone();
-        let handles: Vec<Handle> =
-            self.running.iter().flatten().map(|one| one.handle.clone()).collect();
-        tokio::spawn(async move {
-            store.record_signals(&[signal]).await.unwrap();
-            handles.iter().for_each(Handle::wake);
-        });
-    }
-
     /// Hands over what Alertmanager delivers now, as the mail goes.
     #[expect(clippy::disallowed_methods, reason = "deliveries go their own ways")]
     fn deliver(&mut self, now: Timestamp) {
@@ -524,19 +372,6 @@ fn parse(yaml: &str) -> Config {
     Config::parse(yaml, &none).unwrap_or_else(|errors| panic!("{errors}")).config
 }
 
-fn lasts(what: &What) -> Option<Duration> {
-    match what {
-        What::Fault { lasts, .. }
-        | What::Trouble { lasts, .. }
-        | What::Mail { lasts, .. }
-        | What::Stop { lasts, .. }
-        | What::Blind { lasts }
-        | What::Edit { lasts, .. } => Some(*lasts),
-        What::Alertmanager { back, .. } | What::Prometheus { back } => Some(*back),
-        _ => None,
-    }
-}
-
 fn wakes(handle: Handle) -> http::Handle {
     http::Handle { wake: Box::new(move |_| handle.wake()), report: Box::new(|_| None) }
 }
@@ -545,86 +380,4 @@ fn wakes(handle: Handle) -> http::Handle {
 fn shown(running: &Running) -> String {
     let report = running.handle.report();
     format!("{report:?}\n{}", running.metrics.encode())
-}
-
-/// The way to a process.
-struct Post {
-    connections: Option<mpsc::UnboundedSender<DuplexStream>>,
-    checker: Arc<Checker>,
-    pools: Vec<String>,
-}
-
-/// Carries one delivery, and what Alertmanager makes of its answer.
-async fn carry(
-    post: Post,
-    mail: Option<Mail>,
-    peer: Peer,
-    delivery: Delivery,
-    monitoring: Arc<Mutex<Monitoring>>,
-) {
-    let body = delivery.body;
-    let answer = match mail {
-        None => post.send(&body).await,
-        Some(Mail::Lost) => {
-            tokio::time::sleep(PATIENCE).await;
-            Answer::Retry
-        }
-        Some(Mail::Twice) => {
-            post.send(&body).await;
-            post.send(&body).await
-        }
-        Some(Mail::Unanswered) => {
-            post.send(&body).await;
-            Answer::Retry
-        }
-        Some(Mail::Late(time)) => {
-            tokio::time::sleep(time).await;
-            post.send(&body).await
-        }
-    };
-    let now = post.checker.now();
-    monitoring.lock().unwrap().answered(peer, delivery.id, answer, now);
-}
-
-impl Post {
-    /// Posts a body to the webhook; what Alertmanager makes of the answer.
-    async fn send(&self, body: &Value) -> Answer {
-        match tokio::time::timeout(PATIENCE, self.exchange(body)).await {
-            Ok(Some(200..=299)) => {
-                self.checker.answered(&self.prints(body)).await;
-                Answer::Ok
-            }
-            Ok(Some(500..) | None) | Err(_) => Answer::Retry,
-            Ok(Some(status)) => {
-                self.checker.violated("I9", format!("a good delivery was answered {status}"));
-                Answer::Refused
-            }
-        }
-    }
-
-    async fn exchange(&self, body: &Value) -> Option<u16> {
-        let (mut ours, theirs) = tokio::io::duplex(256 * 1024);
-        self.connections.as_ref()?.send(theirs).ok()?;
-        let body = body.to_string();
-        let request = format!(
-            "POST /v1/alerts HTTP/1.1\r\nhost: bellwether\r\nauthorization: Bearer {SECRET}\r\n\
-             content-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        ours.write_all(request.as_bytes()).await.ok()?;
-        let mut answer = Vec::new();
-        ours.read_to_end(&mut answer).await.ok()?;
-        let text = String::from_utf8(answer).ok()?;
-        text.split(' ').nth(1)?.parse().ok()
-    }
-
-    /// Fingerprints of the alerts that are for a pool that there is.
-    fn prints(&self, body: &Value) -> Vec<String> {
-        let alerts = body["alerts"].as_array().into_iter().flatten();
-        let ours = alerts.filter(|alert| {
-            let pool = alert["labels"]["pool"].as_str();
-            pool.is_none_or(|pool| self.pools.iter().any(|one| one == pool))
-        });
-        ours.filter_map(|alert| Some(alert["fingerprint"].as_str()?.to_owned())).collect()
-    }
 }

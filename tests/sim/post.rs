@@ -1,0 +1,97 @@
+//! The way of a delivery: to a process, or astray, and what Alertmanager makes of the answer.
+
+use crate::checker::Checker;
+use crate::happening::Mail;
+use crate::monitoring::Monitoring;
+use crate::scenario::SECRET;
+use bellwether::sim::alertmanager::{Answer, Delivery, Peer};
+use serde_json::Value;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio::sync::mpsc;
+
+/// How long Alertmanager waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The way to a process.
+pub(crate) struct Post {
+    pub(crate) connections: Option<mpsc::UnboundedSender<DuplexStream>>,
+    pub(crate) checker: Arc<Checker>,
+    pub(crate) pools: Vec<String>,
+}
+
+/// Carries one delivery, and what Alertmanager makes of its answer.
+pub(crate) async fn carry(
+    post: Post,
+    mail: Option<Mail>,
+    peer: Peer,
+    delivery: Delivery,
+    monitoring: Arc<Mutex<Monitoring>>,
+) {
+    let body = delivery.body;
+    let answer = match mail {
+        None => post.send(&body).await,
+        Some(Mail::Lost) => {
+            tokio::time::sleep(PATIENCE).await;
+            Answer::Retry
+        }
+        Some(Mail::Twice) => {
+            post.send(&body).await;
+            post.send(&body).await
+        }
+        Some(Mail::Unanswered) => {
+            post.send(&body).await;
+            Answer::Retry
+        }
+        Some(Mail::Late(time)) => {
+            tokio::time::sleep(time).await;
+            post.send(&body).await
+        }
+    };
+    let now = post.checker.now();
+    monitoring.lock().unwrap().answered(peer, delivery.id, answer, now);
+}
+
+impl Post {
+    /// Posts a body to the webhook; what Alertmanager makes of the answer.
+    async fn send(&self, body: &Value) -> Answer {
+        match tokio::time::timeout(PATIENCE, self.exchange(body)).await {
+            Ok(Some(200..=299)) => {
+                self.checker.answered(&self.prints(body)).await;
+                Answer::Ok
+            }
+            Ok(Some(500..) | None) | Err(_) => Answer::Retry,
+            Ok(Some(status)) => {
+                self.checker.violated("I9", format!("a good delivery was answered {status}"));
+                Answer::Refused
+            }
+        }
+    }
+
+    async fn exchange(&self, body: &Value) -> Option<u16> {
+        let (mut ours, theirs) = tokio::io::duplex(256 * 1024);
+        self.connections.as_ref()?.send(theirs).ok()?;
+        let body = body.to_string();
+        let request = format!(
+            "POST /v1/alerts HTTP/1.1\r\nhost: bellwether\r\nauthorization: Bearer {SECRET}\r\n\
+             content-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        ours.write_all(request.as_bytes()).await.ok()?;
+        let mut answer = Vec::new();
+        ours.read_to_end(&mut answer).await.ok()?;
+        let text = String::from_utf8(answer).ok()?;
+        text.split(' ').nth(1)?.parse().ok()
+    }
+
+    /// Fingerprints of the alerts that are for a pool that there is.
+    fn prints(&self, body: &Value) -> Vec<String> {
+        let alerts = body["alerts"].as_array().into_iter().flatten();
+        let ours = alerts.filter(|alert| {
+            let pool = alert["labels"]["pool"].as_str();
+            pool.is_none_or(|pool| self.pools.iter().any(|one| one == pool))
+        });
+        ours.filter_map(|alert| Some(alert["fingerprint"].as_str()?.to_owned())).collect()
+    }
+}

@@ -1,0 +1,176 @@
+//! What each happening does, and undoes.
+
+use super::{Universe, parse};
+use crate::happening::{Edit, What};
+use crate::scenario::CLUSTER;
+use bellwether::model::{Ask, ClusterName, InstanceState, Signal, Source};
+use bellwether::reconcile::Handle;
+use bellwether::sim::{Faults, Workload};
+use bellwether::store::Store as _;
+use jiff::Timestamp;
+use std::sync::Arc;
+use std::time::Duration;
+
+impl Universe<'_> {
+    pub(super) fn begin(&mut self, what: &What, now: Timestamp) {
+        match what {
+            What::Load { workload, replicas, usage } => self.load(workload, *replicas, *usage),
+            What::Silence { autoscale, lasts } => {
+                self.monitoring.lock().unwrap().silence(autoscale, *lasts, now);
+            }
+            What::Kill(number) => {
+                if let Some(id) = self.machine(*number) {
+                    self.world.kill(&id).unwrap();
+                }
+            }
+            What::Notice(number) => {
+                if let Some(id) = self.machine(*number) {
+                    self.world.notice(&id, Duration::from_mins(2)).unwrap();
+                }
+            }
+            What::Cordon(number) => {
+                if let Some(node) = self.node(*number) {
+                    self.world.cordon_by_hand(&node).unwrap();
+                }
+            }
+            What::Foreign => _ = self.world.add_foreign_instance(),
+            What::Fault { faults, .. } => self.world.set_faults((**faults).clone()),
+            What::Trouble { replica, link, trouble, .. } => {
+                self.links[*replica].begin(*link, *trouble);
+            }
+            What::Mail { mail, .. } => self.mail.push(*mail),
+            What::Crash { replica, steps, .. } => {
+                if let Some(running) = &self.running[*replica] {
+                    running.control.die_after(*steps);
+                }
+            }
+            What::Stop { replica, .. } => {
+                if let Some(running) = &self.running[*replica] {
+                    running.control.stop();
+                }
+            }
+            What::Skew { replica, millis } => {
+                if let Some(running) = self.running[*replica].take() {
+                    running.control.go_on();
+                    running.control.die_after(0);
+                }
+                self.start(*replica, *millis);
+            }
+            What::Alertmanager { peer, kill, .. } => {
+                self.monitoring.lock().unwrap().stop(*peer, *kill, now);
+            }
+            What::Prometheus { .. } => self.monitoring.lock().unwrap().is_up = false,
+            What::Blind { .. } => self.monitoring.lock().unwrap().is_blind = true,
+            What::Edit { edit, .. } => self.edit(Some(*edit)),
+            What::Wish { by } => self.wish(*by, now),
+        }
+    }
+
+    pub(super) fn end(&mut self, what: &What, now: Timestamp) {
+        match what {
+            What::Fault { .. } => self.world.set_faults(Faults::default()),
+            What::Trouble { replica, link, trouble, .. } => {
+                self.links[*replica].end(*link, *trouble);
+            }
+            What::Mail { mail, .. } => {
+                if let Some(at) = self.mail.iter().position(|one| one == mail) {
+                    self.mail.remove(at);
+                }
+            }
+            What::Stop { replica, .. } => {
+                if let Some(running) = &self.running[*replica] {
+                    running.control.go_on();
+                }
+            }
+            What::Alertmanager { peer, .. } => {
+                self.monitoring.lock().unwrap().start_alertmanager(*peer, now);
+            }
+            What::Prometheus { .. } => self.monitoring.lock().unwrap().start(),
+            What::Blind { .. } => self.monitoring.lock().unwrap().is_blind = false,
+            What::Edit { .. } => self.edit(None),
+            _ => {}
+        }
+    }
+
+    /// Pods of 900m, two to a worker; those of `batch` only where the label is.
+    fn load(&mut self, name: &str, replicas: u32, usage: f64) {
+        let mut workload = Workload::deployment(name, replicas, 900, 1 << 30);
+        if name == "batch" {
+            workload.node_selector.insert("tier".to_owned(), "batch".to_owned());
+        } else if self.scenario.two_pools {
+            workload.node_selector.insert("tier".to_owned(), "workers".to_owned());
+        }
+        workload.usage = usage;
+        workload.min_available = Some(replicas.saturating_sub(1));
+        self.world.set_workload(workload).unwrap();
+        self.monitoring.lock().unwrap().usage.insert(name.to_owned(), usage);
+    }
+
+    fn machine(&self, number: usize) -> Option<String> {
+        let machines = self.world.machines();
+        let live: Vec<_> =
+            machines.iter().filter(|machine| machine.state == InstanceState::Running).collect();
+        (!live.is_empty()).then(|| live[number % live.len()].id.to_string())
+    }
+
+    fn node(&self, number: usize) -> Option<String> {
+        let view = self.world.view();
+        let nodes: Vec<_> = view.nodes.iter().filter(|node| !node.control_plane).collect();
+        (!nodes.is_empty()).then(|| nodes[number % nodes.len()].at.name.to_string())
+    }
+
+    pub(super) fn edit(&mut self, edit: Option<Edit>) {
+        let mut config = parse(&self.scenario.config());
+        let cluster = config.clusters.get_mut(&ClusterName::from(CLUSTER)).unwrap();
+        let pool = cluster.pools.get_mut(&"workers".into()).unwrap();
+        pool.permanent.extend(self.permanent.clone());
+        match edit {
+            Some(Edit::Min(min)) => pool.min = min.min(pool.max),
+            Some(Edit::Max(max)) => pool.max = max.max(pool.min),
+            Some(Edit::DryRun) => pool.mode = bellwether::config::Mode::DryRun,
+            Some(Edit::Gone) if self.scenario.two_pools => {
+                cluster.pools.remove(&"batch".into());
+            }
+            Some(Edit::Gone) | None => {}
+        }
+        self.config.send_replace(Arc::new(config));
+        self.checker.file_changed();
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "an operator does not wait for it")]
+    fn wish(&mut self, by: i32, now: Timestamp) {
+        let signal = Signal {
+            id: format!("wish-{}", self.planned).as_str().into(),
+            cluster: CLUSTER.into(),
+            pool: Some("workers".into()),
+            ask: Ask::Scale { by },
+            source: Source::Manual { who: "Ada".to_owned() },
+            name: "scale".to_owned(),
+            summary: String::new(),
+            description: String::new(),
+            first_seen: now,
+            last_seen: now,
+        };
+        let store = self.store.clone();
+        let handles: Vec<Handle> =
+            self.running.iter().flatten().map(|one| one.handle.clone()).collect();
+        tokio::spawn(async move {
+            store.record_signals(&[signal]).await.unwrap();
+            handles.iter().for_each(Handle::wake);
+        });
+    }
+}
+
+/// How long a happening goes on, if it ends by itself.
+pub(super) fn lasts(what: &What) -> Option<Duration> {
+    match what {
+        What::Fault { lasts, .. }
+        | What::Trouble { lasts, .. }
+        | What::Mail { lasts, .. }
+        | What::Stop { lasts, .. }
+        | What::Blind { lasts }
+        | What::Edit { lasts, .. } => Some(*lasts),
+        What::Alertmanager { back, .. } | What::Prometheus { back } => Some(*back),
+        _ => None,
+    }
+}
