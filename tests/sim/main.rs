@@ -21,6 +21,7 @@ mod scenario;
 mod shrink;
 mod universe;
 
+use checker::Violation;
 use scenario::Scenario;
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -32,49 +33,91 @@ use universe::{Outcome, play};
 const SEEDS: u64 = 300;
 
 fn main() -> ExitCode {
-    #[expect(clippy::disallowed_methods, reason = "how a run is chosen by hand")]
-    let number = |name: &str, default| {
-        std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-    };
-    let (from, seeds) = (number("FROM", 1), number("SEEDS", SEEDS));
     if !is_asked_for() {
         return ExitCode::SUCCESS;
     }
     let started = Instant::now();
-    let (next, failed) = (AtomicU64::new(from), Mutex::new(Vec::new()));
-    let acts = AtomicU64::new(0);
+    let run = Run {
+        from: chosen("FROM").unwrap_or(1),
+        seeds: chosen("SEEDS").unwrap_or(SEEDS),
+        until: chosen("UNTIL"),
+        ..Run::default()
+    };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= from + seeds {
-                        return;
-                    }
-                    let outcome = play(&Scenario::of(seed));
-                    acts.fetch_add(outcome.acts, Ordering::Relaxed);
-                    if !outcome.violations.is_empty() {
-                        println!("seed {seed}: {}", outcome.violations[0]);
-                        failed.lock().unwrap().push(seed);
-                    }
-                }
-            });
+            scope.spawn(|| run.play());
         }
     });
-    let failed = failed.into_inner().unwrap();
+    if let Some(until) = &run.until {
+        return run.noticed(until);
+    }
+    let failed = run.failed.into_inner().unwrap();
     let minutes = started.elapsed().as_secs_f64() / 60.0;
     #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-    let pace = seeds as f64 / minutes;
+    let pace = run.seeds as f64 / minutes;
     println!(
-        "sim: {seeds} seeds of {} simulated hours, {} acts, {} violated, {pace:.0} seeds a minute",
+        "sim: {} seeds of {} simulated hours, {} acts, {} violated, {pace:.0} seeds a minute",
+        run.seeds,
         scenario::HOURS,
-        acts.load(Ordering::Relaxed),
+        run.acts.into_inner(),
         failed.len(),
     );
-    let Some(seed) = failed.iter().min() else { return ExitCode::SUCCESS };
+    let Some((seed, _)) = failed.iter().min_by_key(|(seed, _)| *seed) else {
+        return ExitCode::SUCCESS;
+    };
     tell(*seed);
     ExitCode::FAILURE
+}
+
+/// Seeds that are played, and what came of them.
+#[derive(Default)]
+struct Run {
+    from: u64,
+    seeds: u64,
+    /// An invariant that is known to be broken: played until that is noticed.
+    until: Option<String>,
+    begun: AtomicU64,
+    acts: AtomicU64,
+    failed: Mutex<Vec<(u64, Violation)>>,
+}
+
+impl Run {
+    fn play(&self) {
+        while !self.is_noticed() {
+            let number = self.begun.fetch_add(1, Ordering::Relaxed);
+            if number >= self.seeds {
+                return;
+            }
+            let seed = self.from + number;
+            let outcome = play(&Scenario::of(seed));
+            self.acts.fetch_add(outcome.acts, Ordering::Relaxed);
+            if let Some(violation) = outcome.violations.into_iter().next() {
+                println!("seed {seed}: {violation}");
+                self.failed.lock().unwrap().push((seed, violation));
+            }
+        }
+    }
+
+    fn is_noticed(&self) -> bool {
+        let failed = self.failed.lock().unwrap();
+        failed.iter().any(|(_, violation)| self.until.as_deref() == Some(violation.invariant))
+    }
+
+    fn noticed(&self, invariant: &str) -> ExitCode {
+        if !self.is_noticed() {
+            return ExitCode::FAILURE;
+        }
+        let begun = self.begun.load(Ordering::Relaxed).min(self.seeds);
+        println!("noticed {invariant} within {begun} seeds");
+        ExitCode::SUCCESS
+    }
+}
+
+/// A choice of whoever starts it.
+#[expect(clippy::disallowed_methods, reason = "how a run is chosen by hand")]
+fn chosen<T: std::str::FromStr>(name: &str) -> Option<T> {
+    std::env::var(name).ok()?.parse().ok()
 }
 
 /// Whether `cargo test` wants this one: not when it lists tests, or runs those of another name.

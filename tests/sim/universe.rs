@@ -183,7 +183,9 @@ impl<'a> Universe<'a> {
                 self.unsettled().await;
             }
         }
-        let shown: Vec<String> = self.running.iter().flatten().map(shown).collect();
+        let mut shown: Vec<String> = self.running.iter().flatten().map(shown).collect();
+        let config = self.config.borrow().clone();
+        shown.push(format!("{config:?} {}", config.to_value()));
         self.checker.no_secret(&shown).await;
     }
 
