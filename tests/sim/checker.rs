@@ -42,6 +42,9 @@ struct Seen {
     view: Option<Timestamp>,
     /// Per pool whether the last list was whole.
     lists: BTreeMap<PoolName, bool>,
+    /// When it last looked, and how often at that moment.
+    looked: Option<Timestamp>,
+    looks: u32,
 }
 
 /// `min` and `max` of every pool.
@@ -78,6 +81,9 @@ pub(crate) struct Checker {
     config: watch::Receiver<Arc<Config>>,
     state: Mutex<State>,
 }
+
+/// A pass follows one that changed something at once; never so often.
+const LOOKS: u32 = 500;
 
 /// How long ago a bound may still have been the one that was decided by: one pass, slowed by every fault.
 const SLOWEST_PASS: Duration = Duration::from_mins(4);
@@ -148,12 +154,26 @@ impl Checker {
         state.granted = Some(claim.clone());
     }
 
-    pub(crate) fn saw_view(&self, replica: usize, view: &View<ClusterView>) {
+    /// A process was answered a view. False where it looks again and again at one moment: it would never
+    /// rest (I7), and time would stand still.
+    pub(crate) fn saw_view(&self, replica: usize, view: &View<ClusterView>) -> bool {
         let at = match view {
             View::Known { at, .. } => Some(*at),
             View::Unknown { .. } => None,
         };
-        self.state().seen.entry(replica).or_default().view = at;
+        let now = self.now();
+        let looks = {
+            let mut state = self.state();
+            let seen = state.seen.entry(replica).or_default();
+            seen.view = at;
+            seen.looks = if seen.looked == Some(now) { seen.looks + 1 } else { 1 };
+            seen.looked = Some(now);
+            seen.looks
+        };
+        if looks == LOOKS {
+            self.violated("I7", format!("{LOOKS} passes of replica {replica} at one moment"));
+        }
+        looks < LOOKS
     }
 
     /// A process was answered a list; whether it holds every machine there is.

@@ -70,6 +70,9 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// How often it is told how far it is.
+const PROGRESS: u64 = 50;
+
 /// Seeds that are played, and what came of them.
 #[derive(Default)]
 struct Run {
@@ -90,6 +93,9 @@ impl Run {
                 return;
             }
             let seed = self.from + number;
+            if number > 0 && number.is_multiple_of(PROGRESS) {
+                println!("sim: {number} seeds");
+            }
             let outcome = play(&Scenario::of(seed));
             self.acts.fetch_add(outcome.acts, Ordering::Relaxed);
             if let Some(violation) = outcome.violations.into_iter().next() {
