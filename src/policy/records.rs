@@ -239,7 +239,7 @@ fn failed(
             draft.step_after(WorkerEvent::Terminate, step(worker, act, reason, permit));
         }
         Machine::Ending | Machine::Gone => draft.moved(worker, WorkerEvent::Terminate, reason),
-        Machine::NotYetListed => {}
+        Machine::Unknown => {}
     }
 }
 
@@ -271,7 +271,7 @@ fn terminating(worker: &Worker, machine: Machine<'_>, node: Option<&Node>, draft
             draft.step(worker, act, Reason::NodeLeftOver, permit);
         }
         (Machine::Gone, None) => draft.moved(worker, WorkerEvent::Finished, Reason::Finished),
-        (Machine::Ending | Machine::NotYetListed, _) => {}
+        (Machine::Ending | Machine::Unknown, _) => {}
     }
 }
 
@@ -281,7 +281,7 @@ fn is_lost(machine: Machine<'_>, node: Option<&Node>) -> bool {
     match machine {
         Machine::Ending => true,
         Machine::Gone => node.is_none_or(|node| node.readiness != Readiness::Ready),
-        Machine::Live(_) | Machine::NotYetListed => false,
+        Machine::Live(_) | Machine::Unknown => false,
     }
 }
 

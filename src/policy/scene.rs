@@ -3,7 +3,7 @@
 use crate::config::{ClusterConfig, PoolConfig};
 use crate::model::{
     Ask, ClusterView, Instance, InstanceState, Memory, Node, NodeName, Observed, Placement, Pod,
-    PodKind, PoolName, Readiness, Reason, Signal, View, Worker, WorkerId, duration,
+    PodKind, PoolName, Readiness, Reason, Signal, View, Worker, WorkerId, WorkerState, duration,
 };
 use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -137,11 +137,7 @@ impl<'a> Scene<'a> {
 
     /// Where a worker's machine stands, by a known list.
     pub(super) fn machine(&self, worker: &Worker, list: &[&'a Instance]) -> Machine<'a> {
-        let is_it = |instance: &&&Instance| {
-            worker.instance.as_ref() == Some(&instance.id)
-                || instance.worker.as_ref() == Some(&worker.id)
-        };
-        if let Some(instance) = list.iter().find(is_it) {
+        if let Some(instance) = list.iter().find(|instance| is_of(instance, worker)) {
             return match instance.state {
                 InstanceState::Pending | InstanceState::Running => Machine::Live(instance),
                 InstanceState::Ending => Machine::Ending,
@@ -150,7 +146,22 @@ impl<'a> Scene<'a> {
         }
         let is_young = duration::since(worker.created.max(worker.since), self.now)
             < LIST_DELAY.min(self.limits.timing.call * 4);
-        if worker.instance.is_some() && is_young { Machine::NotYetListed } else { Machine::Gone }
+        let is_late = worker.instance.is_some() && is_young;
+        if is_late || self.lacks_live_ones(&worker.pool, list) {
+            return Machine::Unknown;
+        }
+        Machine::Gone
+    }
+
+    /// Whether a list lacks machines that are surely there, for their nodes are Ready. Then what it lacks
+    /// proves nothing: an empty answer may be an error of the provider's.
+    fn lacks_live_ones(&self, pool: &PoolName, list: &[&Instance]) -> bool {
+        self.workers(pool).any(|worker| {
+            worker.state == WorkerState::Ready
+                && worker.instance.is_some()
+                && self.node(worker).is_some_and(|node| node.readiness == Readiness::Ready)
+                && !list.iter().any(|instance| is_of(instance, worker))
+        })
     }
 
     /// Whether a record speaks for its machine: one of a gone worker does as long as lists may be late.
@@ -194,6 +205,11 @@ impl<'a> Scene<'a> {
     }
 }
 
+/// Whether this is the worker's machine, by its id or by its tag.
+fn is_of(instance: &Instance, worker: &Worker) -> bool {
+    worker.instance.as_ref() == Some(&instance.id) || instance.worker.as_ref() == Some(&worker.id)
+}
+
 /// Labels of an act, as silences are matched against them.
 pub(super) fn labels(
     autoscale: &str,
@@ -214,8 +230,9 @@ pub(super) enum Machine<'a> {
     Live(&'a Instance),
     /// It is being ended, by whomever.
     Ending,
-    /// It was asked for a moment ago, and lists are late.
-    NotYetListed,
+    /// The list does not hold it and proves nothing: it was asked for a moment ago and lists are late, or
+    /// the list lacks machines that are surely there.
+    Unknown,
     /// It does not exist, as far as a whole list tells.
     Gone,
 }
@@ -225,7 +242,7 @@ impl<'a> Machine<'a> {
     pub(super) fn live(self) -> Option<&'a Instance> {
         match self {
             Machine::Live(instance) => Some(instance),
-            Machine::Ending | Machine::NotYetListed | Machine::Gone => None,
+            Machine::Ending | Machine::Unknown | Machine::Gone => None,
         }
     }
 }

@@ -82,6 +82,9 @@ pub(crate) struct Checker {
     state: Mutex<State>,
 }
 
+/// How far a provider's list may be behind.
+const LISTED_WITHIN: Duration = Duration::from_mins(2);
+
 /// A pass follows one that changed something at once; never so often.
 const LOOKS: u32 = 500;
 
@@ -176,10 +179,12 @@ impl Checker {
         looks < LOOKS
     }
 
-    /// A process was answered a list; whether it holds every machine there is.
+    /// A process was answered a list; whether it holds every machine there is, but the very newest: lists
+    /// are eventually consistent.
     pub(crate) fn saw_list(&self, replica: usize, pool: &PoolName, list: Option<&[Instance]>) {
-        let real = self.machines(pool);
-        let live = real.iter().filter(|machine| is_live(machine));
+        let (real, now) = (self.machines(pool), self.now());
+        let is_old = |machine: &&Instance| duration::since(machine.launched, now) > LISTED_WITHIN;
+        let live = real.iter().filter(|machine| is_live(machine)).filter(is_old);
         let is_whole = list.is_some_and(|list| {
             let listed: BTreeSet<&InstanceId> = list.iter().map(|machine| &machine.id).collect();
             live.clone().all(|machine| listed.contains(&machine.id))

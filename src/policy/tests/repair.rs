@@ -178,5 +178,19 @@ fn an_empty_list_beside_ready_nodes_loses_nobody() {
     let plan = world.plan();
     assert!(plan.is_quiet(), "{plan:#?}");
     world.node(1).readiness = Readiness::NotReady { since: world.now };
-    assert_eq!(world.plan().failure(1), Some(Failure::Lost));
+    assert_eq!(world.plan().failure(1), None, "the others tell that the list is wrong");
+}
+
+/// An empty answer by error: nothing follows for a worker whose node happens to be away just then.
+#[test]
+fn a_list_that_lacks_machines_whose_nodes_are_ready_proves_no_loss() {
+    let lost = |lacks: &[&str]| {
+        let mut world = World::of(3);
+        world.node(1).readiness = Readiness::NotReady { since: world.now };
+        world.instances("workers").retain(|machine| !lacks.contains(&machine.id.as_str()));
+        world.plan().failure(1)
+    };
+    assert_eq!(lost(&["i1"]), Some(Failure::Lost), "it alone is gone");
+    assert_eq!(lost(&["i1", "i2"]), None, "w2 is there, whatever the list says");
+    assert_eq!(lost(&["i1", "i2", "i3"]), None);
 }
