@@ -8,8 +8,9 @@ use crate::scenario::CLUSTER;
 use bellwether::clock::Clock;
 use bellwether::config::Config;
 use bellwether::model::{
-    Claim, ClusterName, ClusterView, EntryKind, Instance, InstanceId, InstanceState, LaunchRequest,
-    Memory, NodeRef, Permit, PoolName, Purpose, Silence, Uid, View, Worker, WorkerId, duration,
+    BatchId, Claim, ClusterName, ClusterView, EntryKind, Instance, InstanceId, InstanceState,
+    LaunchRequest, Memory, NodeRef, Permit, PoolName, Purpose, Silence, Uid, View, Worker,
+    WorkerId, WorkerState, duration,
 };
 use bellwether::reconcile::Claims;
 use bellwether::sim::World;
@@ -59,8 +60,8 @@ struct State {
     granted: Option<Claim>,
     claims: BTreeMap<usize, Arc<Claims>>,
     seen: BTreeMap<usize, Seen>,
-    /// The batch that each pod was launched for last.
-    launched_for: BTreeMap<Uid, String>,
+    /// The batch that was launched for each pod last, and when.
+    launched_for: BTreeMap<Uid, (BatchId, Timestamp)>,
     /// When each pool was last grown because an alert asked for a step.
     stepped: BTreeMap<PoolName, Timestamp>,
     /// Bounds of every pool, as the file said at each time.
@@ -346,19 +347,25 @@ impl Checker {
         config.clusters[&ClusterName::from(CLUSTER)].pools.get(pool).map_or(1, |pool| pool.surge)
     }
 
-    /// I2: no pod is launched for again while all workers of the batch that is for it are on their way.
+    /// I2: no pod is launched for again while the batch that is for it is on its way. Where a worker came to
+    /// nothing meanwhile, some pods are a need again, and nobody can say which.
     fn once(&self, pods: &[Uid], request: &LaunchRequest, memory: &Memory) {
+        let now = self.now();
         for pod in pods {
-            let before = self.state().launched_for.insert(pod.clone(), request.batch.to_string());
-            let Some(before) = before.filter(|before| *before != request.batch.to_string()) else {
+            let before =
+                self.state().launched_for.insert(pod.clone(), (request.batch.clone(), now));
+            let Some((before, at)) = before.filter(|(batch, _)| *batch != request.batch) else {
                 continue;
             };
-            let of_it = |worker: &&Worker| {
-                worker.batch.as_ref().is_some_and(|batch| batch.as_str() == before)
+            let failed = |worker: &Worker| {
+                worker.purpose.is_none()
+                    && worker.since >= at
+                    && !worker.is_coming()
+                    && worker.state != WorkerState::Ready
             };
-            let mut workers = memory.workers.values().filter(of_it).peekable();
-            // Where one of them came to nothing, its pods are a need again, and nobody can say which.
-            if workers.peek().is_some() && workers.all(Worker::is_coming) {
+            let mut its =
+                memory.workers.values().filter(|worker| worker.batch.as_ref() == Some(&before));
+            if !memory.workers.values().any(failed) && its.any(Worker::is_coming) {
                 self.violated("I2", format!("pod {pod} is launched for, and {before} comes"));
             }
         }
