@@ -2,7 +2,7 @@
 
 use crate::support::stage::{LIMIT, Setting, Stage, is_settled, ready};
 use crate::support::{interposed, prometheus, wait};
-use bellwether::model::{EntryKind, Reason};
+use bellwether::model::{EntryKind, Reason, Verdict};
 use bellwether::sim::Faults;
 use serde_json::json;
 use std::time::Duration;
@@ -272,6 +272,29 @@ async fn an_unhostable_pod_that_stays_pending_does_not_hold_scale_down_for_ever(
     stage.fire("SustainedIdle", DOWN).await;
     stage.settled(1).await;
     assert_eq!(stage.calls("launch"), 2, "nothing was launched for the giant");
+    stage.stop().await;
+}
+
+///
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_tells_what_it_would_do_and_calls_nothing() {
+    let Some(stage) = Stage::start(Setting {
+        pool: pool(2, 4, "mode: dry_run, cooldown: { up: 300ms, down: 300ms }"),
+        ..Setting::default()
+    })
+    .await
+    else {
+        return;
+    };
+    stage.pods(3);
+    stage.fire("PodsPending", NEED).await;
+    let would_launch = || {
+        let decision = stage.report().plan.decisions[0].clone();
+        decision.dry_run && matches!(decision.verdict, Verdict::Launch { .. })
+    };
+    wait::until(LIMIT, "a launch that is only told", || async { would_launch() }).await;
+    stage.quiet().await;
+    assert_eq!(stage.acts(), 0);
     stage.stop().await;
 }
 
