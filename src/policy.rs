@@ -208,6 +208,10 @@ fn asides(
             }
         }
     }
+    if scene.instances(&pool.name).is_ok_and(|list| scene.lacks_live_ones(&pool.name, &list)) {
+        let why = "it lacks machines whose nodes are Ready, so it proves no loss of any other";
+        draft.also(&pool.name, scene::unknown("the list of machines", why));
+    }
     if let Some((pod, why)) = demand.packing.unhostable.first() {
         let pods = u32::try_from(demand.packing.unhostable.len()).unwrap_or(u32::MAX);
         draft.also(&pool.name, Reason::Unhostable { pods, pod: pod.clone(), why: why.clone() });

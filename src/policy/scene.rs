@@ -155,7 +155,7 @@ impl<'a> Scene<'a> {
 
     /// Whether a list lacks machines that are surely there, for their nodes are Ready. Then what it lacks
     /// proves nothing: an empty answer may be an error of the provider's.
-    fn lacks_live_ones(&self, pool: &PoolName, list: &[&Instance]) -> bool {
+    pub(super) fn lacks_live_ones(&self, pool: &PoolName, list: &[&Instance]) -> bool {
         self.workers(pool).any(|worker| {
             worker.state == WorkerState::Ready
                 && worker.instance.is_some()

@@ -194,3 +194,14 @@ fn a_list_that_lacks_machines_whose_nodes_are_ready_proves_no_loss() {
     assert_eq!(lost(&["i1", "i2"]), None, "w2 is there, whatever the list says");
     assert_eq!(lost(&["i1", "i2", "i3"]), None);
 }
+
+#[test]
+fn a_list_that_lacks_machines_whose_nodes_are_ready_is_told_of() {
+    let told = |lacks: &str| {
+        let mut world = World::of(2);
+        world.instances("workers").retain(|machine| machine.id.as_str() != lacks);
+        world.decision().also.iter().any(|reason| reason.code() == "unknown")
+    };
+    assert!(told("i1"));
+    assert!(!told("none"));
+}
