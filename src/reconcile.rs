@@ -140,6 +140,7 @@ impl Reconciler {
                 Outcome::Quiet | Outcome::Standby | Outcome::Failed => next,
             };
             tokio::select! {
+                biased; // or a simulated run could not be played again
                 () = stop.cancelled() => return,
                 () = self.wake.notified() => {}
                 () = self.claims.gained() => {}

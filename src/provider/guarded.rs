@@ -8,7 +8,8 @@ use super::{Error, Launched, LeftBehind, Provider, Result};
 use crate::metrics::Metrics;
 use crate::model::{Instance, InstanceId, LaunchRequest, PoolName, Shape};
 use async_trait::async_trait;
-use rand::RngExt as _;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +33,8 @@ pub struct GuardedConfig {
     pub failures: u32,
     /// How long an open breaker refuses. Default 30 s.
     pub open: Duration,
+    /// Seeds the chance in the waits, for a run that is to be played again. Default: none, a chance of its own.
+    pub seed: Option<u64>,
 }
 
 /// A guarded provider.
@@ -42,6 +45,7 @@ pub struct Guarded {
     metrics: Arc<Metrics>,
     bucket: Mutex<Bucket>,
     breakers: Mutex<BTreeMap<&'static str, Breaker>>,
+    chance: Mutex<StdRng>,
 }
 
 /// Tokens for calls.
@@ -67,6 +71,7 @@ impl Default for GuardedConfig {
             burst: 40,
             failures: 5,
             open: Duration::from_secs(30),
+            seed: None,
         }
     }
 }
@@ -75,7 +80,10 @@ impl Guarded {
     /// Guards a provider.
     pub fn new(inner: Arc<dyn Provider>, config: GuardedConfig, metrics: Arc<Metrics>) -> Self {
         let bucket = Mutex::new(Bucket { tokens: f64::from(config.burst), filled: Instant::now() });
-        Self { inner, config, metrics, bucket, breakers: Mutex::default() }
+        let chance =
+            config.seed.map_or_else(|| StdRng::from_rng(&mut rand::rng()), StdRng::seed_from_u64);
+        let (breakers, chance) = (Mutex::default(), Mutex::new(chance));
+        Self { inner, config, metrics, bucket, breakers, chance }
     }
 
     /// One call with everything around it; tried again up to `retries` times.
@@ -183,7 +191,8 @@ impl Guarded {
 
     fn pause(&self, tried: u32) -> Duration {
         let full = self.config.backoff.saturating_mul(1 << tried.min(10));
-        full.mul_f64(rand::rng().random_range(0.5..=1.0))
+        let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
+        full.mul_f64(chance.random_range(0.5..=1.0))
     }
 
     fn count(&self, name: &'static str, error: Option<&Error>) {

@@ -72,6 +72,7 @@ impl Claims {
         loop {
             self.step(ttl).await;
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return self.release().await,
                 () = tokio::time::sleep(ttl / 3) => {}
             }

@@ -81,8 +81,8 @@ pub(crate) enum What {
     Mail { mail: Mail, lasts: Duration },
     /// A process dies after so many of its steps, and is started again later.
     Crash { replica: usize, steps: u64, back: Duration },
-    /// A process is stopped for a while and then goes on where it was.
-    Stop { replica: usize, lasts: Duration },
+    /// A process is stopped after so many of its steps, and goes on where it was at the end of the time.
+    Stop { replica: usize, steps: u64, lasts: Duration },
     /// A process comes back with a clock that is off by so much, in milliseconds.
     Skew { replica: usize, millis: i64 },
     /// An Alertmanager dies, and comes back later.
@@ -118,8 +118,8 @@ impl fmt::Display for What {
             Self::Crash { replica, steps, back } => {
                 write!(f, "replica {replica} dies after {steps} steps, back in {back:?}")
             }
-            Self::Stop { replica, lasts } => {
-                write!(f, "replica {replica} is stopped for {lasts:?}")
+            Self::Stop { replica, steps, lasts } => {
+                write!(f, "replica {replica} is stopped after {steps} steps, for {lasts:?}")
             }
             Self::Skew { replica, millis } => {
                 write!(f, "replica {replica} restarts with a clock off by {millis} ms")

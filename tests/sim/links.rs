@@ -67,11 +67,23 @@ impl Links {
     }
 
     /// Makes a call that goes on by itself once it is sent, whoever stops waiting for it.
+    async fn send<T: Send + 'static>(
+        &self,
+        link: Link,
+        call: impl Future<Output = T> + Send + 'static,
+        lost: impl FnOnce() -> T,
+    ) -> T {
+        step().await;
+        let answer = self.sent(link, call, lost).await;
+        step().await;
+        answer
+    }
+
     #[expect(
         clippy::disallowed_methods,
         reason = "what is on its way arrives though its sender dies"
     )]
-    async fn send<T: Send + 'static>(
+    async fn sent<T: Send + 'static>(
         &self,
         link: Link,
         call: impl Future<Output = T> + Send + 'static,
@@ -101,6 +113,7 @@ impl Links {
         call: impl Future<Output = T>,
         lost: impl FnOnce() -> T,
     ) -> T {
+        step().await;
         match self.trouble(link) {
             None | Some(Trouble::Stale) => call.await,
             Some(Trouble::Before | Trouble::After) => lost(),
@@ -110,6 +123,11 @@ impl Links {
             }
         }
     }
+}
+
+/// A step of the process that waits, so that it can die or be stopped right here.
+async fn step() {
+    tokio::task::yield_now().await;
 }
 
 /// A link as each of the traits.

@@ -70,7 +70,7 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// How often it is told how far it is.
+/// How often it is told how far it is, and a seed is played twice.
 const PROGRESS: u64 = 50;
 
 /// Seeds that are played, and what came of them.
@@ -98,7 +98,9 @@ impl Run {
             }
             let outcome = play(&Scenario::of(seed));
             self.acts.fetch_add(outcome.acts, Ordering::Relaxed);
-            if let Some(violation) = outcome.violations.into_iter().next() {
+            let violation = outcome.violations.first().cloned();
+            let violation = violation.or_else(|| replayed(seed, number, &outcome));
+            if let Some(violation) = violation {
                 println!("seed {seed}: {violation}");
                 self.failed.lock().unwrap().push((seed, violation));
             }
@@ -118,6 +120,21 @@ impl Run {
         println!("noticed {invariant} within {begun} seeds");
         ExitCode::SUCCESS
     }
+}
+
+/// Now and then a seed is played again: what cannot be told again cannot be mended.
+fn replayed(seed: u64, number: u64, before: &Outcome) -> Option<Violation> {
+    if !number.is_multiple_of(PROGRESS) {
+        return None;
+    }
+    let again = play(&Scenario::of(seed));
+    let mut lines = before.story.iter().zip(&again.story);
+    let what = match lines.find(|(before, again)| before != again) {
+        Some((before, again)) => format!("{before:?} and then {again:?}"),
+        None if before.story.len() == again.story.len() => return None,
+        None => "one story is longer than the other".to_owned(),
+    };
+    Some(Violation { invariant: "replay", what })
 }
 
 /// A choice of whoever starts it.

@@ -15,8 +15,10 @@ use tokio_util::sync::CancellationToken;
 /// What the driver does to a process.
 #[derive(Debug, Default)]
 pub(crate) struct Control {
-    /// Steps until it dies; never while zero.
+    /// Steps until it dies, and one; never while zero.
     fuse: AtomicU64,
+    /// Steps until it is stopped, and one; never while zero.
+    stops: AtomicU64,
     stopped: AtomicBool,
     dead: AtomicBool,
     waker: Mutex<Option<Waker>>,
@@ -29,11 +31,14 @@ impl Control {
         self.wake();
     }
 
-    pub(crate) fn stop(&self) {
-        self.stopped.store(true, Ordering::SeqCst);
+    /// It is stopped after so many steps, wherever it then is.
+    pub(crate) fn stop_after(&self, steps: u64) {
+        self.stops.store(steps + 1, Ordering::SeqCst);
+        self.wake();
     }
 
     pub(crate) fn go_on(&self) {
+        self.stops.store(0, Ordering::SeqCst);
         self.stopped.store(false, Ordering::SeqCst);
         self.wake();
     }
@@ -60,14 +65,14 @@ impl Future for Puppet {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         *self.control.waker.lock().unwrap() = Some(context.waker().clone());
+        if burn(&self.control.stops) {
+            self.control.stopped.store(true, Ordering::SeqCst);
+        }
         if self.control.stopped.load(Ordering::SeqCst) {
             return Poll::Pending;
         }
-        let fuse = self.control.fuse.load(Ordering::SeqCst);
-        if fuse == 1 {
+        if burn(&self.control.fuse) {
             self.inner = None;
-        } else if fuse > 1 {
-            self.control.fuse.store(fuse - 1, Ordering::SeqCst);
         }
         let ended = self.inner.as_mut().is_none_or(|inner| inner.as_mut().poll(context).is_ready());
         if ended {
@@ -77,6 +82,13 @@ impl Future for Puppet {
         }
         Poll::Pending
     }
+}
+
+/// One step of a fuse; true when it has burnt down.
+fn burn(fuse: &AtomicU64) -> bool {
+    let left = fuse.load(Ordering::SeqCst);
+    fuse.store(left.saturating_sub(1), Ordering::SeqCst);
+    left == 1
 }
 
 /// Runs a process until it dies. Connections come in through the channel.

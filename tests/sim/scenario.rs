@@ -145,7 +145,7 @@ fn trouble(rng: &mut StdRng, scenario: &Scenario) -> What {
             steps: rng.random_range(0..400),
             back: Duration::from_secs(rng.random_range(1..60)),
         },
-        13 => What::Stop { replica, lasts: lasts(rng) },
+        13 => What::Stop { replica, steps: rng.random_range(0..400), lasts: lasts(rng) },
         14 => What::Alertmanager {
             peer: rng.random_range(0..scenario.alertmanagers),
             kill: rng.random_bool(0.5),

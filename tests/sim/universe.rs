@@ -313,7 +313,8 @@ impl<'a> Universe<'a> {
         let metrics = Arc::new(Metrics::new());
         let config = self.config.borrow().clone();
         let limits = &config.clusters[&ClusterName::from(CLUSTER)];
-        let guarded = GuardedConfig { call: limits.timing.call, ..GuardedConfig::default() };
+        let seed = Some(self.scenario.seed.wrapping_add(self.starts));
+        let guarded = GuardedConfig { call: limits.timing.call, seed, ..GuardedConfig::default() };
         let store: Arc<dyn store::Store> = Arc::new(linked.clone());
         let parts = Parts {
             store: store.clone(),

@@ -44,9 +44,9 @@ impl Universe<'_> {
                     running.control.die_after(*steps);
                 }
             }
-            What::Stop { replica, .. } => {
+            What::Stop { replica, steps, .. } => {
                 if let Some(running) = &self.running[*replica] {
-                    running.control.stop();
+                    running.control.stop_after(*steps);
                 }
             }
             What::Skew { replica, millis } => {
