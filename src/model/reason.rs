@@ -339,6 +339,8 @@ pub enum Reason {
     Launched,
     /// Its node appeared.
     Joined,
+    /// Its machine registered anew, as another node.
+    JoinedAnew,
     /// Its node is Ready.
     BecameReady,
     /// Nothing came of the request.
@@ -405,7 +407,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every code, in the order of the list.
-    pub const CODES: [&'static str; 79] = [
+    pub const CODES: [&'static str; 80] = [
         "nothing_asked",
         "pods_pending",
         "alert_step",
@@ -467,6 +469,7 @@ impl Reason {
         "replacement_too",
         "launched",
         "joined",
+        "joined_anew",
         "became_ready",
         "never_launched",
         "never_joined",
@@ -552,6 +555,7 @@ impl Reason {
             Self::ReplacementToo { .. } => "replacement_too",
             Self::Launched => "launched",
             Self::Joined => "joined",
+            Self::JoinedAnew => "joined_anew",
             Self::BecameReady => "became_ready",
             Self::NeverLaunched => "never_launched",
             Self::NeverJoined { .. } => "never_joined",
@@ -676,6 +680,7 @@ impl fmt::Display for Reason {
             }
             Self::Launched => f.write_str("launched"),
             Self::Joined => f.write_str("its node appeared"),
+            Self::JoinedAnew => f.write_str("its machine registered as another node"),
             Self::BecameReady => f.write_str("its node is ready"),
             Self::NeverLaunched => f.write_str("nothing came of the launch"),
             Self::NeverJoined { after } => write!(f, "no node within {after}"),

@@ -167,9 +167,10 @@ pub struct IllegalTransition {
 impl Worker {
     /// Applies an event at `now`. The record is unchanged when it is illegal.
     pub fn on(&mut self, event: &WorkerEvent, now: Timestamp) -> Result<(), IllegalTransition> {
+        let was_coming = self.is_coming();
         self.state = self.state.clone().on(event)?;
         self.since = now;
-        self.wind(event, now);
+        self.wind(was_coming, now);
         match event {
             WorkerEvent::Launched { instance, shape, zone, market } => {
                 self.instance = Some(instance.clone());
@@ -190,9 +191,9 @@ impl Worker {
         Ok(())
     }
 
-    /// Sets its clock for the state it has come into.
-    fn wind(&mut self, event: &WorkerEvent, now: Timestamp) {
-        if matches!(event, WorkerEvent::Joined { .. }) {
+    /// Sets its clock for the state it has come into; on its way in it goes on.
+    fn wind(&mut self, was_coming: bool, now: Timestamp) {
+        if was_coming && self.state == WorkerState::Joined {
             self.held += self.standing(now);
         } else {
             self.deadline_from = now;
@@ -260,7 +261,10 @@ impl WorkerState {
         use WorkerEvent as E;
         let next = match (&self, event) {
             (Self::Requested, E::Launched { .. }) => Self::Booting,
-            (Self::Requested | Self::Booting, E::Joined { .. }) => Self::Joined,
+            // From Joined and Ready: its machine registered anew.
+            (Self::Requested | Self::Booting | Self::Joined | Self::Ready, E::Joined { .. }) => {
+                Self::Joined
+            }
             (Self::Ready, E::Cordon { .. }) => Self::Cordoned,
             (Self::Cordoned, E::StartDrain) => Self::Draining,
             (Self::Draining, E::Drained) => Self::Drained,

@@ -43,8 +43,10 @@ pub(super) fn proceed(scene: &Scene<'_>, court: &Court<'_>, draft: &mut Draft) {
             continue;
         };
         let Some(node) = scene.node(worker) else {
-            // The node object is gone though the machine is not: nothing is left to drain or uncordon.
-            stand_still(scene, worker, draft);
+            // Its node is gone though the machine is not: nothing is left to drain or uncordon. It joins anew, or
+            // is repaired like any other without a node.
+            let reason = Reason::Changed { what: "its node".to_owned() };
+            draft.moved(worker, WorkerEvent::Release, reason);
             continue;
         };
         if let Some(reason) = give_back(scene, court, worker, &taken_back) {

@@ -114,6 +114,9 @@ fn joined(
     node: Option<&Node>,
     draft: &mut Draft,
 ) {
+    if let Some(node) = scene.anew(worker) {
+        return join_anew(worker, node, draft);
+    }
     if is_lost(machine, node) {
         return fail(worker, Failure::Lost, Reason::Lost, draft);
     }
@@ -121,6 +124,12 @@ fn joined(
         return draft.moved(worker, WorkerEvent::BecameReady, Reason::BecameReady);
     }
     give_up_late(scene, worker, Failure::NeverReady, draft);
+}
+
+/// The machine is well and registered anew (its name changed, or somebody deleted its node): what it was bound to
+/// says nothing about it any more.
+fn join_anew(worker: &Worker, node: &Node, draft: &mut Draft) {
+    draft.moved(worker, WorkerEvent::Joined { node: node.at.clone() }, Reason::JoinedAnew);
 }
 
 /// From its launch to Ready a machine has one deadline.
@@ -137,6 +146,9 @@ fn ready(
     node: Option<&Node>,
     draft: &mut Draft,
 ) {
+    if let Some(node) = scene.anew(worker) {
+        return join_anew(worker, node, draft);
+    }
     if is_lost(machine, node) {
         return fail(worker, Failure::Lost, Reason::Lost, draft);
     }

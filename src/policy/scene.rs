@@ -20,7 +20,8 @@ pub(super) struct Scene<'a> {
     pub(super) memory: &'a Memory,
     pub(super) limits: &'a ClusterConfig,
     pub(super) now: Timestamp,
-    nodes: HashMap<&'a WorkerId, &'a Node>,
+    /// By the worker they say to be: more than one where a machine registered anew.
+    nodes: HashMap<&'a WorkerId, Vec<&'a Node>>,
     pods: HashMap<&'a NodeName, Vec<&'a Pod>>,
 }
 
@@ -34,8 +35,12 @@ impl<'a> Scene<'a> {
     ) -> Self {
         let view = observed.cluster.known();
         // A control plane is no worker, whatever its labels say.
-        let nodes = view.into_iter().flat_map(|view| &view.nodes).filter(|n| !n.control_plane);
-        let nodes = nodes.filter_map(|node| Some((node.worker.as_ref()?, node))).collect();
+        let mut nodes: HashMap<&WorkerId, Vec<&Node>> = HashMap::new();
+        for node in view.into_iter().flat_map(|view| &view.nodes).filter(|n| !n.control_plane) {
+            if let Some(worker) = &node.worker {
+                nodes.entry(worker).or_default().push(node);
+            }
+        }
         let mut pods: HashMap<&NodeName, Vec<&Pod>> = HashMap::new();
         for pod in view.into_iter().flat_map(|view| &view.pods) {
             if let Some(node) = pod.node() {
@@ -85,10 +90,32 @@ impl<'a> Scene<'a> {
         Ok(())
     }
 
-    /// The node that carries a worker's label. One with another UID than the one bound is another machine.
+    /// The node that carries a worker's label; of several, the one that is bound.
     pub(super) fn node(&self, worker: &Worker) -> Option<&'a Node> {
-        let node = *self.nodes.get(&worker.id)?;
-        worker.node.as_ref().is_none_or(|bound| bound.uid == node.at.uid).then_some(node)
+        let mut nodes = self.named(worker);
+        match &worker.node {
+            Some(bound) => nodes.find(|node| node.at.uid == bound.uid),
+            None => nodes.max_by_key(|node| node.readiness == Readiness::Ready),
+        }
+    }
+
+    /// The node that a bound worker's machine registered as anew: the one it was bound to is gone, or not
+    /// Ready while the new one is. None where several could be it.
+    pub(super) fn anew(&self, worker: &Worker) -> Option<&'a Node> {
+        let bound = worker.node.as_ref()?;
+        let is_gone = self.node(worker).is_none();
+        let is_well = |node: &Node| node.readiness == Readiness::Ready;
+        if self.node(worker).is_some_and(is_well) {
+            return None;
+        }
+        let mut others = self
+            .named(worker)
+            .filter(|node| node.at.uid != bound.uid && (is_gone || is_well(node)));
+        others.next().filter(|_| others.next().is_none())
+    }
+
+    fn named(&self, worker: &Worker) -> impl Iterator<Item = &'a Node> + '_ {
+        self.nodes.get(&worker.id).into_iter().flatten().copied()
     }
 
     /// Whether the node that a signal names is there, where it is known which are.

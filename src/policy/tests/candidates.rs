@@ -64,8 +64,13 @@ fn a_node_that_is_not_ready_or_not_seen_stays() {
     let reason = keeps(|world| world.node(1).readiness = Readiness::NotReady { since: world.now });
     assert_eq!(reason, Reason::NotReadyNode);
     assert_eq!(keeps(|world| world.view().nodes.clear()), Reason::NodeUnknown);
-    let another = |world: &mut World| world.node(1).at.uid = "another".into();
-    assert_eq!(keeps(another), Reason::NodeUnknown, "the same name is not the same machine");
+}
+
+#[test]
+fn a_node_that_registered_anew_does_not_go_for_what_its_name_stood_for() {
+    let mut world = idle();
+    world.node(1).at.uid = "another".into();
+    assert_eq!(world.drains(), [""; 0]);
 }
 
 #[test]

@@ -383,3 +383,14 @@ fn a_drain_that_stands_still_is_told_beside_the_decision() {
     let told = plan.decisions[0].also.iter().find(|reason| reason.code() == "drain_suspended");
     assert!(told.is_some(), "{plan:#?}");
 }
+
+#[test]
+fn a_worker_whose_node_somebody_deleted_is_given_back_and_does_not_hang() {
+    for state in [WorkerState::Cordoned, WorkerState::Draining, WorkerState::Drained] {
+        let mut world = leaving(state.clone());
+        world.unjoined(3);
+        let plan = world.plan();
+        assert_eq!(plan.event(3), Some(&WorkerEvent::Release), "{state}");
+        assert!(plan.steps.is_empty());
+    }
+}

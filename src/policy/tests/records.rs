@@ -1,8 +1,8 @@
 //! Records follow what is seen, and what that makes of machines nobody needs.
 
 use crate::model::{
-    Act, Failure, InstanceState, Permit, Plan, Readiness, Reason, Transition, View, Worker,
-    WorkerEvent, WorkerState, duration,
+    Act, Failure, InstanceState, NodeRef, Permit, Plan, Readiness, Reason, Transition, View,
+    Worker, WorkerEvent, WorkerState, duration,
 };
 use crate::policy::fixtures::{MINUTE, SECOND, World, launches};
 
@@ -339,4 +339,69 @@ fn a_stale_view_fails_replaces_and_adopts_nothing() {
         *at = duration::before(*at, MINUTE * 2);
     }
     assert!(world.plan().is_quiet(), "{:#?}", world.plan());
+}
+
+/// Two workers; the first one's machine is seen as this node too.
+fn anew(name: &str, readiness: Readiness) -> World {
+    let mut world = World::of(2);
+    let worker = world.worker(1).clone();
+    world.add_node(&worker, NodeRef { name: name.into(), uid: "anew".into() });
+    world.view().nodes.last_mut().unwrap().readiness = readiness;
+    world
+}
+
+/// W-60: a machine that is well is not repaired because its name changed.
+#[test]
+fn w_60_a_machine_that_registers_anew_is_bound_to_its_new_node() {
+    let now = World::of(0).now;
+    let long_ago = Readiness::NotReady { since: duration::before(now, MINUTE * 30) };
+    for (old, new) in
+        [(None, Readiness::Ready), (None, long_ago), (Some(long_ago), Readiness::Ready)]
+    {
+        let mut world = anew("renamed", new);
+        match old {
+            Some(readiness) => world.node(1).readiness = readiness,
+            None => world.unjoined(1),
+        }
+        let plan = world.plan();
+        let at = NodeRef { name: "renamed".into(), uid: "anew".into() };
+        assert_eq!(moves(&plan), [&WorkerEvent::Joined { node: at }], "{old:?} {new:?}");
+        assert!(plan.steps.is_empty());
+    }
+}
+
+#[test]
+fn a_worker_stays_bound_while_its_node_is_well_or_the_other_is_no_better() {
+    let since = World::of(0).now;
+    let sick = Readiness::NotReady { since };
+    for (old, new) in [(Readiness::Ready, Readiness::Ready), (sick, sick)] {
+        let mut world = anew("renamed", new);
+        world.node(1).readiness = old;
+        assert!(moves(&world.plan()).is_empty(), "{old:?} {new:?}");
+    }
+}
+
+#[test]
+fn a_worker_is_bound_to_none_of_two_nodes_that_say_to_be_it() {
+    let mut world = anew("renamed", Readiness::Ready);
+    let worker = world.worker(1).clone();
+    world.add_node(&worker, NodeRef { name: "another".into(), uid: "other".into() });
+    world.unjoined(1);
+    assert!(moves(&world.plan()).is_empty());
+}
+
+#[test]
+fn a_machine_that_registered_anew_has_a_join_deadline_of_its_own() {
+    let since = World::of(0).now;
+    let mut world = anew("renamed", Readiness::NotReady { since });
+    world.unjoined(1);
+    world.apply(&world.plan());
+    assert_eq!(world.worker(1).state, WorkerState::Joined);
+    world.later(MINUTE * 5);
+    assert_eq!(failed(&world.plan()), None);
+    world.later(SECOND);
+    assert_eq!(failed(&world.plan()), Some(Failure::NeverReady));
+    world.view().nodes.last_mut().unwrap().readiness = Readiness::Ready;
+    world.apply(&world.plan());
+    assert_eq!(world.worker(1).state, WorkerState::Ready);
 }
