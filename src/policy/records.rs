@@ -44,7 +44,7 @@ fn follow_one(scene: &Scene<'_>, worker: &Worker, draft: &mut Draft) {
                 fail(worker, Failure::Lost, Reason::Lost, draft);
             }
         }
-        WorkerState::Failed { failure } => failed(scene, worker, *failure, machine, draft),
+        WorkerState::Failed { failure } => failed(scene, worker, *failure, (machine, node), draft),
         WorkerState::Terminating if acts(scene, &worker.pool) => {
             terminating(worker, machine, node, draft);
         }
@@ -120,7 +120,7 @@ fn joined(
     if is_lost(machine, node) {
         return fail(worker, Failure::Lost, Reason::Lost, draft);
     }
-    if node.is_some_and(|node| node.readiness == Readiness::Ready) {
+    if node.is_some_and(is_well) {
         return draft.moved(worker, WorkerEvent::BecameReady, Reason::BecameReady);
     }
     give_up_late(scene, worker, Failure::NeverReady, draft);
@@ -213,8 +213,7 @@ fn spared(
 fn within_budget(scene: &Scene<'_>, pool: &PoolName) -> Result<(), Reason> {
     let ready = scene.workers(pool).filter(|worker| worker.state == WorkerState::Ready);
     let nodes: Vec<Option<&Node>> = ready.map(|worker| scene.node(worker)).collect();
-    let is_well = |node: &&Node| node.readiness == Readiness::Ready;
-    let sick = nodes.iter().filter(|node| !node.as_ref().is_some_and(is_well)).count();
+    let sick = nodes.iter().filter(|node| !node.is_some_and(is_well)).count();
     let percent = scene.pool(pool).map_or(0, |pool| pool.repair_budget) as usize;
     let allowed = (nodes.len() * percent / 100).max(1);
     if sick <= allowed {
@@ -229,9 +228,13 @@ fn failed(
     scene: &Scene<'_>,
     worker: &Worker,
     failure: Failure,
-    machine: Machine<'_>,
+    (machine, node): (Machine<'_>, Option<&Node>),
     draft: &mut Draft,
 ) {
+    // Judged too early: nothing was drained, so it is not ended; it is adopted anew.
+    if matches!(machine, Machine::Live(_)) && node.is_some_and(is_well) {
+        return draft.plan.forget.push(worker.id.clone());
+    }
     let reason = reason_of(scene, worker, failure);
     if !acts(scene, &worker.pool) {
         return;
@@ -257,7 +260,7 @@ fn failed(
 
 /// Asked again every pass until the machine is proven gone; then the node goes, then the record.
 fn terminating(worker: &Worker, machine: Machine<'_>, node: Option<&Node>, draft: &mut Draft) {
-    let is_well = node.is_some_and(|node| node.readiness == Readiness::Ready);
+    let is_well = node.is_some_and(is_well);
     match (machine, node) {
         // Taken for left over, and here it is after all: the record goes, and the machine is adopted anew.
         (Machine::Live(_), _) if worker.instance.is_none() => {
@@ -287,12 +290,16 @@ fn terminating(worker: &Worker, machine: Machine<'_>, node: Option<&Node>, draft
     }
 }
 
+fn is_well(node: &Node) -> bool {
+    node.readiness == Readiness::Ready
+}
+
 /// A machine that a whole list does not hold, or that is ending. While its node says Ready the two
 /// contradict each other, and neither is believed.
 fn is_lost(machine: Machine<'_>, node: Option<&Node>) -> bool {
     match machine {
         Machine::Ending => true,
-        Machine::Gone => node.is_none_or(|node| node.readiness != Readiness::Ready),
+        Machine::Gone => !node.is_some_and(is_well),
         Machine::Live(_) | Machine::Unknown => false,
     }
 }

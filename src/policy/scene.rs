@@ -99,19 +99,22 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// The node that a bound worker's machine registered as anew: the one it was bound to is gone, or not
-    /// Ready while the new one is. None where several could be it.
+    /// The node that a bound worker's machine registered as anew: the only one that is Ready, or the only one
+    /// there is. None while the one it is bound to is Ready, or where it could be several.
     pub(super) fn anew(&self, worker: &Worker) -> Option<&'a Node> {
         let bound = worker.node.as_ref()?;
-        let is_gone = self.node(worker).is_none();
-        let is_well = |node: &Node| node.readiness == Readiness::Ready;
-        if self.node(worker).is_some_and(is_well) {
+        let is_well = |node: &&Node| node.readiness == Readiness::Ready;
+        let now = self.node(worker);
+        if now.as_ref().is_some_and(is_well) {
             return None;
         }
-        let mut others = self
-            .named(worker)
-            .filter(|node| node.at.uid != bound.uid && (is_gone || is_well(node)));
-        others.next().filter(|_| others.next().is_none())
+        let others = || self.named(worker).filter(|node| node.at.uid != bound.uid);
+        let ready = || others().filter(is_well);
+        match (ready().count(), now, others().count()) {
+            (1, _, _) => ready().next(),
+            (0, None, 1) => others().next(),
+            _ => None,
+        }
     }
 
     fn named(&self, worker: &Worker) -> impl Iterator<Item = &'a Node> + '_ {

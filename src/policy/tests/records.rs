@@ -4,7 +4,7 @@ use crate::model::{
     Act, Failure, InstanceState, NodeRef, Permit, Plan, Readiness, Reason, Transition, View,
     Worker, WorkerEvent, WorkerState, duration,
 };
-use crate::policy::fixtures::{MINUTE, SECOND, World, launches};
+use crate::policy::fixtures::{MINUTE, Reads as _, SECOND, World, launches};
 
 /// One worker that is booting, without a node, and one that serves.
 fn booting() -> World {
@@ -322,10 +322,25 @@ fn a_control_plane_is_never_a_worker_whatever_its_labels_say() {
 fn a_paused_repair_ends_no_machine() {
     let mut world = World::of(4);
     world.set(1, WorkerState::Failed { failure: Failure::NotReady });
+    world.sick(1);
     world.silence("repair");
     let plan = world.plan();
     assert!(plan.steps.is_empty(), "{plan:#?}");
     assert_eq!(plan.decisions[0].reason.code(), "paused");
+}
+
+/// Found by the simulation: a list that had lost a machine came back before its end was committed.
+#[test]
+fn a_machine_that_was_judged_dead_and_is_well_is_adopted_anew_and_not_ended() {
+    for failure in [Failure::Lost, Failure::NotReady, Failure::NeverJoined, Failure::NeverReady] {
+        let mut world = World::of(2);
+        world.set(1, WorkerState::Failed { failure });
+        let plan = world.plan();
+        assert_eq!(plan.forget, ["w1".into()], "{failure:?}");
+        assert!(plan.steps.is_empty());
+        world.sick(1);
+        assert_eq!(world.plan().act(1), "terminate", "{failure:?}");
+    }
 }
 
 #[test]
@@ -382,12 +397,17 @@ fn a_worker_stays_bound_while_its_node_is_well_or_the_other_is_no_better() {
 }
 
 #[test]
-fn a_worker_is_bound_to_none_of_two_nodes_that_say_to_be_it() {
-    let mut world = anew("renamed", Readiness::Ready);
-    let worker = world.worker(1).clone();
-    world.add_node(&worker, NodeRef { name: "another".into(), uid: "other".into() });
-    world.unjoined(1);
-    assert!(moves(&world.plan()).is_empty());
+fn a_worker_is_bound_to_none_of_two_ready_nodes_that_say_to_be_it() {
+    let since = World::of(0).now;
+    for (readiness, is_bound) in [(Readiness::Ready, false), (Readiness::NotReady { since }, true)]
+    {
+        let mut world = anew("renamed", Readiness::Ready);
+        let worker = world.worker(1).clone();
+        world.add_node(&worker, NodeRef { name: "another".into(), uid: "other".into() });
+        world.view().nodes.last_mut().unwrap().readiness = readiness;
+        world.unjoined(1);
+        assert_eq!(!moves(&world.plan()).is_empty(), is_bound, "{readiness:?}");
+    }
 }
 
 #[test]
