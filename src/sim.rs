@@ -116,6 +116,43 @@ impl World {
         })
     }
 
+    /// The kubelet of a machine falls silent: its node is not Ready from now on.
+    pub fn silence_kubelet(&self, instance: &str) -> Result<(), Error> {
+        self.change(|state| {
+            let machine = state.instances.get_mut(&InstanceId::new(instance));
+            machine.ok_or_else(|| Error::NotFound(instance.to_owned()))?.silent = true;
+            Ok(())
+        })
+    }
+
+    /// Every kubelet that fell silent speaks again.
+    pub fn every_kubelet_speaks(&self) {
+        self.change(|state| {
+            state.instances.values_mut().for_each(|machine| machine.silent = false);
+        });
+    }
+
+    /// A machine registers anew: under another name, and its old node stays behind and is not Ready; or,
+    /// where its node is deleted (`is_deleted`), under its old name as another node. Pods of the old one are lost.
+    pub fn register_anew(&self, instance: &str, is_deleted: bool) -> Result<(), Error> {
+        self.change(|state| {
+            let machine = state.instances.get_mut(&InstanceId::new(instance));
+            let machine = machine.ok_or_else(|| Error::NotFound(instance.to_owned()))?;
+            let old = machine.node_name();
+            if is_deleted {
+                state.nodes.remove(&old);
+            } else {
+                machine.renames += 1;
+                let now = state.now;
+                if let Some(node) = state.nodes.get_mut(&old) {
+                    (node.ready, node.since) = (false, now);
+                }
+            }
+            state.pods.retain(|_, pod| pod.node.as_ref() != Some(&old));
+            Ok(())
+        })
+    }
+
     /// A person cordons a node.
     pub fn cordon_by_hand(&self, node: &str) -> Result<(), Error> {
         self.change(|state| {

@@ -103,20 +103,15 @@ impl State {
             machine.instance.state = InstanceState::Running;
         }
         let machine = machine.clone();
-        let name = NodeName::new(format!(
-            "node-{}",
-            machine.instance.worker.as_ref().map_or(id.as_str(), |w| w.as_str())
-        ));
+        let name = machine.node_name();
         if machine.joins.is_some_and(|at| at <= now) && !self.nodes.contains_key(&name) {
             let number = self.number();
             let node = joined(&machine, number, now);
             self.nodes.insert(name.clone(), node);
         }
-        if let Some(node) = self.nodes.get_mut(&name)
-            && machine.ready.is_some_and(|at| at <= now)
-            && !node.ready
-        {
-            node.ready = true;
+        let is_well = machine.ready.is_some_and(|at| at <= now) && !machine.silent;
+        if let Some(node) = self.nodes.get_mut(&name).filter(|node| node.ready != is_well) {
+            node.ready = is_well;
             node.since = now;
         }
     }

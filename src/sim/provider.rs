@@ -207,6 +207,8 @@ fn create(
         joins: (!state.faults.never_join).then_some(joins),
         ready: (!state.faults.never_ready && !state.faults.never_join).then_some(ready),
         ended: None,
+        silent: false,
+        renames: 0,
     };
     state.instances.insert(id.clone(), machine);
     id
@@ -242,6 +244,8 @@ pub(super) fn add_foreign(state: &mut State) -> InstanceId {
         joins: None,
         ready: None,
         ended: None,
+        silent: false,
+        renames: 0,
     };
     state.instances.insert(id.clone(), machine);
     id

@@ -46,6 +46,24 @@ pub(super) struct Machine {
     pub(super) ready: Option<Timestamp>,
     /// When it was ended.
     pub(super) ended: Option<Timestamp>,
+    /// Whether its kubelet is silent.
+    #[serde(default)]
+    pub(super) silent: bool,
+    /// How often it registered under another name.
+    #[serde(default)]
+    pub(super) renames: u32,
+}
+
+impl Machine {
+    /// The name it registers under.
+    pub(super) fn node_name(&self) -> NodeName {
+        let worker = self.instance.worker.as_ref();
+        let name = worker.map_or(self.instance.id.as_str(), |worker| worker.as_str());
+        match self.renames {
+            0 => NodeName::new(format!("node-{name}")),
+            times => NodeName::new(format!("node-{name}-{times}")),
+        }
+    }
 }
 
 /// A node.

@@ -68,6 +68,8 @@ struct State {
     bounds: Vec<(Timestamp, Bounds)>,
     /// Names that must stay, and since when.
     permanent: BTreeMap<String, Timestamp>,
+    /// Since when a time interval mutes what asks to remove workers.
+    muted: Option<Timestamp>,
     /// Silences that are known: active in an Alertmanager, or remembered by the store.
     silences: Vec<(Timestamp, Silence)>,
     last_act: Option<Timestamp>,
@@ -204,6 +206,13 @@ impl Checker {
         for name in pools.values().flat_map(|pool| &pool.permanent) {
             state.permanent.entry(name.clone()).or_insert(now);
         }
+    }
+
+    /// A time interval mutes what asks to remove workers, or no more.
+    pub(crate) fn muted(&self, is_muted: bool) {
+        let now = self.now();
+        let mut state = self.state();
+        state.muted = if is_muted { state.muted.or(Some(now)) } else { None };
     }
 
     /// Silences that an Alertmanager holds now.

@@ -35,6 +35,8 @@ pub(crate) enum Trouble {
     Slow(Duration),
     /// What is seen is what was seen when the trouble began.
     Stale,
+    /// So many calls of a hundred fail: half of them before their effect, half after it.
+    Flaky(u64),
 }
 
 /// What happens to deliveries.
@@ -44,7 +46,7 @@ pub(crate) enum Mail {
     Lost,
     /// They come twice.
     Twice,
-    /// They come so much later, and in another order.
+    /// They come later, by up to so much each, and so in another order.
     Late(Duration),
     /// They are taken, and the answer is lost.
     Unanswered,
@@ -59,6 +61,30 @@ pub(crate) enum Edit {
     Gone,
 }
 
+/// A change of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RuleEdit {
+    /// It is deleted.
+    Gone,
+    /// It waits three times as long.
+    Slow,
+    /// It names a pool that there is not.
+    Misspelt,
+}
+
+/// A change of Alertmanager's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reconfigured {
+    /// None: it is only read anew.
+    Same,
+    /// It repeats much less often than it should.
+    Rare,
+    /// A time interval mutes what asks to remove workers.
+    Muted,
+    /// Our receiver has another name.
+    Renamed,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum What {
     /// A workload has so many pods from now on, and uses this share of what it asks for.
@@ -71,6 +97,10 @@ pub(crate) enum What {
     Notice(usize),
     /// A person cordons a node.
     Cordon(usize),
+    /// A node is not Ready for a while.
+    Silent { machine: usize, lasts: Duration },
+    /// A machine registers as another node: under another name, or since somebody deleted its node.
+    Anew { machine: usize, is_deleted: bool },
     /// A machine turns up that carries our pool's tag and another cluster's.
     Foreign,
     /// The provider or the cluster has this fault for a while.
@@ -85,12 +115,18 @@ pub(crate) enum What {
     Stop { replica: usize, steps: u64, lasts: Duration },
     /// A process comes back with a clock that is off by so much, in milliseconds.
     Skew { replica: usize, millis: i64 },
+    /// The clock of a process that runs jumps by so much, and back later.
+    Astray { replica: usize, millis: i64, lasts: Duration },
+    /// Somebody changes a rule, and back later.
+    Rules { rule: &'static str, edit: RuleEdit, lasts: Duration },
+    /// Somebody changes Alertmanager's file, and back later.
+    Reconfigure { to: Reconfigured, lasts: Duration },
     /// An Alertmanager dies, and comes back later.
     Alertmanager { peer: usize, kill: bool, back: Duration },
-    /// Prometheus is away for a while.
-    Prometheus { back: Duration },
-    /// Prometheus sees none of its targets for a while.
-    Blind { lasts: Duration },
+    /// A Prometheus is away for a while.
+    Prometheus { number: usize, back: Duration },
+    /// A Prometheus sees none of its targets for a while.
+    Blind { number: usize, lasts: Duration },
     /// Somebody changes the file, and back later.
     Edit { edit: Edit, lasts: Duration },
     /// An operator asks for more or fewer workers.
@@ -128,8 +164,28 @@ impl fmt::Display for What {
                 let how = if *kill { "is killed" } else { "is stopped" };
                 write!(f, "Alertmanager {peer} {how}, back in {back:?}")
             }
-            Self::Prometheus { back } => write!(f, "Prometheus dies, back in {back:?}"),
-            Self::Blind { lasts } => write!(f, "Prometheus sees no target for {lasts:?}"),
+            Self::Prometheus { number, back } => {
+                write!(f, "Prometheus {number} dies, back in {back:?}")
+            }
+            Self::Blind { number, lasts } => {
+                write!(f, "Prometheus {number} sees no target for {lasts:?}")
+            }
+            Self::Silent { machine, lasts } => {
+                write!(f, "the kubelet of machine {machine} is silent for {lasts:?}")
+            }
+            Self::Anew { machine, is_deleted } => {
+                let why = if *is_deleted { "its node is deleted" } else { "it is renamed" };
+                write!(f, "machine {machine} registers anew: {why}")
+            }
+            Self::Astray { replica, millis, lasts } => {
+                write!(f, "for {lasts:?} the clock of replica {replica} is off by {millis} ms")
+            }
+            Self::Rules { rule, edit, lasts } => {
+                write!(f, "for {lasts:?} the rule {rule} is {edit:?}")
+            }
+            Self::Reconfigure { to, lasts } => {
+                write!(f, "for {lasts:?} Alertmanager's file is {to:?}")
+            }
             Self::Edit { edit, lasts } => write!(f, "for {lasts:?} the file says {edit:?}"),
             Self::Wish { by } => write!(f, "an operator asks for {by:+} workers"),
         }

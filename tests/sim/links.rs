@@ -17,6 +17,7 @@ use bellwether::store::{self, HistoryQuery, Store};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ pub(crate) struct Links {
     pub(crate) store: Arc<store::Memory>,
     pub(crate) monitoring: Arc<Mutex<Monitoring>>,
     troubles: Mutex<Vec<(Link, Trouble)>>,
+    /// Calls over a flaky link so far.
+    flaked: AtomicU64,
     kept: Mutex<Kept>,
 }
 
@@ -48,8 +51,8 @@ impl Links {
         store: Arc<store::Memory>,
         monitoring: Arc<Mutex<Monitoring>>,
     ) -> Self {
-        let (troubles, kept) = (Mutex::default(), Mutex::default());
-        Self { replica, checker, machines, cluster, store, monitoring, troubles, kept }
+        let (troubles, kept, flaked) = (Mutex::default(), Mutex::default(), AtomicU64::new(0));
+        Self { replica, checker, machines, cluster, store, monitoring, troubles, flaked, kept }
     }
 
     pub(crate) fn begin(&self, link: Link, trouble: Trouble) {
@@ -63,7 +66,15 @@ impl Links {
 
     fn trouble(&self, link: Link) -> Option<Trouble> {
         let troubles = self.troubles.lock().unwrap();
-        troubles.iter().find(|(on, _)| *on == link).map(|(_, trouble)| *trouble)
+        let trouble = troubles.iter().find(|(on, _)| *on == link).map(|(_, trouble)| *trouble)?;
+        let Trouble::Flaky(percent) = trouble else { return Some(trouble) };
+        // Multiplied by a large prime, the count is as good as chance, and the same each time.
+        let chance = self.flaked.fetch_add(1, Ordering::Relaxed).wrapping_mul(2_654_435_761) % 200;
+        match chance {
+            chance if chance < percent => Some(Trouble::Before),
+            chance if chance < percent * 2 => Some(Trouble::After),
+            _ => None,
+        }
     }
 
     /// Makes a call that goes on by itself once it is sent, whoever stops waiting for it.
@@ -90,7 +101,7 @@ impl Links {
         lost: impl FnOnce() -> T,
     ) -> T {
         match self.trouble(link) {
-            None | Some(Trouble::Stale) => call.await,
+            None | Some(Trouble::Stale | Trouble::Flaky(_)) => call.await,
             Some(Trouble::Before) => lost(),
             Some(Trouble::After) => {
                 call.await;
@@ -115,7 +126,7 @@ impl Links {
     ) -> T {
         step().await;
         match self.trouble(link) {
-            None | Some(Trouble::Stale) => call.await,
+            None | Some(Trouble::Stale | Trouble::Flaky(_)) => call.await,
             Some(Trouble::Before | Trouble::After) => lost(),
             Some(Trouble::Slow(time)) => {
                 tokio::time::sleep(time).await;

@@ -16,6 +16,7 @@ mod happening;
 mod links;
 mod monitoring;
 mod post;
+mod prometheus;
 mod replica;
 mod scenario;
 mod shrink;

@@ -1,95 +1,26 @@
-//! Prometheus and its Alertmanagers: the shipped rules as plain conditions of the world, and the simulated
-//! Alertmanagers that deliver and pause.
+//! One or two Prometheuses and one or two simulated Alertmanagers that deliver and pause.
 
+use crate::happening::Reconfigured;
+use crate::prometheus::{Metrics, Prometheus};
 use bellwether::alertmanager::{self, KnownRoutes};
 use bellwether::config::AlertmanagerConfig;
-use bellwether::model::{
-    Cordon, Guard, Matcher, Placement, PodKind, Readiness, Silence, SilenceId, SilenceState, Truth,
-    duration,
-};
+use bellwether::model::{Guard, Matcher, Silence, SilenceId, SilenceState, Truth, duration};
 use bellwether::sim::World;
 use bellwether::sim::alertmanager::{
-    Alertmanager, Answer, Config, Delivery, Flags, NewSilence, Pair, Peer, Posted, Stop,
+    Alertmanager, Answer, Config, Delivery, Flags, NewSilence, Pair, Peer, Stop,
 };
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// The routes that ship.
+const SHIPPED: &str = include_str!("../../alertmanager/alertmanager.yml");
+
 /// How often rules are evaluated.
 pub(crate) const EVALUATION: Duration = Duration::from_secs(15);
 
-/// How often what fires is sent again, and how long one sending holds.
-const RESEND: Duration = Duration::from_mins(1);
-const HOLDS: Duration = Duration::from_mins(4);
-
-/// How long a resolved alert is sent.
-const RESOLVED_FOR: Duration = Duration::from_mins(15);
-
-/// A rule as a condition.
-struct Rule {
-    name: &'static str,
-    labels: &'static [(&'static str, &'static str)],
-    lasts: Duration,
-    holds: fn(&Metrics) -> bool,
-}
-
-/// The shipped rules, in their own words in `rules/`.
-const RULES: [Rule; 6] = [
-    Rule {
-        name: "Watchdog",
-        labels: &[("autoscale", "watchdog")],
-        lasts: Duration::ZERO,
-        holds: |_| true,
-    },
-    Rule {
-        name: "PodsPending",
-        labels: &[("autoscale", "up"), ("pool", "workers")],
-        lasts: Duration::from_secs(10),
-        holds: |seen| seen.pending,
-    },
-    Rule {
-        name: "BatchPending",
-        labels: &[("autoscale", "up"), ("pool", "batch")],
-        lasts: Duration::from_secs(10),
-        holds: |seen| seen.batch_pending,
-    },
-    Rule {
-        name: "CPUHigh",
-        labels: &[("autoscale", "up"), ("pool", "workers"), ("step", "1")],
-        lasts: Duration::from_mins(2),
-        holds: |seen| seen.cpu > 0.7,
-    },
-    Rule {
-        name: "SustainedIdle",
-        labels: &[("autoscale", "down"), ("pool", "workers")],
-        lasts: Duration::from_mins(10),
-        holds: |seen| seen.cpu < 0.3 && !seen.pending,
-    },
-    Rule {
-        name: "BatchIdle",
-        labels: &[("autoscale", "down"), ("pool", "batch")],
-        lasts: Duration::from_mins(10),
-        holds: |seen| !seen.batch_pending && !seen.batch_runs,
-    },
-];
-
-/// What the rules read.
-struct Metrics {
-    pending: bool,
-    batch_pending: bool,
-    batch_runs: bool,
-    /// Share of the workers' cores that is busy.
-    cpu: f64,
-}
-
-/// One rule's state.
-#[derive(Clone, Debug, Default)]
-struct Standing {
-    active_since: Option<Timestamp>,
-    fires_since: Option<Timestamp>,
-    resolved_at: Option<Timestamp>,
-    sent: Option<Timestamp>,
-}
+/// How much later than the first the second Prometheus evaluates.
+pub(crate) const BEHIND: Duration = Duration::from_secs(7);
 
 /// One or two Alertmanagers.
 #[derive(Debug)]
@@ -104,10 +35,10 @@ pub(crate) struct Monitoring {
     world: World,
     /// What each workload uses of what it asks for.
     pub(crate) usage: BTreeMap<String, f64>,
-    rules: Vec<Standing>,
-    pub(crate) is_up: bool,
-    pub(crate) is_blind: bool,
+    pub(crate) prometheuses: Vec<Prometheus>,
     servers: Servers,
+    /// The file that a starting Alertmanager reads.
+    file: Config,
     config: AlertmanagerConfig,
     routes: KnownRoutes,
     silences: u64,
@@ -118,25 +49,24 @@ const PEERS: [Peer; 2] = [Peer::First, Peer::Second];
 impl Monitoring {
     pub(crate) fn new(
         world: World,
-        alertmanagers: usize,
+        (prometheuses, alertmanagers): (usize, usize),
         config: AlertmanagerConfig,
         seed: u64,
         now: Timestamp,
     ) -> Self {
-        let routes = Config::parse(include_str!("../../alertmanager/alertmanager.yml")).unwrap();
+        let file = Config::parse(SHIPPED).unwrap();
         let flags = Flags { seed: Some(seed), ..Flags::default() };
         let servers = if alertmanagers == 1 {
-            Servers::One(Box::new(Alertmanager::new(routes, flags, now)))
+            Servers::One(Box::new(Alertmanager::new(file.clone(), flags, now)))
         } else {
-            Servers::Two(Box::new(Pair::new(&routes, &flags, Duration::from_millis(200), now)))
+            Servers::Two(Box::new(Pair::new(&file, &flags, Duration::from_millis(200), now)))
         };
         Self {
             world,
             usage: BTreeMap::new(),
-            rules: vec![Standing::default(); RULES.len()],
-            is_up: true,
-            is_blind: false,
+            prometheuses: (0..prometheuses).map(|_| Prometheus::new()).collect(),
             servers,
+            file,
             config,
             routes: KnownRoutes::default(),
             silences: 0,
@@ -157,23 +87,10 @@ impl Monitoring {
         }
     }
 
-    /// Prometheus forgets what was pending when it starts.
-    pub(crate) fn start(&mut self) {
-        self.is_up = true;
-        self.rules = vec![Standing::default(); RULES.len()];
-    }
-
-    /// One evaluation, and what it sends.
-    pub(crate) fn evaluate(&mut self, now: Timestamp) {
-        if !self.is_up {
-            return;
-        }
-        let seen = self.metrics();
-        let mut posted = Vec::new();
-        for (rule, standing) in RULES.iter().zip(&mut self.rules) {
-            let holds = rule.name == "Watchdog" || (!self.is_blind && (rule.holds)(&seen));
-            posted.extend(standing.evaluate(rule, holds, now));
-        }
+    /// One evaluation of one of them, and what it sends to every Alertmanager.
+    pub(crate) fn evaluate(&mut self, prometheus: usize, now: Timestamp) {
+        let seen = Metrics::of(&self.world, &self.usage);
+        let posted = self.prometheuses[prometheus].evaluate(&seen, now);
         if posted.is_empty() {
             return;
         }
@@ -187,32 +104,37 @@ impl Monitoring {
         }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "shares of cores")]
-    fn metrics(&self) -> Metrics {
-        let view = self.world.view();
-        let waits = |name: &str| {
-            view.pods.iter().any(|pod| {
-                pod.name.starts_with(name)
-                    && matches!(pod.placement, Placement::Unschedulable { .. })
-            })
+    /// Somebody changes Alertmanager's file, for so long, and has it read.
+    pub(crate) fn reconfigure(&mut self, to: Reconfigured, lasts: Duration, now: Timestamp) {
+        let text = match to {
+            Reconfigured::Same => SHIPPED.to_owned(),
+            Reconfigured::Rare => SHIPPED
+                .replace("group_interval: 15s", "group_interval: 5m")
+                .replace("repeat_interval: 55s", "repeat_interval: 20m"),
+            Reconfigured::Muted => {
+                let wait = "          group_wait: 30s\n";
+                SHIPPED.replace(wait, &format!("{wait}          mute_time_intervals: [night]\n"))
+            }
+            Reconfigured::Renamed => SHIPPED
+                .replace("receiver: bellwether\n", "receiver: scaler\n")
+                .replace("- name: bellwether\n", "- name: scaler\n"),
         };
-        let nodes = view.nodes.iter().filter(|node| {
-            !node.control_plane
-                && node.readiness == Readiness::Ready
-                && node.cordon != Cordon::Foreign
-        });
-        let cores: u64 = nodes.map(|node| node.allocatable.cpu_milli).sum();
-        let runs =
-            view.pods.iter().filter(|pod| pod.node().is_some() && pod.kind == PodKind::Normal);
-        let busy = runs.map(|pod| {
-            let workload = pod.name.split('-').next().unwrap_or_default();
-            self.usage.get(workload).copied().unwrap_or(0.5) * pod.spec.requests.cpu_milli as f64
-        });
-        Metrics {
-            pending: waits("web"),
-            batch_pending: waits("batch"),
-            batch_runs: view.pods.iter().any(|pod| pod.name.starts_with("batch")),
-            cpu: if cores == 0 { 0.5 } else { busy.sum::<f64>() / cores as f64 },
+        assert!(to == Reconfigured::Same || text != SHIPPED, "{to:?} changes nothing");
+        let night = (now, duration::after(now, lasts));
+        self.file = Config::parse(&text).unwrap().with_window("night", &[night]);
+        self.reload(now);
+    }
+
+    /// The file is the shipped one again.
+    pub(crate) fn restore(&mut self, now: Timestamp) {
+        self.file = Config::parse(SHIPPED).unwrap();
+        self.reload(now);
+    }
+
+    fn reload(&mut self, now: Timestamp) {
+        match &mut self.servers {
+            Servers::One(server) => server.reload(self.file.clone(), now),
+            Servers::Two(pair) => pair.reload(&self.file, now),
         }
     }
 
@@ -279,6 +201,8 @@ impl Monitoring {
             Servers::One(server) => server.start(now),
             Servers::Two(pair) => pair.start(PEERS[peer], now),
         }
+        let file = self.file.clone();
+        self.peer(PEERS[peer]).reload(file, now);
     }
 
     /// What a process is told that asks now.
@@ -302,56 +226,11 @@ impl Monitoring {
         all.filter(|silence| silence.state == SilenceState::Active).collect()
     }
 
+    /// A guard must hold on every Prometheus.
     pub(crate) fn guard(&self) -> Guard {
-        if !self.is_up {
-            return Guard::Unknown { why: "connection refused".to_owned() };
+        if self.prometheuses.iter().all(Prometheus::is_well) {
+            return Guard::Holds;
         }
-        if self.is_blind {
-            return Guard::Unknown { why: "no data".to_owned() };
-        }
-        Guard::Holds
-    }
-}
-
-impl Standing {
-    /// What is sent of this rule now.
-    fn evaluate(&mut self, rule: &Rule, holds: bool, now: Timestamp) -> Option<Posted> {
-        if holds {
-            let active = *self.active_since.get_or_insert(now);
-            if duration::since(active, now) >= rule.lasts && self.fires_since.is_none() {
-                (self.fires_since, self.resolved_at, self.sent) = (Some(now), None, None);
-            }
-        } else {
-            self.active_since = None;
-            if self.fires_since.is_some() && self.resolved_at.is_none() {
-                (self.resolved_at, self.sent) = (Some(now), None);
-            }
-        }
-        let starts = self.fires_since?;
-        if self.resolved_at.is_some_and(|at| duration::since(at, now) > RESOLVED_FOR) {
-            *self = Self { active_since: self.active_since, ..Self::default() };
-            return None;
-        }
-        if self.sent.is_some_and(|at| duration::since(at, now) < RESEND) {
-            return None;
-        }
-        self.sent = Some(now);
-        let ends = self.resolved_at.unwrap_or_else(|| duration::after(now, HOLDS));
-        let mut labels: BTreeMap<String, String> = rule
-            .labels
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
-        labels.insert("alertname".to_owned(), rule.name.to_owned());
-        labels.insert("cluster".to_owned(), "default".to_owned());
-        let (labels, annotations) = (labels, BTreeMap::new());
-        let generator_url = "http://prometheus/graph".to_owned();
-        Some(Posted {
-            labels,
-            annotations,
-            starts_at: Some(starts),
-            ends_at: Some(ends),
-            generator_url,
-        })
+        Guard::Unknown { why: "no answer, or no data".to_owned() }
     }
 }

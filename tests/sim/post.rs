@@ -44,8 +44,9 @@ pub(crate) async fn carry(
             post.send(&body).await;
             Answer::Retry
         }
-        Some(Mail::Late(time)) => {
-            tokio::time::sleep(time).await;
+        Some(Mail::Late(most)) => {
+            let share = u32::try_from(delivery.id * 37 % 100).expect("less than a hundred");
+            tokio::time::sleep(most * share / 100).await;
             post.send(&body).await
         }
     };

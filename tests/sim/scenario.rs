@@ -1,6 +1,7 @@
 //! A seed becomes a configuration and hours of happenings.
 
-use crate::happening::{Edit, Happening, Link, Mail, Trouble, What};
+use crate::happening::{Edit, Happening, Link, Mail, Reconfigured, RuleEdit, Trouble, What};
+use crate::prometheus::EDITED;
 use bellwether::sim::Faults;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
@@ -19,6 +20,7 @@ pub(crate) struct Scenario {
     pub(crate) seed: u64,
     pub(crate) replicas: usize,
     pub(crate) alertmanagers: usize,
+    pub(crate) prometheuses: usize,
     pub(crate) two_pools: bool,
     min: u32,
     max: u32,
@@ -39,6 +41,7 @@ impl Scenario {
             seed,
             replicas: rng.random_range(1..=2),
             alertmanagers,
+            prometheuses: rng.random_range(1..=2),
             two_pools: rng.random_bool(0.4),
             min,
             max: min + rng.random_range(2..7),
@@ -125,39 +128,83 @@ fn lasts(rng: &mut StdRng) -> Duration {
 }
 
 fn trouble(rng: &mut StdRng, scenario: &Scenario) -> What {
-    let replica = rng.random_range(0..scenario.replicas);
-    match rng.random_range(0..18) {
-        0 => What::Silence {
-            autoscale: ["up", "down", "replace", "restore", "repair", "gc", ".*"]
+    match rng.random_range(0..10) {
+        0 => people(rng, scenario),
+        1 | 2 => machines(rng),
+        3 => What::Fault { faults: Box::new(fault(rng)), lasts: lasts(rng) },
+        4 | 5 => {
+            let replica = rng.random_range(0..scenario.replicas);
+            trouble_of_a_link(rng, replica)
+        }
+        6 => What::Mail { mail: mail(rng), lasts: lasts(rng) },
+        7 | 8 => process(rng, scenario),
+        _ => monitoring(rng, scenario),
+    }
+}
+
+fn people(rng: &mut StdRng, scenario: &Scenario) -> What {
+    let directions = ["up", "down", "replace", "restore", "repair", "gc", ".*"];
+    match rng.random_range(0..6) {
+        0 | 1 => What::Silence {
+            autoscale: directions.choose(rng).expect("not empty"),
+            lasts: lasts(rng) * 2,
+        },
+        2 => What::Edit { edit: edit(rng), lasts: lasts(rng) },
+        3 => What::Wish { by: *[-2, -1, 1, 2].choose(rng).expect("not empty") },
+        4 => What::Rules {
+            rule: EDITED.choose(rng).expect("not empty"),
+            edit: *[RuleEdit::Gone, RuleEdit::Slow, RuleEdit::Misspelt]
                 .choose(rng)
                 .expect("not empty"),
             lasts: lasts(rng) * 2,
         },
-        1 => What::Kill(rng.random_range(0..8)),
-        2 => What::Notice(rng.random_range(0..8)),
-        3 => What::Cordon(rng.random_range(0..8)),
-        4 => What::Foreign,
-        5 | 6 => What::Fault { faults: Box::new(fault(rng)), lasts: lasts(rng) },
-        7..=9 => trouble_of_a_link(rng, replica),
-        10 | 11 => What::Mail { mail: mail(rng), lasts: lasts(rng) },
-        12 => What::Crash {
-            replica,
-            steps: rng.random_range(0..400),
-            back: Duration::from_secs(rng.random_range(1..60)),
+        _ => What::Reconfigure {
+            to: *[
+                Reconfigured::Same,
+                Reconfigured::Rare,
+                Reconfigured::Muted,
+                Reconfigured::Renamed,
+            ]
+            .choose(rng)
+            .expect("not empty"),
+            lasts: lasts(rng) * if scenario.alertmanagers == 1 { 4 } else { 2 },
         },
-        13 => What::Stop { replica, steps: rng.random_range(0..400), lasts: lasts(rng) },
-        14 => What::Alertmanager {
+    }
+}
+
+fn machines(rng: &mut StdRng) -> What {
+    let machine = rng.random_range(0..8);
+    match rng.random_range(0..6) {
+        0 => What::Kill(machine),
+        1 => What::Notice(machine),
+        2 => What::Cordon(machine),
+        3 => What::Foreign,
+        4 => What::Silent { machine, lasts: lasts(rng) },
+        _ => What::Anew { machine, is_deleted: rng.random_bool(0.5) },
+    }
+}
+
+fn process(rng: &mut StdRng, scenario: &Scenario) -> What {
+    let replica = rng.random_range(0..scenario.replicas);
+    let (steps, millis) = (rng.random_range(0..400), rng.random_range(-5000..5000));
+    match rng.random_range(0..4) {
+        0 => What::Crash { replica, steps, back: Duration::from_secs(rng.random_range(1..60)) },
+        1 => What::Stop { replica, steps, lasts: lasts(rng) },
+        2 => What::Skew { replica, millis },
+        _ => What::Astray { replica, millis, lasts: lasts(rng) },
+    }
+}
+
+fn monitoring(rng: &mut StdRng, scenario: &Scenario) -> What {
+    let number = rng.random_range(0..scenario.prometheuses);
+    match rng.random_range(0..4) {
+        0 | 1 => What::Alertmanager {
             peer: rng.random_range(0..scenario.alertmanagers),
             kill: rng.random_bool(0.5),
             back: lasts(rng),
         },
-        15 if rng.random_bool(0.5) => What::Prometheus { back: lasts(rng) },
-        15 => What::Blind { lasts: lasts(rng) },
-        16 => What::Edit { edit: edit(rng), lasts: lasts(rng) },
-        _ if rng.random_bool(0.5) => {
-            What::Wish { by: *[-2, -1, 1, 2].choose(rng).expect("not empty") }
-        }
-        _ => What::Skew { replica, millis: rng.random_range(-5000..5000) },
+        2 => What::Prometheus { number, back: lasts(rng) },
+        _ => What::Blind { number, lasts: lasts(rng) },
     }
 }
 
@@ -200,10 +247,11 @@ fn link(rng: &mut StdRng) -> Link {
 }
 
 fn how(rng: &mut StdRng) -> Trouble {
-    match rng.random_range(0..5) {
+    match rng.random_range(0..6) {
         0 => Trouble::Before,
         1 => Trouble::After,
         2 => Trouble::Stale,
+        3 => Trouble::Flaky(30),
         _ => Trouble::Slow(Duration::from_millis(rng.random_range(100..90_000))),
     }
 }

@@ -5,7 +5,7 @@ mod effects;
 use crate::checker::{Checker, Violation};
 use crate::happening::{Mail, What};
 use crate::links::{Linked, Links};
-use crate::monitoring::{EVALUATION, Monitoring};
+use crate::monitoring::{BEHIND, EVALUATION, Monitoring};
 use crate::post::{Post, carry};
 use crate::replica::{self, Control};
 use crate::scenario::{CLUSTER, HOURS, Scenario};
@@ -20,7 +20,7 @@ use bellwether::provider::{self, Guarded};
 use bellwether::reconcile::{Handle, Parts, Reconciler};
 use bellwether::sim::{self, Faults, World};
 use bellwether::store::{self, Retention};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -77,7 +77,8 @@ pub(crate) fn play(scenario: &Scenario) -> Outcome {
 enum Todo {
     Begin(What),
     End(What),
-    Evaluate,
+    /// A Prometheus evaluates its rules.
+    Evaluate(usize),
     /// A process that died is started, its clock off by so many milliseconds.
     Start(usize, i64),
     /// The owner names a worker that must stay.
@@ -124,7 +125,7 @@ impl<'a> Universe<'a> {
         let checker = Arc::new(Checker::new(clock, &world, store.clone(), watched));
         let monitoring = Arc::new(Mutex::new(Monitoring::new(
             world.clone(),
-            scenario.alertmanagers,
+            (scenario.prometheuses, scenario.alertmanagers),
             limits.alertmanager.clone(),
             scenario.seed,
             origin,
@@ -162,11 +163,19 @@ impl<'a> Universe<'a> {
         self.agenda.insert((at, self.planned), todo);
     }
 
+    /// Every Prometheus evaluates from now on.
+    fn evaluations(&mut self, now: Timestamp) {
+        for number in 0..self.scenario.prometheuses {
+            let behind = BEHIND * u32::try_from(number).expect("one or two");
+            self.plan(duration::after(now, behind), Todo::Evaluate(number));
+        }
+    }
+
     async fn run(&mut self) {
         for replica in 0..self.scenario.replicas {
             self.start(replica, 0);
         }
-        self.plan(self.origin, Todo::Evaluate);
+        self.evaluations(self.origin);
         if self.scenario.permanent {
             self.plan(duration::after(self.origin, Duration::from_mins(10)), Todo::Keep);
         }
@@ -234,16 +243,17 @@ impl<'a> Universe<'a> {
         self.checker.tell("from here on nothing goes wrong".to_owned());
         let now = self.clock.now();
         let open: Vec<Todo> = std::mem::take(&mut self.agenda).into_values().collect();
-        self.plan(now, Todo::Evaluate);
+        self.evaluations(now);
         for todo in open {
             match todo {
                 Todo::End(what) => self.happen(Todo::End(what), now),
                 Todo::Start(replica, _) => self.happen(Todo::Start(replica, 0), now),
-                Todo::Begin(_) | Todo::Evaluate | Todo::Keep => {}
+                Todo::Begin(_) | Todo::Evaluate(_) | Todo::Keep => {}
             }
         }
         self.world.set_faults(Faults::default());
         self.world.uncordon_by_hand();
+        self.monitoring.lock().unwrap().restore(now);
         for replica in 0..self.scenario.replicas {
             self.crash_if_skewed(replica);
         }
@@ -260,11 +270,11 @@ impl<'a> Universe<'a> {
 
     fn happen(&mut self, todo: Todo, now: Timestamp) {
         match todo {
-            Todo::Evaluate => {
-                self.monitoring.lock().unwrap().evaluate(now);
+            Todo::Evaluate(prometheus) => {
+                self.monitoring.lock().unwrap().evaluate(prometheus, now);
                 let silences = self.monitoring.lock().unwrap().active_silences(now);
                 self.checker.silences(silences);
-                self.plan(duration::after(now, EVALUATION), Todo::Evaluate);
+                self.plan(duration::after(now, EVALUATION), Todo::Evaluate(prometheus));
                 self.revive(now);
             }
             Todo::Start(replica, skew) => {
@@ -308,8 +318,7 @@ impl<'a> Universe<'a> {
     fn start(&mut self, replica: usize, skew_millis: i64) {
         self.starts += 1;
         let linked = Linked(self.links[replica].clone());
-        let off = jiff::SignedDuration::from_millis(skew_millis);
-        let clock = Clock::starting_at(self.clock.now() + off);
+        let clock = self.clock_of(replica, skew_millis);
         let metrics = Arc::new(Metrics::new());
         let config = self.config.borrow().clone();
         let limits = &config.clusters[&ClusterName::from(CLUSTER)];
@@ -347,6 +356,24 @@ impl<'a> Universe<'a> {
         let ttl = config.service.claim_ttl;
         tokio::spawn(replica::live(reconciler, inlet, incoming, ttl, control.clone()));
         self.running[replica] = Some(Running { control, connections, handle, metrics });
+    }
+
+    /// The clock of a process that starts now: off by so much, and by what else will happen to it.
+    fn clock_of(&self, replica: usize, skew_millis: i64) -> Clock {
+        let now = self.clock.now();
+        let clock = Clock::starting_at(now + SignedDuration::from_millis(skew_millis));
+        let end = duration::after(self.origin, Duration::from_hours(HOURS));
+        let astray = self.scenario.happenings.iter().find_map(|happening| match happening.what {
+            What::Astray { replica: whose, millis, lasts } if whose == replica => {
+                let from = duration::after(self.origin, happening.at);
+                let until = duration::after(from, lasts).min(end);
+                let [begin, over] = [from, until].map(|at| duration::until(at, now));
+                (over > Duration::ZERO)
+                    .then_some((begin..over, SignedDuration::from_millis(millis)))
+            }
+            _ => None,
+        });
+        astray.map_or(clock, |(when, by)| clock.astray(when, by))
     }
 
     /// Hands over what Alertmanager delivers now, as the mail goes.

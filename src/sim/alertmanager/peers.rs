@@ -114,6 +114,15 @@ impl Pair {
         self.spread(now);
     }
 
+    /// Both read another configuration.
+    pub fn reload(&mut self, config: &Config, now: Timestamp) {
+        self.run(now);
+        for peer in BOTH {
+            self.peer(peer).reload(config.clone(), now);
+        }
+        self.spread(now);
+    }
+
     /// Cuts the line between them, or mends it; a mended line carries everything they know.
     pub fn set_cut(&mut self, is_cut: bool, now: Timestamp) {
         self.run(now);

@@ -245,3 +245,40 @@ async fn wrong_input_over_http_is_refused_and_changes_nothing() {
     assert_eq!(scene.ask("GET", "/nothing").status, 404);
     assert_eq!(scene.world.summary(), before);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_kubelet_makes_its_node_unready_until_it_speaks_again() {
+    let stage = scene();
+    stage.provider.launch(&request(&["w1"])).await.unwrap();
+    stage.wait(None).await;
+    let readiness = |view: crate::model::ClusterView| view.nodes[0].readiness;
+    let id = stage.world.machines()[0].id.to_string();
+    stage.world.silence_kubelet(&id).unwrap();
+    assert!(matches!(readiness(stage.view().await), Readiness::NotReady { .. }));
+    stage.world.every_kubelet_speaks();
+    assert_eq!(readiness(stage.view().await), Readiness::Ready);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_registers_anew_under_another_name_or_as_another_node() {
+    for is_deleted in [false, true] {
+        let stage = scene();
+        stage.provider.launch(&request(&["w1"])).await.unwrap();
+        stage.world.set_workload(Workload::deployment("web", 1, 900, 1 << 29)).unwrap();
+        stage.wait(None).await;
+        let before = stage.view().await.nodes;
+        let id = stage.world.machines()[0].id.to_string();
+        stage.world.register_anew(&id, is_deleted).unwrap();
+        stage.wait(None).await;
+        let view = stage.view().await;
+        let ready: Vec<_> =
+            view.nodes.iter().filter(|node| node.readiness == Readiness::Ready).collect();
+        let new = ready.iter().find(|node| !node.control_plane).unwrap();
+        let old = before.iter().find(|node| !node.control_plane).unwrap();
+        assert_eq!(new.worker, old.worker);
+        assert_ne!(new.at.uid, old.at.uid);
+        assert_eq!(new.at.name == old.at.name, is_deleted);
+        assert_eq!(view.nodes.len(), before.len() + usize::from(!is_deleted));
+        assert!(stage.pods().await.iter().all(|pod| pod.node() == Some(&new.at.name)));
+    }
+}

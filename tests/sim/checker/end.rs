@@ -30,9 +30,8 @@ impl Checker {
                 if !is_live(&machine) || !is_ours(&machine, &memory) {
                     continue;
                 }
-                let node = view.nodes.iter().find(|node| node.worker == machine.worker);
-                let is_ready = node.is_some_and(|node| node.readiness == Readiness::Ready);
-                if !is_ready {
+                let mut nodes = view.nodes.iter().filter(|node| node.worker == machine.worker);
+                if !nodes.any(|node| node.readiness == Readiness::Ready) {
                     return Some(format!("machine {} has no Ready node", machine.id));
                 }
             }

@@ -3,9 +3,13 @@
 use super::{Checker, is_live, is_ours, named};
 use crate::scenario::CLUSTER;
 use bellwether::model::{
-    ClusterName, Failure, Instance, InstanceId, Memory, Node, NodeRef, PodKind, PoolName, Purpose,
-    Readiness, Worker, WorkerId, WorkerState, duration,
+    ClusterName, Failure, Instance, InstanceId, Memory, Node, NodeRef, Pod, PodKind, PoolName,
+    Purpose, Readiness, Worker, WorkerId, WorkerState, duration,
 };
+use std::time::Duration;
+
+/// How long a delivery counts for a removal at most, and the longest that one is on its way here.
+const RUNS_OUT: Duration = Duration::from_mins(6 + 4);
 
 impl Checker {
     /// A machine is to be ended.
@@ -39,14 +43,14 @@ impl Checker {
     /// I3: nothing that matters runs on it any more, unless it is dead or will be taken anyway.
     fn drained(&self, worker: &Worker, machine: &Instance) {
         let view = self.view();
-        let Some(node) = view.nodes.iter().find(|node| node.worker.as_ref() == Some(&worker.id))
-        else {
-            return;
+        let is_its = |node: &&Node| {
+            node.worker.as_ref() == Some(&worker.id) && node.readiness == Readiness::Ready
         };
-        let is_excused = machine.notice.is_some() || node.readiness != Readiness::Ready;
-        let on_it = view.pods.iter().filter(|pod| pod.node() == Some(&node.at.name));
-        let left = on_it.filter(|pod| pod.kind == PodKind::Normal).count();
-        if left > 0 && !is_excused {
+        let nodes = view.nodes.iter().filter(is_its);
+        let on_one = |pod: &&Pod| nodes.clone().any(|node| pod.node() == Some(&node.at.name));
+        let left =
+            view.pods.iter().filter(on_one).filter(|pod| pod.kind == PodKind::Normal).count();
+        if left > 0 && machine.notice.is_none() {
             self.violated("I3", format!("{} is ended with {left} pods on it", worker.id));
         }
     }
@@ -65,6 +69,16 @@ impl Checker {
         }
         if record.purpose == Some(Purpose::Idle) {
             self.at_least_min(&record.pool, &memory);
+            self.not_muted(worker);
+        }
+    }
+
+    /// I3: a time interval pauses too, once what was delivered before it has run out.
+    fn not_muted(&self, worker: &WorkerId) {
+        let now = self.now();
+        let muted = self.state().muted;
+        if muted.is_some_and(|since| duration::since(since, now) > RUNS_OUT + super::SLOWEST_PASS) {
+            self.violated("I3", format!("cordon {worker} though its alert is muted"));
         }
     }
 

@@ -1,7 +1,8 @@
 //! What each happening does, and undoes.
 
 use super::{Universe, parse};
-use crate::happening::{Edit, What};
+use crate::happening::{Edit, Reconfigured, What};
+use crate::prometheus::Prometheus;
 use crate::scenario::CLUSTER;
 use bellwether::model::{Ask, ClusterName, InstanceState, Signal, Source};
 use bellwether::reconcile::Handle;
@@ -59,8 +60,25 @@ impl Universe<'_> {
             What::Alertmanager { peer, kill, .. } => {
                 self.monitoring.lock().unwrap().stop(*peer, *kill, now);
             }
-            What::Prometheus { .. } => self.monitoring.lock().unwrap().is_up = false,
-            What::Blind { .. } => self.monitoring.lock().unwrap().is_blind = true,
+            What::Prometheus { number, .. } => self.prometheus(*number, Prometheus::stop),
+            What::Blind { number, .. } => self.prometheus(*number, |one| one.is_blind = true),
+            What::Rules { rule, edit, .. } => self.rules(|one| one.edit(rule, *edit)),
+            What::Reconfigure { to, lasts } => {
+                self.monitoring.lock().unwrap().reconfigure(*to, *lasts, now);
+                self.checker.muted(*to == Reconfigured::Muted);
+            }
+            What::Silent { machine, .. } => {
+                if let Some(id) = self.machine(*machine) {
+                    self.world.silence_kubelet(&id).unwrap();
+                }
+            }
+            What::Anew { machine, is_deleted } => {
+                if let Some(id) = self.machine(*machine) {
+                    self.world.register_anew(&id, *is_deleted).unwrap();
+                }
+            }
+            // The clock of a process knows by itself; see `clock_of`.
+            What::Astray { .. } => {}
             What::Edit { edit, .. } => self.edit(Some(*edit)),
             What::Wish { by } => self.wish(*by, now),
         }
@@ -85,8 +103,14 @@ impl Universe<'_> {
             What::Alertmanager { peer, .. } => {
                 self.monitoring.lock().unwrap().start_alertmanager(*peer, now);
             }
-            What::Prometheus { .. } => self.monitoring.lock().unwrap().start(),
-            What::Blind { .. } => self.monitoring.lock().unwrap().is_blind = false,
+            What::Prometheus { number, .. } => self.prometheus(*number, Prometheus::start),
+            What::Blind { number, .. } => self.prometheus(*number, |one| one.is_blind = false),
+            What::Rules { rule, edit, .. } => self.rules(|one| one.take_back(rule, *edit)),
+            What::Reconfigure { .. } => {
+                self.monitoring.lock().unwrap().restore(now);
+                self.checker.muted(false);
+            }
+            What::Silent { .. } => self.world.every_kubelet_speaks(),
             What::Edit { .. } => self.edit(None),
             _ => {}
         }
@@ -104,6 +128,15 @@ impl Universe<'_> {
         workload.min_available = Some(replicas.saturating_sub(1));
         self.world.set_workload(workload).unwrap();
         self.monitoring.lock().unwrap().usage.insert(name.to_owned(), usage);
+    }
+
+    fn prometheus(&self, number: usize, change: impl FnOnce(&mut Prometheus)) {
+        change(&mut self.monitoring.lock().unwrap().prometheuses[number]);
+    }
+
+    /// Both have the same files.
+    fn rules(&self, change: impl FnMut(&mut Prometheus)) {
+        self.monitoring.lock().unwrap().prometheuses.iter_mut().for_each(change);
     }
 
     fn machine(&self, number: usize) -> Option<String> {
@@ -168,9 +201,12 @@ pub(super) fn lasts(what: &What) -> Option<Duration> {
         | What::Trouble { lasts, .. }
         | What::Mail { lasts, .. }
         | What::Stop { lasts, .. }
-        | What::Blind { lasts }
+        | What::Blind { lasts, .. }
+        | What::Silent { lasts, .. }
+        | What::Rules { lasts, .. }
+        | What::Reconfigure { lasts, .. }
         | What::Edit { lasts, .. } => Some(*lasts),
-        What::Alertmanager { back, .. } | What::Prometheus { back } => Some(*back),
+        What::Alertmanager { back, .. } | What::Prometheus { back, .. } => Some(*back),
         _ => None,
     }
 }
