@@ -16,9 +16,6 @@ impl Universe<'_> {
     pub(super) fn begin(&mut self, what: &What, now: Timestamp) {
         match what {
             What::Load { workload, replicas, usage } => self.load(workload, *replicas, *usage),
-            What::Silence { autoscale, lasts } => {
-                self.monitoring.lock().unwrap().silence(autoscale, *lasts, now);
-            }
             What::Kill(number) => {
                 if let Some(id) = self.machine(*number) {
                     self.world.kill(&id).unwrap();
@@ -57,16 +54,12 @@ impl Universe<'_> {
                 }
                 self.start(*replica, *millis);
             }
-            What::Alertmanager { peer, kill, .. } => {
-                self.monitoring.lock().unwrap().stop(*peer, *kill, now);
-            }
-            What::Prometheus { number, .. } => self.prometheus(*number, Prometheus::stop),
-            What::Blind { number, .. } => self.prometheus(*number, |one| one.is_blind = true),
-            What::Rules { rule, edit, .. } => self.rules(|one| one.edit(rule, *edit)),
-            What::Reconfigure { to, lasts } => {
-                self.monitoring.lock().unwrap().reconfigure(*to, *lasts, now);
-                self.checker.muted(*to == Reconfigured::Muted);
-            }
+            What::Silence { .. }
+            | What::Alertmanager { .. }
+            | What::Prometheus { .. }
+            | What::Blind { .. }
+            | What::Rules { .. }
+            | What::Reconfigure { .. } => self.begin_watching(what, now),
             What::Silent { machine, .. } => {
                 if let Some(id) = self.machine(*machine) {
                     self.world.silence_kubelet(&id).unwrap();
@@ -81,6 +74,26 @@ impl Universe<'_> {
             What::Astray { .. } => {}
             What::Edit { edit, .. } => self.edit(Some(*edit)),
             What::Wish { by } => self.wish(*by, now),
+        }
+    }
+
+    /// What happens to Prometheus and Alertmanager.
+    fn begin_watching(&mut self, what: &What, now: Timestamp) {
+        match what {
+            What::Silence { autoscale, lasts } => {
+                self.monitoring.lock().unwrap().silence(autoscale, *lasts, now);
+            }
+            What::Alertmanager { peer, kill, .. } => {
+                self.monitoring.lock().unwrap().stop(*peer, *kill, now);
+            }
+            What::Prometheus { number, .. } => self.prometheus(*number, Prometheus::stop),
+            What::Blind { number, .. } => self.prometheus(*number, |one| one.is_blind = true),
+            What::Rules { rule, edit, .. } => self.rules(|one| one.edit(rule, *edit)),
+            What::Reconfigure { to, lasts } => {
+                self.monitoring.lock().unwrap().reconfigure(*to, *lasts, now);
+                self.checker.muted(*to == Reconfigured::Muted);
+            }
+            _ => {}
         }
     }
 
