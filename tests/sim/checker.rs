@@ -9,7 +9,7 @@ use bellwether::clock::Clock;
 use bellwether::config::Config;
 use bellwether::model::{
     BatchId, Claim, ClusterName, ClusterView, EntryKind, Instance, InstanceId, InstanceState,
-    LaunchRequest, Memory, NodeRef, Permit, PoolName, Purpose, Silence, Uid, View, Worker,
+    LaunchRequest, Memory, NodeRef, Permit, PoolName, Purpose, Silence, Token, Uid, View, Worker,
     WorkerId, WorkerState, duration,
 };
 use bellwether::reconcile::Claims;
@@ -43,9 +43,10 @@ struct Seen {
     view: Option<Timestamp>,
     /// Per pool whether the last list was whole.
     lists: BTreeMap<PoolName, bool>,
-    /// When it last looked, and how often at that moment.
+    /// When it last looked, how often at that moment, and the token it had then: its pass acts under that one.
     looked: Option<Timestamp>,
     looks: u32,
+    token: Option<Token>,
 }
 
 /// `min` and `max` of every pool.
@@ -170,7 +171,9 @@ impl Checker {
         let now = self.now();
         let looks = {
             let mut state = self.state();
+            let held = state.claims.get(&replica).and_then(|claims| claims.current());
             let seen = state.seen.entry(replica).or_default();
+            seen.token = held.map(|claim| claim.token);
             seen.view = at;
             seen.looks = if seen.looked == Some(now) { seen.looks + 1 } else { 1 };
             seen.looked = Some(now);
@@ -269,11 +272,11 @@ impl Checker {
         self.tell(format!("replica {replica}: {what} {worker_named}"));
         let (held, granted) = {
             let state = self.state();
-            let held = state.claims.get(&replica).and_then(|claims| claims.current());
+            let held = state.seen.get(&replica).and_then(|seen| seen.token);
             (held, state.granted.clone())
         };
-        let is_current = match (&held, &granted) {
-            (Some(held), Some(granted)) => held.token == granted.token && now < granted.expires,
+        let is_current = match (held, &granted) {
+            (Some(held), Some(granted)) => held == granted.token && now < granted.expires,
             _ => false,
         };
         if !is_current {

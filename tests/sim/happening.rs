@@ -52,6 +52,15 @@ pub(crate) enum Mail {
     Unanswered,
 }
 
+/// When something becomes of a process: after so many of its steps, a call being two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    /// From now on.
+    Steps(u64),
+    /// From its next commit on: in the midst of its acts.
+    AfterCommit(u64),
+}
+
 /// A change of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Edit {
@@ -109,10 +118,10 @@ pub(crate) enum What {
     Trouble { replica: usize, link: Link, trouble: Trouble, lasts: Duration },
     /// Deliveries meet this for a while.
     Mail { mail: Mail, lasts: Duration },
-    /// A process dies after so many of its steps, and is started again later.
-    Crash { replica: usize, steps: u64, back: Duration },
-    /// A process is stopped after so many of its steps, and goes on where it was at the end of the time.
-    Stop { replica: usize, steps: u64, lasts: Duration },
+    /// A process dies, and is started again soon.
+    Crash { replica: usize, when: When },
+    /// A process is stopped, and goes on where it was after this time.
+    Stop { replica: usize, when: When, lasts: Duration },
     /// A process comes back with a clock that is off by so much, in milliseconds.
     Skew { replica: usize, millis: i64 },
     /// The clock of a process that runs jumps by so much, and back later.
@@ -151,11 +160,9 @@ impl fmt::Display for What {
                 write!(f, "for {lasts:?} replica {replica} and its {link:?}: {trouble:?}")
             }
             Self::Mail { mail, lasts } => write!(f, "for {lasts:?} deliveries are {mail:?}"),
-            Self::Crash { replica, steps, back } => {
-                write!(f, "replica {replica} dies after {steps} steps, back in {back:?}")
-            }
-            Self::Stop { replica, steps, lasts } => {
-                write!(f, "replica {replica} is stopped after {steps} steps, for {lasts:?}")
+            Self::Crash { replica, when } => write!(f, "replica {replica} dies in {when:?}"),
+            Self::Stop { replica, when, lasts } => {
+                write!(f, "replica {replica} is stopped in {when:?}, for {lasts:?}")
             }
             Self::Skew { replica, millis } => {
                 write!(f, "replica {replica} restarts with a clock off by {millis} ms")

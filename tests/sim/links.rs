@@ -3,6 +3,7 @@
 use crate::checker::Checker;
 use crate::happening::{Link, Trouble};
 use crate::monitoring::Monitoring;
+use crate::replica::Control;
 use async_trait::async_trait;
 use bellwether::alertmanager::Alertmanager;
 use bellwether::cluster::{self, Cluster, Eviction, Mark};
@@ -31,6 +32,8 @@ pub(crate) struct Links {
     pub(crate) store: Arc<store::Memory>,
     pub(crate) monitoring: Arc<Mutex<Monitoring>>,
     troubles: Mutex<Vec<(Link, Trouble)>>,
+    /// The process that runs now.
+    process: Mutex<Arc<Control>>,
     /// Calls over a flaky link so far.
     flaked: AtomicU64,
     kept: Mutex<Kept>,
@@ -51,8 +54,25 @@ impl Links {
         store: Arc<store::Memory>,
         monitoring: Arc<Mutex<Monitoring>>,
     ) -> Self {
-        let (troubles, kept, flaked) = (Mutex::default(), Mutex::default(), AtomicU64::new(0));
-        Self { replica, checker, machines, cluster, store, monitoring, troubles, flaked, kept }
+        let (troubles, kept, process) = Default::default();
+        let flaked = AtomicU64::new(0);
+        Self {
+            replica,
+            checker,
+            machines,
+            cluster,
+            store,
+            monitoring,
+            troubles,
+            process,
+            flaked,
+            kept,
+        }
+    }
+
+    /// A process has started.
+    pub(crate) fn runs(&self, process: Arc<Control>) {
+        *self.process.lock().unwrap() = process;
     }
 
     pub(crate) fn begin(&self, link: Link, trouble: Trouble) {
@@ -321,6 +341,7 @@ impl Store for Linked {
     }
 
     async fn commit(&self, claim: &Claim, changes: &Changes) -> store::Result<()> {
+        self.0.process.lock().unwrap().commits();
         let (inner, claim, changes) = (self.0.store.clone(), claim.clone(), changes.clone());
         let call = async move { inner.commit(&claim, &changes).await };
         self.0.send(Link::Store, call, store_away).await

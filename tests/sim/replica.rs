@@ -1,10 +1,11 @@
 //! One process: the loop, the claim's keeper and the inlet as one future, which can be dropped or stopped at any step.
 
+use crate::happening::When;
 use bellwether::http::Inlet;
 use bellwether::reconcile::Reconciler;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -15,36 +16,59 @@ use tokio_util::sync::CancellationToken;
 /// What the driver does to a process.
 #[derive(Debug, Default)]
 pub(crate) struct Control {
-    /// Steps until it dies, and one; never while zero.
-    fuse: AtomicU64,
-    /// Steps until it is stopped, and one; never while zero.
-    stops: AtomicU64,
+    plan: Mutex<Option<(When, Fate)>>,
     stopped: AtomicBool,
     dead: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
 
+/// What becomes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Dies,
+    Stops,
+}
+
 impl Control {
-    /// It dies after so many steps, wherever it then is.
-    pub(crate) fn die_after(&self, steps: u64) {
-        self.fuse.store(steps + 1, Ordering::SeqCst);
+    /// This becomes of it then, wherever it then is.
+    pub(crate) fn plan(&self, when: When, fate: Fate) {
+        *self.plan.lock().unwrap() = Some((when, fate));
         self.wake();
     }
 
-    /// It is stopped after so many steps, wherever it then is.
-    pub(crate) fn stop_after(&self, steps: u64) {
-        self.stops.store(steps + 1, Ordering::SeqCst);
-        self.wake();
+    /// It sends a commit: what was to be counted from there is counted from now on.
+    pub(crate) fn commits(&self) {
+        if let Some((when, _)) = &mut *self.plan.lock().unwrap()
+            && let When::AfterCommit(steps) = *when
+        {
+            *when = When::Steps(steps);
+        }
     }
 
     pub(crate) fn go_on(&self) {
-        self.stops.store(0, Ordering::SeqCst);
         self.stopped.store(false, Ordering::SeqCst);
         self.wake();
     }
 
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn is_dead(&self) -> bool {
         self.dead.load(Ordering::SeqCst)
+    }
+
+    /// One step towards what is planned; what becomes of it now.
+    fn step(&self) -> Option<Fate> {
+        let mut plan = self.plan.lock().unwrap();
+        match &mut *plan {
+            Some((When::Steps(0), _)) => plan.take().map(|(_, fate)| fate),
+            Some((When::Steps(left), _)) => {
+                *left -= 1;
+                None
+            }
+            Some((When::AfterCommit(_), _)) | None => None,
+        }
     }
 
     fn wake(&self) {
@@ -65,14 +89,16 @@ impl Future for Puppet {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         *self.control.waker.lock().unwrap() = Some(context.waker().clone());
-        if burn(&self.control.stops) {
-            self.control.stopped.store(true, Ordering::SeqCst);
-        }
-        if self.control.stopped.load(Ordering::SeqCst) {
+        if self.control.is_stopped() {
             return Poll::Pending;
         }
-        if burn(&self.control.fuse) {
-            self.inner = None;
+        match self.control.step() {
+            Some(Fate::Stops) => {
+                self.control.stopped.store(true, Ordering::SeqCst);
+                return Poll::Pending;
+            }
+            Some(Fate::Dies) => self.inner = None,
+            None => {}
         }
         let ended = self.inner.as_mut().is_none_or(|inner| inner.as_mut().poll(context).is_ready());
         if ended {
@@ -82,13 +108,6 @@ impl Future for Puppet {
         }
         Poll::Pending
     }
-}
-
-/// One step of a fuse; true when it has burnt down.
-fn burn(fuse: &AtomicU64) -> bool {
-    let left = fuse.load(Ordering::SeqCst);
-    fuse.store(left.saturating_sub(1), Ordering::SeqCst);
-    left == 1
 }
 
 /// Runs a process until it dies. Connections come in through the channel.

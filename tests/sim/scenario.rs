@@ -1,6 +1,6 @@
 //! A seed becomes a configuration and hours of happenings.
 
-use crate::happening::{Edit, Happening, Link, Mail, Reconfigured, RuleEdit, Trouble, What};
+use crate::happening::{Edit, Happening, Link, Mail, Reconfigured, RuleEdit, Trouble, What, When};
 use crate::prometheus::EDITED;
 use bellwether::sim::Faults;
 use rand::rngs::StdRng;
@@ -186,10 +186,15 @@ fn machines(rng: &mut StdRng) -> What {
 
 fn process(rng: &mut StdRng, scenario: &Scenario) -> What {
     let replica = rng.random_range(0..scenario.replicas);
-    let (steps, millis) = (rng.random_range(0..400), rng.random_range(-5000..5000));
+    let millis = rng.random_range(-5000..5000);
+    let when = if rng.random_bool(0.5) {
+        When::Steps(rng.random_range(0..400))
+    } else {
+        When::AfterCommit(rng.random_range(0..20))
+    };
     match rng.random_range(0..4) {
-        0 => What::Crash { replica, steps, back: Duration::from_secs(rng.random_range(1..60)) },
-        1 => What::Stop { replica, steps, lasts: lasts(rng) },
+        0 => What::Crash { replica, when },
+        1 => What::Stop { replica, when, lasts: lasts(rng) },
         2 => What::Skew { replica, millis },
         _ => What::Astray { replica, millis, lasts: lasts(rng) },
     }

@@ -3,11 +3,11 @@
 mod effects;
 
 use crate::checker::{Checker, Violation};
-use crate::happening::{Mail, What};
+use crate::happening::{Mail, What, When};
 use crate::links::{Linked, Links};
 use crate::monitoring::{BEHIND, EVALUATION, Monitoring};
 use crate::post::{Post, carry};
-use crate::replica::{self, Control};
+use crate::replica::{self, Control, Fate};
 use crate::scenario::{CLUSTER, HOURS, Scenario};
 use bellwether::clock::Clock;
 use bellwether::config::{Config, KubernetesConfig};
@@ -81,6 +81,8 @@ enum Todo {
     Evaluate(usize),
     /// A process that died is started, its clock off by so many milliseconds.
     Start(usize, i64),
+    /// A process that was stopped goes on.
+    GoOn(Arc<Control>),
     /// The owner names a worker that must stay.
     Keep,
 }
@@ -91,6 +93,8 @@ struct Running {
     connections: mpsc::UnboundedSender<DuplexStream>,
     handle: Handle,
     metrics: Arc<Metrics>,
+    /// For how long it will be stopped when it is.
+    stops_for: Option<Duration>,
 }
 
 struct Universe<'a> {
@@ -248,24 +252,24 @@ impl<'a> Universe<'a> {
             match todo {
                 Todo::End(what) => self.happen(Todo::End(what), now),
                 Todo::Start(replica, _) => self.happen(Todo::Start(replica, 0), now),
-                Todo::Begin(_) | Todo::Evaluate(_) | Todo::Keep => {}
+                Todo::Begin(_) | Todo::Evaluate(_) | Todo::Keep | Todo::GoOn(_) => {}
             }
         }
         self.world.set_faults(Faults::default());
         self.world.uncordon_by_hand();
         self.monitoring.lock().unwrap().restore(now);
         for replica in 0..self.scenario.replicas {
-            self.crash_if_skewed(replica);
+            // With a good clock, whatever it was before.
+            self.kill(replica);
+            self.start(replica, 0);
         }
     }
 
-    /// A process whose clock is off is restarted with a good one.
-    fn crash_if_skewed(&mut self, replica: usize) {
+    fn kill(&mut self, replica: usize) {
         if let Some(running) = self.running[replica].take() {
+            running.control.plan(When::Steps(0), Fate::Dies);
             running.control.go_on();
-            running.control.die_after(0);
         }
-        self.start(replica, 0);
     }
 
     fn happen(&mut self, todo: Todo, now: Timestamp) {
@@ -284,6 +288,7 @@ impl<'a> Universe<'a> {
                     self.start(replica, skew);
                 }
             }
+            Todo::GoOn(control) => control.go_on(),
             Todo::Keep => {
                 let view = self.world.view();
                 let mut ours = view.nodes.iter().filter(|node| node.pool == Some("workers".into()));
@@ -303,13 +308,18 @@ impl<'a> Universe<'a> {
         }
     }
 
-    /// A process that died by its fuse is started a while later.
+    /// A process that died is started a while later, and one that was stopped goes on after its time.
     fn revive(&mut self, now: Timestamp) {
         for replica in 0..self.running.len() {
-            let died = self.running[replica].as_ref().is_some_and(|one| one.control.is_dead());
-            if died {
+            let Some(running) = &mut self.running[replica] else { continue };
+            let control = running.control.clone();
+            if control.is_dead() {
                 self.running[replica] = None;
                 self.plan(duration::after(now, Duration::from_secs(20)), Todo::Start(replica, 0));
+            } else if control.is_stopped()
+                && let Some(lasts) = running.stops_for.take()
+            {
+                self.plan(duration::after(now, lasts), Todo::GoOn(control));
             }
         }
     }
@@ -355,7 +365,9 @@ impl<'a> Universe<'a> {
         let (connections, incoming) = mpsc::unbounded_channel();
         let ttl = config.service.claim_ttl;
         tokio::spawn(replica::live(reconciler, inlet, incoming, ttl, control.clone()));
-        self.running[replica] = Some(Running { control, connections, handle, metrics });
+        self.links[replica].runs(control.clone());
+        let stops_for = None;
+        self.running[replica] = Some(Running { control, connections, handle, metrics, stops_for });
     }
 
     /// The clock of a process that starts now: off by so much, and by what else will happen to it.

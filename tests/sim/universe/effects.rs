@@ -3,6 +3,7 @@
 use super::{Universe, parse};
 use crate::happening::{Edit, Reconfigured, What};
 use crate::prometheus::Prometheus;
+use crate::replica::Fate;
 use crate::scenario::CLUSTER;
 use bellwether::model::{Ask, ClusterName, InstanceState, Signal, Source};
 use bellwether::reconcile::Handle;
@@ -37,21 +38,19 @@ impl Universe<'_> {
                 self.links[*replica].begin(*link, *trouble);
             }
             What::Mail { mail, .. } => self.mail.push(*mail),
-            What::Crash { replica, steps, .. } => {
+            What::Crash { replica, when } => {
                 if let Some(running) = &self.running[*replica] {
-                    running.control.die_after(*steps);
+                    running.control.plan(*when, Fate::Dies);
                 }
             }
-            What::Stop { replica, steps, .. } => {
-                if let Some(running) = &self.running[*replica] {
-                    running.control.stop_after(*steps);
+            What::Stop { replica, when, lasts } => {
+                if let Some(running) = &mut self.running[*replica] {
+                    running.stops_for = Some(*lasts);
+                    running.control.plan(*when, Fate::Stops);
                 }
             }
             What::Skew { replica, millis } => {
-                if let Some(running) = self.running[*replica].take() {
-                    running.control.go_on();
-                    running.control.die_after(0);
-                }
+                self.kill(*replica);
                 self.start(*replica, *millis);
             }
             What::Silence { .. }
@@ -106,11 +105,6 @@ impl Universe<'_> {
             What::Mail { mail, .. } => {
                 if let Some(at) = self.mail.iter().position(|one| one == mail) {
                     self.mail.remove(at);
-                }
-            }
-            What::Stop { replica, .. } => {
-                if let Some(running) = &self.running[*replica] {
-                    running.control.go_on();
                 }
             }
             What::Alertmanager { peer, .. } => {
@@ -213,7 +207,6 @@ pub(super) fn lasts(what: &What) -> Option<Duration> {
         What::Fault { lasts, .. }
         | What::Trouble { lasts, .. }
         | What::Mail { lasts, .. }
-        | What::Stop { lasts, .. }
         | What::Blind { lasts, .. }
         | What::Silent { lasts, .. }
         | What::Rules { lasts, .. }
