@@ -21,6 +21,7 @@ use crate::model::Truth;
 use crate::wire;
 use async_trait::async_trait;
 use std::fmt;
+use std::sync::Arc;
 
 /// All Alertmanagers of one cluster.
 #[async_trait]
@@ -28,6 +29,12 @@ pub trait Alertmanager: fmt::Debug + Send + Sync + 'static {
     /// Asks every Alertmanager for alerts routed to our receiver, silences, and its own state, and
     /// merges the answers. Never fails: who did not answer is said inside.
     async fn truth(&self) -> Truth;
+
+    /// The client for another configuration than its own; `None` where it is the same, or where there is
+    /// none to follow.
+    fn renewed(&self, _: &AlertmanagerConfig) -> Option<Arc<dyn Alertmanager>> {
+        None
+    }
 }
 
 /// What the bodies of several peers' answers (alerts, silences, status, receivers) mean together: the

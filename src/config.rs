@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod endpoint;
 mod env;
 mod error;
+pub mod pem;
 pub mod pool;
 pub mod prometheus;
 mod reader;
@@ -24,6 +25,7 @@ pub use cluster::{ClusterConfig, Guards, KubernetesConfig, Mode, Timing};
 pub use endpoint::{Credentials, Endpoint};
 pub use env::{ProcessEnv, Strings, warnings};
 pub use error::{ConfigError, ConfigErrors, Warning};
+pub use pem::PemFile;
 pub use pool::{
     Amount, Budget, Cooldowns, DrainConfig, EvictConfig, Limits, NodeTemplate, OrderBy, PoolConfig,
     ProviderConfig, Steps,

@@ -9,10 +9,12 @@ mod tests;
 
 pub use http::Http;
 
+use crate::config::PrometheusConfig;
 use crate::model::{Guard, Want};
 use crate::wire;
 use async_trait::async_trait;
 use std::fmt;
+use std::sync::Arc;
 
 /// All Prometheuses of one cluster.
 #[async_trait]
@@ -23,6 +25,12 @@ pub trait Prometheus: fmt::Debug + Send + Sync + 'static {
 
     /// Evaluates a `want_query`: exactly one series, a finite number of zero or more, rounded up.
     async fn want(&self, query: &str) -> Want;
+
+    /// The client for another configuration than its own; `None` where it is the same, or where there is
+    /// none to follow.
+    fn renewed(&self, _: &PrometheusConfig) -> Option<Arc<dyn Prometheus>> {
+        None
+    }
 }
 
 /// What the body of one answer means, as a guard and as a wanted size: the client's own reading,

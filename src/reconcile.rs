@@ -35,7 +35,7 @@ use execute::Executor;
 use jiff::Timestamp;
 use ledger::{Closed, Ledger};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -69,6 +69,8 @@ pub struct Parts {
 pub struct Reconciler {
     name: ClusterName,
     parts: Parts,
+    /// Alertmanager's and Prometheus' clients, of the configuration of the last pass.
+    clients: Mutex<(Arc<dyn Alertmanager>, Arc<dyn Prometheus>)>,
     claims: Arc<Claims>,
     wake: Arc<Notify>,
     report: watch::Sender<Option<Arc<Report>>>,
@@ -117,7 +119,9 @@ impl Reconciler {
     pub fn new(name: ClusterName, parts: Parts, holder: &str) -> Self {
         let claims = Claims::new(name.clone(), holder, parts.store.clone(), parts.clock);
         let (report, _) = watch::channel(None);
-        Self { name, parts, claims: Arc::new(claims), wake: Arc::new(Notify::new()), report }
+        let clients = Mutex::new((parts.alertmanager.clone(), parts.prometheus.clone()));
+        let (claims, wake) = (Arc::new(claims), Arc::new(Notify::new()));
+        Self { name, parts, clients, claims, wake, report }
     }
 
     /// To wake it and to read its reports.
@@ -132,7 +136,9 @@ impl Reconciler {
 
     /// Runs passes until told to stop; the pass under way is finished first.
     pub async fn run(&self, stop: CancellationToken) {
+        let mut config = self.parts.config.clone();
         while !stop.is_cancelled() {
+            config.mark_unchanged();
             let (outcome, next) = self.pass().await;
             let wait = match outcome {
                 Outcome::Changed => continue,
@@ -144,6 +150,7 @@ impl Reconciler {
                 () = stop.cancelled() => return,
                 () = self.wake.notified() => {}
                 () = self.claims.gained() => {}
+                Ok(()) = config.changed() => {}
                 () = tokio::time::sleep(wait) => {}
             }
         }
@@ -174,9 +181,10 @@ impl Reconciler {
         interval: Duration,
     ) -> store::Result<(Outcome, Duration)> {
         let pass = self.pass_id();
+        let parts = self.parts_of(limits);
         let claim = self.claims.current();
         let (memory, signals) = self.remember().await?;
-        let observed = observe::observe(&self.parts, limits, &signals).await;
+        let observed = observe::observe(&parts, limits, &signals).await;
         let now = self.parts.store.now().await?;
         let plan = policy::plan(&observed, &signals, &memory, limits, now);
         let turn = Turn {
@@ -196,14 +204,19 @@ impl Reconciler {
                 (Outcome::Failed, memory.workers.clone())
             }
             None => (Outcome::Standby, memory.workers.clone()),
-            Some(claim) => self.act(&claim, &turn).await?,
+            Some(claim) => self.act(&parts, &claim, &turn).await?,
         };
         self.publish(&turn, outcome, &workers);
         Ok((outcome, due(&plan, interval, now)))
     }
 
     /// Commits the intent, executes, commits the outcome. Answers with the records as they are then.
-    async fn act(&self, claim: &Claim, turn: &Turn<'_>) -> store::Result<(Outcome, Workers)> {
+    async fn act(
+        &self,
+        parts: &Parts,
+        claim: &Claim,
+        turn: &Turn<'_>,
+    ) -> store::Result<(Outcome, Workers)> {
         let prepared = intent::prepare(turn, claim);
         if !prepared.changes.is_empty() {
             self.parts.store.commit(claim, &prepared.changes).await?;
@@ -211,7 +224,7 @@ impl Reconciler {
         }
         let (workers, pools) = (prepared.workers, prepared.changes.pools);
         let mut ledger = Ledger::new(turn, claim.token, &self.parts.metrics, workers, pools);
-        Executor::new(&self.parts, &self.claims, turn, claim.token)
+        Executor::new(parts, &self.claims, turn, claim.token)
             .execute(&prepared.skipped, &mut ledger)
             .await;
         let Closed { changes, moved, refused, workers } = ledger.close();
@@ -228,6 +241,20 @@ impl Reconciler {
             Outcome::Quiet
         };
         Ok((outcome, workers))
+    }
+
+    /// The parts of one pass. Its clients are those of its own snapshot to its end, whatever is reloaded
+    /// meanwhile: addresses, credentials and what an answer means belong together.
+    fn parts_of(&self, limits: &ClusterConfig) -> Parts {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(renewed) = clients.0.renewed(&limits.alertmanager) {
+            clients.0 = renewed;
+        }
+        if let Some(renewed) = clients.1.renewed(&limits.prometheus) {
+            clients.1 = renewed;
+        }
+        let (alertmanager, prometheus) = clients.clone();
+        Parts { alertmanager, prometheus, ..self.parts.clone() }
     }
 
     async fn remember(&self) -> store::Result<(Memory, Vec<Signal>)> {

@@ -3,7 +3,7 @@
 //! Every address that a name resolves to is a [`Peer`] of its own, for each may say something else.
 //! No redirect is followed and no proxy asked: credentials go where the configuration says.
 
-use crate::config::{Credentials, Endpoint};
+use crate::config::{Credentials, Endpoint, PemFile};
 use futures_util::future::join_all;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Certificate, Client, Identity, Method, RequestBuilder, Response, Url, redirect};
@@ -11,9 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
 
 /// More than any sane answer; beyond it somebody is not who we think.
 const BODY_LIMIT: usize = 32 << 20;
@@ -69,18 +67,8 @@ pub fn install_crypto() {
 #[derive(Debug)]
 pub struct Peers {
     endpoint: Endpoint,
-    known: Mutex<BTreeMap<(String, SocketAddr), Known>>,
+    known: Mutex<BTreeMap<(String, SocketAddr), Peer>>,
 }
-
-/// A peer with the certificates it was made with: files are renewed while we run.
-#[derive(Clone, Debug)]
-struct Known {
-    peer: Peer,
-    files: Stamps,
-}
-
-/// When the files of an endpoint were last written.
-type Stamps = [Option<SystemTime>; 2];
 
 impl Peers {
     /// Peers of an endpoint; nothing is resolved yet.
@@ -92,7 +80,6 @@ impl Peers {
     /// Every address that each configured URL's name resolves to now, as a peer of its own. One that
     /// cannot be reached at all is an error with its URL, so there are never fewer than URLs.
     pub async fn get(&self) -> Vec<Reached> {
-        let files = stamps(&self.endpoint).await;
         let urls = &self.endpoint.urls;
         let resolved = join_all(urls.iter().map(|url| self.resolve(url))).await;
         let mut peers = Vec::new();
@@ -103,7 +90,7 @@ impl Peers {
                     let many = addresses.len() > 1;
                     for address in addresses {
                         let name = if many { format!("{url} ({address})") } else { url.clone() };
-                        peers.push(self.peer((url.clone(), address), name, &base, files).await);
+                        peers.push(self.peer((url.clone(), address), name, &base));
                     }
                 }
                 Err(error) => peers.push(Err((url.clone(), error))),
@@ -124,37 +111,19 @@ impl Peers {
         self.lock().retain(|(of, address), _| of != url || addresses.contains(address));
     }
 
-    async fn peer(
-        &self,
-        key: (String, SocketAddr),
-        name: String,
-        base: &Url,
-        files: Stamps,
-    ) -> Reached {
-        let known = self.lock().get(&key).filter(|known| known.files == files).cloned();
-        if let Some(Known { peer, .. }) = known {
+    fn peer(&self, key: (String, SocketAddr), name: String, base: &Url) -> Reached {
+        if let Some(peer) = self.lock().get(&key).cloned() {
             return Ok(Peer { name, ..peer });
         }
         let peer = Peer::new(&self.endpoint, name.clone(), base.clone(), key.1)
-            .await
             .map_err(|error| (name, error))?;
-        self.lock().insert(key, Known { peer: peer.clone(), files });
+        self.lock().insert(key, peer.clone());
         Ok(peer)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(String, SocketAddr), Known>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(String, SocketAddr), Peer>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-async fn stamps(endpoint: &Endpoint) -> Stamps {
-    let written = async |file: Option<&Path>| {
-        tokio::fs::metadata(file?).await.and_then(|metadata| metadata.modified()).ok()
-    };
-    [
-        written(endpoint.ca_file.as_deref()).await,
-        written(endpoint.client_cert_file.as_deref()).await,
-    ]
 }
 
 async fn resolve(url: &str) -> Result<(Url, Vec<SocketAddr>), Error> {
@@ -179,7 +148,7 @@ async fn resolve(url: &str) -> Result<(Url, Vec<SocketAddr>), Error> {
 }
 
 impl Peer {
-    async fn new(
+    fn new(
         endpoint: &Endpoint,
         name: String,
         base: Url,
@@ -194,14 +163,14 @@ impl Peer {
             builder = builder.resolve(host, address);
         }
         if let Some(file) = &endpoint.ca_file {
-            let bundle = Certificate::from_pem_bundle(&read(file).await?);
+            let bundle = Certificate::from_pem_bundle(file.text.expose().as_bytes());
             builder = builder.tls_certs_only(bundle.map_err(|_| no_pem(file))?);
         } else if base.scheme() == "http" {
             // Plain HTTP stays so; without this the system's certificates are read, and must be there.
             builder = builder.tls_certs_only([]);
         }
         if let Some(file) = &endpoint.client_cert_file {
-            let identity = Identity::from_pem(&read(file).await?);
+            let identity = Identity::from_pem(file.text.expose().as_bytes());
             builder = builder.identity(identity.map_err(|_| no_pem(file))?);
         }
         let client = builder.build().map_err(unusable)?;
@@ -313,14 +282,9 @@ fn headers(endpoint: &Endpoint) -> Result<HeaderMap, Error> {
     Ok(headers)
 }
 
-async fn read(file: &Path) -> Result<Vec<u8>, Error> {
-    let read = tokio::fs::read(file).await;
-    read.map_err(|error| Error::Config(format!("{}: {error}", file.display())))
-}
-
 /// Without the cause: it may quote the file, and that may hold a key.
-fn no_pem(file: &Path) -> Error {
-    Error::Config(format!("{}: no PEM that can be used", file.display()))
+fn no_pem(file: &PemFile) -> Error {
+    Error::Config(format!("{}: no PEM that can be used", file.path.display()))
 }
 
 fn unusable(error: reqwest::Error) -> Error {

@@ -129,4 +129,8 @@ impl Alertmanager for Http {
         let replies = join_all(peers.into_iter().map(|peer| self.ask(peer))).await;
         merge(replies, &self.config, &self.routes)
     }
+
+    fn renewed(&self, config: &AlertmanagerConfig) -> Option<Arc<dyn Alertmanager>> {
+        (self.config != *config).then(|| Arc::new(Self::new(config, self.metrics.clone())) as _)
+    }
 }

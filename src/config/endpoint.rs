@@ -1,13 +1,13 @@
 //! How to reach an HTTP service: address, credentials, TLS.
 
 use super::error::Mend;
+use super::pem::{self, PemFile};
 use super::reader::Section;
 use super::secret::{MASK, Secret};
 use super::value;
 use crate::model::duration;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// No header of ours may be set by hand: these frame the message or are set by the client.
@@ -25,9 +25,9 @@ pub struct Endpoint {
     /// `headers`: more headers, for example a tenant's. Values are secrets: they may carry one.
     pub headers: BTreeMap<String, Secret>,
     /// `ca_file`: certificate authority to trust instead of the system's (PEM file).
-    pub ca_file: Option<PathBuf>,
+    pub ca_file: Option<PemFile>,
     /// `client_cert_file`: client certificate and key (one PEM file with both).
-    pub client_cert_file: Option<PathBuf>,
+    pub client_cert_file: Option<PemFile>,
     /// `timeout`: limit for one call. Default 5 s.
     pub timeout: Duration,
 }
@@ -78,9 +78,8 @@ impl Endpoint {
             urls,
             credentials,
             headers: headers.unwrap_or_else(|| base.headers.clone()),
-            ca_file: s.take("ca_file", value::path).or_else(|| base.ca_file.clone()),
-            client_cert_file: s
-                .take("client_cert_file", value::path)
+            ca_file: PemFile::read(s, "ca_file", pem::authorities).or_else(|| base.ca_file.clone()),
+            client_cert_file: PemFile::read(s, "client_cert_file", pem::identity)
                 .or_else(|| base.client_cert_file.clone()),
             timeout: s.take("timeout", value::lasting).unwrap_or(base.timeout),
         }
@@ -99,8 +98,9 @@ impl Endpoint {
         fields["urls"] = json!(self.urls);
         fields["headers"] =
             self.headers.keys().map(|name| (name.clone(), Value::from(MASK))).collect();
-        fields["ca_file"] = json!(self.ca_file);
-        fields["client_cert_file"] = json!(self.client_cert_file);
+        let path = |file: &Option<PemFile>| json!(file.as_ref().map(|file| &file.path));
+        fields["ca_file"] = path(&self.ca_file);
+        fields["client_cert_file"] = path(&self.client_cert_file);
         fields["timeout"] = json!(duration::format(self.timeout));
         fields["bearer_token"] = Value::Null;
         fields["basic"] = Value::Null;

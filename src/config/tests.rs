@@ -296,6 +296,30 @@ fn a_secrets_file_ends_before_its_newline() {
     assert_eq!(cluster.alertmanager.endpoint.credentials, Some(bearer));
 }
 
+/// A file that is being written is refused as long as it is not whole, and never quoted.
+#[test]
+fn half_a_file_of_pem_is_none() {
+    let file = fields::secret_file();
+    let whole = std::fs::read_to_string(file.pem()).unwrap();
+    let (certificate, key) = whole.split_once("-----BEGIN PRIVATE").unwrap();
+    let value = changed(&full(), "alertmanager.ca_file", json!(file.pem()));
+    let value = changed(&value, "alertmanager.client_cert_file", json!(file.pem()));
+    assert!(parse_value(&value).is_ok());
+    let no_key = vec!["alertmanager.client_cert_file"];
+    let nothing = vec!["alertmanager.ca_file", "alertmanager.client_cert_file"];
+    for (text, told) in [
+        (certificate.to_owned(), no_key),
+        (whole[..whole.len() - 40].to_owned(), nothing.clone()),
+        (certificate[..certificate.len() / 2].to_owned(), nothing.clone()),
+        (String::new(), nothing),
+    ] {
+        std::fs::write(file.pem(), text).unwrap();
+        let errors = refused(&value);
+        assert_eq!(errors.iter().map(|error| &*error.path).collect::<Vec<_>>(), told);
+        assert!(!errors.iter().any(|error| error.to_string().contains(&key[20..40])));
+    }
+}
+
 #[test]
 fn credentials_never_follow_to_other_addresses() {
     let value = changed(&full(), "alertmanager.bearer_token", json!("abc"));

@@ -20,6 +20,7 @@ const NONE: &str = "no Prometheus is configured";
 /// All Prometheuses of one cluster.
 #[derive(Debug)]
 pub struct Http {
+    config: PrometheusConfig,
     stale: Duration,
     /// Limit for one query, as Prometheus reads it.
     limit: String,
@@ -31,6 +32,7 @@ impl Http {
     /// A client for these Prometheuses; nothing is called yet.
     pub fn new(config: &PrometheusConfig, metrics: Arc<Metrics>) -> Self {
         Self {
+            config: config.clone(),
             stale: config.scrape_interval.saturating_mul(STALE_AFTER),
             limit: duration::format(config.endpoint.timeout),
             peers: Peers::new(config.endpoint.clone()),
@@ -107,5 +109,9 @@ impl Prometheus for Http {
         };
         let answers = join_all(self.peers.get().await.into_iter().map(ask)).await;
         answers.into_iter().reduce(judge::larger).unwrap_or(Want::Unknown { why: NONE.to_owned() })
+    }
+
+    fn renewed(&self, config: &PrometheusConfig) -> Option<Arc<dyn Prometheus>> {
+        (self.config != *config).then(|| Arc::new(Self::new(config, self.metrics.clone())) as _)
     }
 }

@@ -3,7 +3,7 @@
 use super::{changed, full, parse_value, pattern, refused};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Fields whose good value changes nothing: they only say what is so anyway.
 const STATEMENTS: [&str; 2] = ["version", "clusters.default.pools.workers.provider.sim"];
@@ -24,14 +24,15 @@ fn case(path: impl Into<String>, good: impl Into<Value>, bad: impl Into<Value>) 
 
 /// Every field of the file.
 pub(super) fn cases(secret_file: &Path) -> Vec<Case> {
-    let file = secret_file.to_str().unwrap();
+    let pem = pem_beside(secret_file);
+    let (file, pem) = (secret_file.to_str().unwrap(), pem.to_str().unwrap());
     let mut cases = service(file);
     for prefix in ["alertmanager", "clusters.default.alertmanager"] {
-        cases.extend(endpoint(prefix, file));
+        cases.extend(endpoint(prefix, file, pem));
         cases.extend(alertmanager(prefix));
     }
     for prefix in ["prometheus", "clusters.default.prometheus"] {
-        cases.extend(endpoint(prefix, file));
+        cases.extend(endpoint(prefix, file, pem));
         cases.push(case(format!("{prefix}.scrape_interval"), "30s", "0s"));
     }
     cases.extend(cluster());
@@ -64,7 +65,7 @@ fn service(file: &str) -> Vec<Case> {
     ]
 }
 
-fn endpoint(prefix: &str, file: &str) -> Vec<Case> {
+fn endpoint(prefix: &str, file: &str, pem: &str) -> Vec<Case> {
     let at = |name: &str| format!("{prefix}.{name}");
     let basic = Some((at("basic"), json!({ "username": "u", "password": "p" })));
     vec![
@@ -80,8 +81,8 @@ fn endpoint(prefix: &str, file: &str) -> Vec<Case> {
         },
         case(at("headers.X-Tenant"), "b", "a\nb"),
         case(at("headers.X-Key_file"), file, "/nonexistent/token"),
-        case(at("ca_file"), "/etc/ca.pem", ""),
-        case(at("client_cert_file"), "/etc/client.pem", true),
+        case(at("ca_file"), pem, "/nonexistent/ca.pem"),
+        case(at("client_cert_file"), pem, file),
         case(at("timeout"), "2s", "0"),
     ]
 }
@@ -184,9 +185,32 @@ fn pool() -> Vec<Case> {
     cases.into_iter().map(pool).collect()
 }
 
-pub(super) fn secret_file() -> tempfile::NamedTempFile {
-    let file = tempfile::NamedTempFile::new().unwrap();
+/// A file that a secret stands in, and beside it one with a certificate and its key.
+pub(super) struct SecretFile {
+    path: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl SecretFile {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn pem(&self) -> PathBuf {
+        pem_beside(&self.path)
+    }
+}
+
+fn pem_beside(secret_file: &Path) -> PathBuf {
+    secret_file.with_file_name("client.pem")
+}
+
+pub(super) fn secret_file() -> SecretFile {
+    let folder = tempfile::tempdir().unwrap();
+    let file = SecretFile { path: folder.path().join("token"), _folder: folder };
     std::fs::write(file.path(), "from-a-file\n").unwrap();
+    let own = rcgen::generate_simple_self_signed(["client".to_owned()]).unwrap();
+    std::fs::write(file.pem(), own.cert.pem() + &own.signing_key.serialize_pem()).unwrap();
     file
 }
 
