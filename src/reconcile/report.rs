@@ -4,12 +4,13 @@ use super::{Outcome, Turn, Workers};
 use crate::metrics::Metrics;
 use crate::model::{
     BreakerState, ClusterName, Cordon, Decision, Node, PassId, PeerState, Plan, PoolName,
-    Readiness, Reason, Signal, Silence, Transition, View, Worker, WorkerEvent, duration,
+    Readiness, Reason, Signal, Silence, Transition, View, Worker, WorkerEvent, WorkerState,
+    duration,
 };
 use crate::policy;
 use jiff::Timestamp;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What one turn saw and decided.
 #[derive(Clone, Debug, Serialize)]
@@ -172,10 +173,11 @@ fn findings(turn: &Turn<'_>) -> Vec<String> {
 /// Sets every gauge from the whole view of this turn; what vanished vanishes.
 pub(super) fn gauges(metrics: &Metrics, turn: &Turn<'_>, workers: &Workers) {
     let cluster = turn.limits.name.as_str();
+    forget_pools(metrics, turn, workers);
     decisions(metrics, turn, cluster);
     became_ready(metrics, turn);
     by_state(metrics, turn, workers);
-    nodes(metrics, turn, cluster);
+    nodes(metrics, turn, cluster, workers);
     for direction in ["up", "down", "replace", "watchdog", "manual"] {
         let count = turn
             .signals
@@ -188,6 +190,37 @@ pub(super) fn gauges(metrics: &Metrics, turn: &Turn<'_>, workers: &Workers) {
     #[expect(clippy::cast_precision_loss, reason = "a handful of Alertmanagers")]
     let share = truth.answered() as f64 / truth.peers.len().max(1) as f64;
     metrics.seen.alertmanager.with_label_values(&[cluster]).set(share);
+}
+
+/// Pools of the file, and those that left it as long as they have workers.
+fn shown_pools<'a>(turn: &'a Turn<'_>, workers: &'a Workers) -> BTreeSet<&'a PoolName> {
+    let live = workers.values().filter(|worker| worker.is_live()).map(|worker| &worker.pool);
+    turn.limits.pools.keys().chain(live).collect()
+}
+
+/// A pool that left the file has no bounds any more; one without workers has nothing.
+fn forget_pools(metrics: &Metrics, turn: &Turn<'_>, workers: &Workers) {
+    let (seen, cluster, shown) =
+        (&metrics.seen, turn.limits.name.as_str(), shown_pools(turn, workers));
+    let left = turn.memory.pools.keys().filter(|pool| !turn.limits.pools.contains_key(*pool));
+    for pool in left {
+        let (name, is_shown) = (pool.as_str(), shown.contains(pool));
+        for bound in if is_shown { &BOUNDS[..2] } else { &BOUNDS } {
+            let _ = seen.pool.remove_label_values(&[cluster, name, bound]);
+        }
+        if is_shown {
+            continue;
+        }
+        for state in WorkerState::NAMES {
+            let _ = seen.workers.remove_label_values(&[cluster, name, state]);
+        }
+        for state in NODE_STATES {
+            let _ = seen.nodes.remove_label_values(&[cluster, name, state]);
+        }
+        let _ = seen.price.remove_label_values(&[cluster, name]);
+        let _ = seen.breaker.remove_label_values(&[cluster, name]);
+        let _ = seen.paused.remove_label_values(&[cluster, name]);
+    }
 }
 
 fn became_ready(metrics: &Metrics, turn: &Turn<'_>) {
@@ -245,8 +278,8 @@ fn by_state(metrics: &Metrics, turn: &Turn<'_>, workers: &Workers) {
         *counts.entry((worker.pool.as_str(), worker.state.name())).or_default() += 1;
         *prices.entry(worker.pool.as_str()).or_default() += price_of(turn, worker).unwrap_or(0);
     }
-    for pool in turn.limits.pools.keys() {
-        for state in crate::model::WorkerState::NAMES {
+    for pool in shown_pools(turn, workers) {
+        for state in WorkerState::NAMES {
             let count = counts.get(&(pool.as_str(), state)).copied().unwrap_or(0);
             metrics.seen.workers.with_label_values(&[cluster, pool.as_str(), state]).set(count);
         }
@@ -257,10 +290,10 @@ fn by_state(metrics: &Metrics, turn: &Turn<'_>, workers: &Workers) {
 }
 
 /// Nodes and pods are left out while unknown: a rule must not read an old number as a new one.
-fn nodes(metrics: &Metrics, turn: &Turn<'_>, cluster: &str) {
+fn nodes(metrics: &Metrics, turn: &Turn<'_>, cluster: &str, workers: &Workers) {
     let seen = &metrics.seen;
     let Some(view) = turn.observed.cluster.known() else {
-        for pool in turn.limits.pools.keys() {
+        for pool in shown_pools(turn, workers) {
             for state in NODE_STATES {
                 let _ = seen.nodes.remove_label_values(&[cluster, pool.as_str(), state]);
             }
@@ -270,7 +303,7 @@ fn nodes(metrics: &Metrics, turn: &Turn<'_>, cluster: &str) {
         }
         return;
     };
-    for pool in turn.limits.pools.keys() {
+    for pool in shown_pools(turn, workers) {
         for state in NODE_STATES {
             let ours = view
                 .nodes
@@ -285,6 +318,9 @@ fn nodes(metrics: &Metrics, turn: &Turn<'_>, cluster: &str) {
     seen.unschedulable.with_label_values(&[cluster, "yes"]).set(to_i64(unschedulable.helpable));
     seen.unschedulable.with_label_values(&[cluster, "no"]).set(to_i64(unschedulable.others));
 }
+
+/// The file's own bounds first.
+const BOUNDS: [&str; 4] = ["min", "max", "have", "want"];
 
 const NODE_STATES: [&str; 3] = ["ready", "not_ready", "cordoned"];
 
