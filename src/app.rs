@@ -11,15 +11,16 @@ mod simserver;
 pub use shutdown::until_signalled;
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Standing};
 use crate::http;
 use crate::http::readiness::Readiness;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, seconds};
 use crate::model::ClusterName;
 use crate::reconcile::{Claims, Handle, Reconciler};
 use crate::sim::World;
 use crate::store::Store;
 use anyhow::Context as _;
+use reload::Reload;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -33,9 +34,11 @@ use tokio_util::sync::CancellationToken;
 /// All parts of one process, ready to run.
 pub struct App {
     /// The configuration; reloading replaces it.
-    config: watch::Sender<Arc<Config>>,
-    /// Where it came from; without a file there is no reloading.
-    file: Option<PathBuf>,
+    config: watch::Receiver<Arc<Config>>,
+    /// How it stands to its file.
+    standing: watch::Receiver<Standing>,
+    /// Without a file there is no reloading.
+    reload: Option<Reload>,
     listener: TcpListener,
     store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
@@ -53,14 +56,18 @@ impl App {
         files::raise_limit();
         let service = &config.service;
         let store = build::store(service, clock)?;
-        let metrics = Arc::new(Metrics::new());
-        #[expect(clippy::cast_precision_loss, reason = "a time of day, in seconds")]
-        metrics.seen.started.set(clock.now().as_millisecond() as f64 / 1000.0);
+        let (metrics, now) = (Arc::new(Metrics::new()), clock.now());
+        metrics.seen.started.set(seconds(now));
+        metrics.config.taken(now);
         let listener = build::listener(service)?;
-        let (config, watched) = watch::channel(Arc::new(config));
+        let snapshot = Arc::new(config);
+        let (config, watched) = watch::channel(snapshot.clone());
+        let (standing, stands) = watch::channel(Standing::started(now));
+        let reload = |file| Reload::new(file, config, standing, metrics.clone(), clock);
         let mut app = Self {
-            config,
-            file,
+            config: watched,
+            standing: stands,
+            reload: file.map(reload).transpose()?,
             listener,
             store,
             metrics,
@@ -68,9 +75,8 @@ impl App {
             loops: BTreeMap::new(),
             worlds: BTreeMap::new(),
         };
-        let snapshot = watched.borrow().clone();
         for limits in snapshot.clusters.values() {
-            app.add_cluster(limits, &watched, clock)?;
+            app.add_cluster(limits, clock)?;
         }
         Ok(app)
     }
@@ -132,10 +138,7 @@ impl App {
         serving: &CancellationToken,
         keeping: &CancellationToken,
     ) {
-        let (ttl, grace) = {
-            let config = self.config.borrow();
-            (config.service.claim_ttl, config.service.shutdown_grace)
-        };
+        let grace = self.config.borrow().service.shutdown_grace;
         let usual = http::Limits::default();
         let limits = http::Limits {
             drain: grace / 2,
@@ -145,7 +148,8 @@ impl App {
         let state = http::State {
             store: self.store.clone(),
             metrics: self.metrics.clone(),
-            config: self.config.subscribe(),
+            config: self.config.clone(),
+            standing: self.standing.clone(),
             handle: reports::handle(self.handles()),
             readiness: self.readiness.clone(),
             limits,
@@ -165,8 +169,9 @@ impl App {
         for (name, reconciler) in self.loops {
             let claims: Arc<Claims> = reconciler.claims();
             let (stop_keeping, stop_loop) = (keeping.clone(), serving.clone());
+            let config = self.config.clone();
             spawn(keepers, format!("claim {name}"), async move {
-                claims.keep(ttl, stop_keeping).await;
+                claims.keep(|| config.borrow().service.claim_ttl, stop_keeping).await;
                 Ok(())
             });
             spawn(tasks, format!("loop {name}"), async move {
@@ -174,8 +179,8 @@ impl App {
                 Ok(())
             });
         }
-        if let Some(file) = self.file {
-            spawn(tasks, "reload".to_owned(), reload::watch(file, self.config, serving.clone()));
+        if let Some(reload) = self.reload {
+            spawn(tasks, "reload".to_owned(), reload.watch(serving.clone()));
         }
     }
 }

@@ -16,6 +16,7 @@ mod reader;
 pub mod secret;
 pub mod service;
 pub mod sim;
+mod standing;
 mod text_file;
 mod tree;
 mod value;
@@ -34,6 +35,7 @@ pub use prometheus::PrometheusConfig;
 pub use secret::Secret;
 pub use service::{Auth, LogFormat, Role, ServiceConfig, StoreUrl};
 pub use sim::{SimConfig, SimShape};
+pub use standing::{Standing, Wrong};
 
 use self::reader::{Reader, Section};
 use self::tree::Tree;

@@ -18,7 +18,7 @@ pub mod reads;
 pub mod routes;
 pub mod webhook;
 
-use crate::config::Config;
+use crate::config::{Config, Standing};
 use crate::metrics::Metrics;
 use crate::model::ClusterName;
 use crate::store::Store;
@@ -74,6 +74,8 @@ pub struct State {
     pub metrics: Arc<Metrics>,
     /// The newest configuration.
     pub config: watch::Receiver<Arc<Config>>,
+    /// How it stands to its file.
+    pub standing: watch::Receiver<Standing>,
     /// The way to the loop.
     pub handle: Handle,
     /// Whether all parts are up.

@@ -2,9 +2,10 @@
 //!
 //! Labels come from closed sets: never a node, a pod, a fingerprint or an error text.
 
+use jiff::Timestamp;
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts,
-    Registry, TextEncoder, core::Collector,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder, core::Collector,
 };
 
 /// Seconds, from a store write to a long pass.
@@ -22,6 +23,8 @@ pub struct Metrics {
     pub pass: PassMetrics,
     /// What the last pass saw.
     pub seen: SeenMetrics,
+    /// The configuration's file.
+    pub config: ConfigMetrics,
 }
 
 /// The HTTP server.
@@ -88,6 +91,15 @@ pub struct SeenMetrics {
     pub started: Gauge,
 }
 
+/// The configuration's file.
+#[derive(Debug)]
+pub struct ConfigMetrics {
+    /// `bellwether_config_last_reload_successful`: 1 while the file as last read is the one in force.
+    pub successful: IntGauge,
+    /// `bellwether_config_last_reload_success_timestamp_seconds`: when a good file was last taken.
+    pub last_success: Gauge,
+}
+
 // === impl Metrics ===
 
 impl Default for Metrics {
@@ -106,6 +118,7 @@ impl Metrics {
             calls: CallMetrics::new(&families),
             pass: PassMetrics::new(&families),
             seen: SeenMetrics::new(&families),
+            config: ConfigMetrics::new(&families),
             registry,
         }
     }
@@ -203,6 +216,33 @@ impl SeenMetrics {
     }
 }
 
+impl ConfigMetrics {
+    fn new(f: &Families<'_>) -> Self {
+        Self {
+            successful: f.int_gauge(
+                "config_last_reload_successful",
+                "1 while the file as last read is the one in force.",
+            ),
+            last_success: f.gauge(
+                "config_last_reload_success_timestamp_seconds",
+                "When a good file was last taken.",
+            ),
+        }
+    }
+
+    /// A good file was taken.
+    pub fn taken(&self, at: Timestamp) {
+        self.successful.set(1);
+        self.last_success.set(seconds(at));
+    }
+}
+
+/// A time as Prometheus writes it.
+#[expect(clippy::cast_precision_loss, reason = "a time of day, in seconds")]
+pub fn seconds(at: Timestamp) -> f64 {
+    at.as_millisecond() as f64 / 1000.0
+}
+
 /// Creates families in the registry. Names and labels are constants, so nothing here can fail.
 struct Families<'a>(&'a Registry);
 
@@ -231,6 +271,10 @@ impl Families<'_> {
 
     fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
         self.register(GaugeVec::new(Self::opts(name, help), labels))
+    }
+
+    fn int_gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.register(IntGauge::with_opts(Self::opts(name, help)))
     }
 
     fn gauge(&self, name: &str, help: &str) -> Gauge {

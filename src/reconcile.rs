@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::config::{ClusterConfig, Config};
 use crate::killpoint::{self, Point};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, seconds};
 use crate::model::{
     Claim, ClusterName, Memory, Observed, PassId, Plan, Reason, Signal, Worker, WorkerId,
     WorkerState, duration,
@@ -283,12 +283,8 @@ impl Reconciler {
             .with_label_values(&[self.name.as_str()])
             .set(i64::from(self.claims.current().is_some()));
         if outcome != Outcome::Failed {
-            let seconds = self.parts.clock.now().as_millisecond();
-            #[expect(clippy::cast_precision_loss, reason = "a time of day, in seconds")]
-            metrics
-                .last_success
-                .with_label_values(&[self.name.as_str()])
-                .set(seconds as f64 / 1000.0);
+            let now = seconds(self.parts.clock.now());
+            metrics.last_success.with_label_values(&[self.name.as_str()]).set(now);
         }
     }
 

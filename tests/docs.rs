@@ -28,7 +28,8 @@ fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
 fn registered() -> BTreeMap<String, String> {
     let code: String =
         read("src/metrics.rs").split_whitespace().collect::<Vec<_>>().join(" ").replace(" .", ".");
-    let kinds = ["counters", "int_gauges", "gauges", "gauge", "histograms", "histogram"];
+    let kinds =
+        ["counters", "int_gauges", "int_gauge", "gauges", "gauge", "histograms", "histogram"];
     let mut found = BTreeMap::new();
     for kind in kinds {
         for (at, call) in code.match_indices(&format!("f.{kind}(")) {

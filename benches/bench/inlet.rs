@@ -5,10 +5,12 @@ use super::configuration::configuration;
 use super::results::{Measure, median};
 use anyhow::Context;
 use bellwether::clock::Clock;
+use bellwether::config::Standing;
 use bellwether::http::readiness::Readiness;
 use bellwether::http::{self, Handle, Limits, State};
 use bellwether::metrics::Metrics;
 use bellwether::store::{Embedded, Memory, Retention, Store};
+use jiff::Timestamp;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -79,6 +81,7 @@ impl Served {
             store: store(Clock::system(), retention)?,
             metrics: Arc::new(Metrics::new()),
             config,
+            standing: watch::channel(Standing::started(Timestamp::UNIX_EPOCH)).1,
             handle: Handle { wake: Box::new(|_| ()), report: Box::new(|_| None) },
             readiness: Readiness::new(),
             limits: Limits::default(),

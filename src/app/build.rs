@@ -13,7 +13,6 @@ use rand::RngExt as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 
 pub(super) fn store(service: &ServiceConfig, clock: Clock) -> anyhow::Result<Arc<dyn Store>> {
     let retention = Retention { entries: service.history_entries, age: service.history_age };
@@ -41,7 +40,6 @@ impl App {
     pub(super) fn add_cluster(
         &mut self,
         limits: &ClusterConfig,
-        config: &watch::Receiver<Arc<Config>>,
         clock: Clock,
     ) -> anyhow::Result<()> {
         let name = limits.name.clone();
@@ -60,7 +58,7 @@ impl App {
             )),
             prometheus: Arc::new(prometheus::Http::new(&limits.prometheus, self.metrics.clone())),
             metrics: self.metrics.clone(),
-            config: config.clone(),
+            config: self.config.clone(),
             clock,
         };
         self.loops.insert(name.clone(), Reconciler::new(name.clone(), parts, &holder()));

@@ -1,82 +1,140 @@
-//! Reading the configuration again: on SIGHUP, and when the file changed.
+//! Reading the configuration again: on SIGHUP, and when it changed.
+//!
+//! Each look reads everything anew, the files of secrets and certificates too, and compares what it says.
+//! So it does not matter how a file was changed: written over, renamed over, or behind a link that was
+//! swapped, as mounted `ConfigMap`s and `Secret`s change. One that a look found changed may still be half
+//! written, so it is taken when the next look finds the same; SIGHUP says that it is whole.
 
-use crate::config::{Config, ProcessEnv};
+mod fixed;
+
+use crate::clock::Clock;
+use crate::config::{Config, ConfigErrors, ProcessEnv, Standing};
+use crate::metrics::Metrics;
+use anyhow::Context as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// How often the file's time is looked at. Mounted `ConfigMap`s change by a swapped link, which
-/// file watches miss; a look every few seconds does not.
+/// How often it is looked at. File watches miss a swapped link; a look every few seconds does not.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Replaces the configuration whenever the file is good and new. A bad file keeps the running one.
-pub(super) async fn watch(
+/// When a change is looked at again: whoever writes a file over in place has written it by then.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Keeps the running configuration to its file.
+pub(super) struct Reload {
     file: PathBuf,
+    hangup: Signal,
     config: watch::Sender<Arc<Config>>,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut seen = modified(&file);
-    loop {
-        let asked = tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            _ = hangup.recv() => true,
-            () = tokio::time::sleep(LOOK) => false,
-        };
-        let now = modified(&file);
-        if asked || now != seen {
-            seen = now;
-            reload(&file, &config);
-        }
-    }
+    standing: watch::Sender<Standing>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
 }
 
-fn reload(file: &Path, config: &watch::Sender<Arc<Config>>) {
-    let new = match Config::load(file, &ProcessEnv) {
-        Ok(loaded) => loaded.config,
-        Err(errors) => {
-            tracing::error!(section = "config", error = %errors, "new configuration is wrong; the running one stays");
-            return;
+/// What one look found.
+#[derive(Clone, Debug, PartialEq)]
+struct Look {
+    /// Tells a file that was touched, though it means the same.
+    stamp: Option<Stamp>,
+    read: Result<Config, ConfigErrors>,
+}
+
+/// When the file was written, which file it is, and its size.
+type Stamp = (SystemTime, u64, u64);
+
+// === impl Reload ===
+
+impl Reload {
+    /// From now on SIGHUP is ours; before, it would end the process.
+    pub(super) fn new(
+        file: PathBuf,
+        config: watch::Sender<Arc<Config>>,
+        standing: watch::Sender<Standing>,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+    ) -> anyhow::Result<Self> {
+        let hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be listened for")?;
+        Ok(Self { file, hangup, config, standing, metrics, clock })
+    }
+
+    /// Takes every good change until told to stop. A bad file keeps the running configuration.
+    pub(super) async fn watch(mut self, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut last = self.look().await?;
+        // What came between the start's own reading and this one is a change.
+        let is_running = last.read.as_ref() == Ok(&**self.config.borrow());
+        let mut told = is_running.then(|| last.clone());
+        loop {
+            let wait = if told.as_ref() == Some(&last) { LOOK } else { AGAIN };
+            let asked = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                _ = self.hangup.recv() => true,
+                () = tokio::time::sleep(wait) => false,
+            };
+            let look = self.look().await?;
+            if asked || (told.as_ref() != Some(&look) && look == last) {
+                self.take(&look.read);
+                told = Some(look.clone());
+            }
+            last = look;
         }
-    };
-    let old = config.borrow().clone();
-    for what in needs_restart(&old, &new) {
-        tracing::warn!(
+    }
+
+    async fn look(&self) -> anyhow::Result<Look> {
+        let file = self.file.clone();
+        let look = move || Look {
+            stamp: stamp(&file),
+            read: Config::load(&file, &ProcessEnv).map(|loaded| loaded.config),
+        };
+        tokio::task::spawn_blocking(look).await.context("reading the configuration panicked")
+    }
+
+    fn take(&self, read: &Result<Config, ConfigErrors>) {
+        match read {
+            Ok(new) => self.accept(new.clone()),
+            Err(errors) => self.refuse(errors),
+        }
+    }
+
+    fn accept(&self, mut new: Config) {
+        let running = self.config.borrow().clone();
+        let at_next_start = fixed::keep(&mut new, &running);
+        for field in &at_next_start {
+            tracing::warn!(section = "config", field, "changed, takes effect at the next start");
+        }
+        let is_new = new != *running;
+        if is_new {
+            self.config.send_replace(Arc::new(new));
+        }
+        // Told after it holds, so that whoever reads it may rely on it.
+        let now = self.clock.now();
+        self.standing.send_replace(Standing { at_next_start, ..Standing::started(now) });
+        self.metrics.config.taken(now);
+        if is_new {
+            tracing::info!(section = "config", "configuration reloaded");
+        } else {
+            tracing::info!(section = "config", "configuration read again; nothing changed");
+        }
+    }
+
+    fn refuse(&self, errors: &ConfigErrors) {
+        let now = self.clock.now();
+        self.standing.send_modify(|standing| standing.refuse(now, errors.clone()));
+        self.metrics.config.successful.set(0);
+        let all: Vec<String> = errors.0.iter().map(ToString::to_string).collect();
+        tracing::error!(
             section = "config",
-            field = what,
-            "changed, and takes effect at the next start"
+            file = %self.file.display(),
+            errors = all.join("; "),
+            "new configuration is wrong; the running one stays"
         );
     }
-    config.send_replace(Arc::new(new));
-    tracing::info!(section = "config", "configuration reloaded");
 }
 
-/// What a running process cannot change: everything it built connections, ports and loops from.
-fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
-    let mut fields = Vec::new();
-    if old.service.listen != new.service.listen {
-        fields.push("listen");
-    }
-    if old.service.store != new.service.store {
-        fields.push("store");
-    }
-    if !old.clusters.keys().eq(new.clusters.keys()) {
-        fields.push("clusters");
-    }
-    for (before, after) in old.clusters.values().zip(new.clusters.values()) {
-        if before.kubernetes != after.kubernetes {
-            fields.push("clusters.*.kubernetes");
-        }
-        if before.alertmanager != after.alertmanager || before.prometheus != after.prometheus {
-            fields.push("alertmanager, prometheus");
-        }
-    }
-    fields
-}
-
-fn modified(file: &Path) -> Option<SystemTime> {
-    std::fs::metadata(file).and_then(|data| data.modified()).ok()
+fn stamp(file: &Path) -> Option<Stamp> {
+    let metadata = std::fs::metadata(file).ok()?;
+    Some((metadata.modified().ok()?, metadata.ino(), metadata.len()))
 }

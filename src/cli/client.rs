@@ -1,6 +1,7 @@
 //! Reading and asking a running service over its API.
 
 use super::{Output, table};
+use crate::config::Standing;
 use anyhow::{Context as _, bail};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
@@ -87,7 +88,7 @@ impl Connection {
         self.call(Method::GET, &path, None).await
     }
 
-    /// Prints as asked: the JSON as it came, or rows made of each cluster's list of that name.
+    /// Prints as asked: the JSON as it came, or rows made of each cluster's list at that place.
     fn show(
         &self,
         answer: &Value,
@@ -101,8 +102,9 @@ impl Connection {
         }
         let clusters = answer["clusters"].as_object().cloned().unwrap_or_default();
         let rows = clusters.iter().flat_map(|(cluster, shown)| {
-            shown[list]
-                .as_array()
+            shown
+                .pointer(list)
+                .and_then(Value::as_array)
                 .into_iter()
                 .flatten()
                 .map(|item| row(cluster, item))
@@ -113,12 +115,17 @@ impl Connection {
     }
 }
 
-/// Pools, what was decided, and why.
+/// How the configuration stands to its file; pools, what was decided, and why.
 pub(super) async fn status(connection: &Connection) -> anyhow::Result<ExitCode> {
-    let answer = connection.get("/v1/pools").await?;
+    let answer = connection.get("/v1/status").await?;
+    if connection.output == Output::Text {
+        let standing: Standing = serde_json::from_value(answer["config"].clone())
+            .context("the service does not tell how its configuration stands")?;
+        print_lines(&standing.lines());
+    }
     Ok(connection.show(
         &answer,
-        "pools",
+        "/status/pools",
         &["CLUSTER", "POOL", "HAVE", "WANT", "MIN", "MAX", "PER HOUR", "WHY"],
         |cluster, pool| {
             let decision = &pool["decision"];
@@ -141,7 +148,7 @@ pub(super) async fn workers(connection: &Connection) -> anyhow::Result<ExitCode>
     let answer = connection.get("/v1/workers").await?;
     Ok(connection.show(
         &answer,
-        "workers",
+        "/workers",
         &["CLUSTER", "WORKER", "STATE", "SINCE", "SHAPE", "ZONE", "MARKET", "NODE"],
         |cluster, worker| {
             vec![
@@ -163,7 +170,7 @@ pub(super) async fn signals(connection: &Connection) -> anyhow::Result<ExitCode>
     let answer = connection.get("/v1/signals").await?;
     Ok(connection.show(
         &answer,
-        "signals",
+        "/signals",
         &["CLUSTER", "NAME", "POOL", "LAST SEEN", "STANDING"],
         |cluster, view| {
             let signal = &view["signal"];
@@ -189,7 +196,7 @@ pub(super) async fn history(options: &HistoryOptions) -> anyhow::Result<ExitCode
     let answer = options.connection.get(&format!("/v1/history?limit={}", options.limit)).await?;
     Ok(options.connection.show(
         &answer,
-        "history",
+        "/history",
         &["AT", "CLUSTER", "POOL", "WORKER", "KIND", "WHAT", "WHY", "DETAIL"],
         |cluster, entry| {
             vec![
@@ -228,6 +235,13 @@ fn text(value: &Value) -> String {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the command line speaks to a person")]
+fn print_lines(lines: &[String]) {
+    for line in lines {
+        println!("{line}");
     }
 }
 

@@ -1,10 +1,10 @@
 //! What is wrong with a configuration: always all of it, never with a secret in it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// One fault of the configuration.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ConfigError {
     /// Which field: `clusters.default.pools.workers.max`. For text that is no YAML, the line; for a
     /// file that cannot be read, its path.
@@ -16,7 +16,7 @@ pub struct ConfigError {
 }
 
 /// Every fault of a configuration, in the order of the paths.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(transparent)]
 pub struct ConfigErrors(pub Vec<ConfigError>);
 

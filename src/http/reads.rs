@@ -78,7 +78,8 @@ impl Section {
 // === free functions ===
 
 /// `GET /v1/SECTION?cluster=`: `{"clusters": {NAME: {at, pass, SECTION}}}`; a cluster that had no
-/// pass yet is `null`, which is not the same as empty.
+/// pass yet is `null`, which is not the same as empty. The status also tells how the configuration
+/// stands to its file.
 pub(super) fn section(server: &Server, section: Section, uri: &Uri) -> answer::Result {
     let config = server.state.config.borrow().clone();
     let mut clusters = Map::new();
@@ -92,7 +93,11 @@ pub(super) fn section(server: &Server, section: Section, uri: &Uri) -> answer::R
         };
         clusters.insert(cluster.to_string(), shown);
     }
-    Ok(answer::json(StatusCode::OK, &json!({ "clusters": clusters })))
+    let mut shown = json!({ "clusters": clusters });
+    if section == Section::Status {
+        shown["config"] = json!(*server.state.standing.borrow());
+    }
+    Ok(answer::json(StatusCode::OK, &shown))
 }
 
 /// `GET /v1/history?cluster=&limit=&before=`: newest first, straight from the store.

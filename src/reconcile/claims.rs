@@ -67,9 +67,10 @@ impl Claims {
 
     /// Claims and renews until told to stop, then gives the claim back. A loop that hangs (its pass
     /// is overdue) or must not act (its clock is astray) is not renewed for: another process takes
-    /// over.
-    pub async fn keep(&self, ttl: Duration, stop: CancellationToken) {
+    /// over. `ttl` is asked each time: it may be configured anew.
+    pub async fn keep(&self, ttl: impl Fn() -> Duration, stop: CancellationToken) {
         loop {
+            let ttl = ttl();
             self.step(ttl).await;
             tokio::select! {
                 biased;

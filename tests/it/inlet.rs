@@ -1,7 +1,7 @@
 //! The HTTP server, on real sockets.
 
 use crate::support::inlet::{Inlet, Reply, delivery, read, request};
-use bellwether::config::{Role, Secret};
+use bellwether::config::{Role, Secret, Standing};
 use bellwether::http::{self, Limits};
 use bellwether::model::{Ask, ClusterName, Source};
 use serde_json::{Value, json};
@@ -341,6 +341,7 @@ async fn without_a_token_only_loopback_is_served() {
         store: inlet.line.clone(),
         metrics,
         config: inlet.config.subscribe(),
+        standing: tokio::sync::watch::channel(Standing::started(jiff::Timestamp::UNIX_EPOCH)).1,
         handle: http::Handle { wake: Box::new(|_| ()), report: Box::new(|_| None) },
         readiness: inlet.readiness.clone(),
         limits: Limits::default(),

@@ -136,7 +136,7 @@ pub(crate) async fn live(
                 }
             }
         };
-        tokio::join!(claims.keep(ttl, never.clone()), reconciler.run(never.clone()), serving);
+        tokio::join!(claims.keep(|| ttl, never.clone()), reconciler.run(never.clone()), serving);
     };
     Puppet { inner: Some(Box::pin(work)), control }.await;
 }

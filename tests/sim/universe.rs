@@ -10,7 +10,7 @@ use crate::post::{Post, carry};
 use crate::replica::{self, Control, Fate};
 use crate::scenario::{CLUSTER, HOURS, Scenario};
 use bellwether::clock::Clock;
-use bellwether::config::{Config, KubernetesConfig};
+use bellwether::config::{Config, KubernetesConfig, Standing};
 use bellwether::http::readiness::Readiness;
 use bellwether::http::{self, Inlet};
 use bellwether::metrics::Metrics;
@@ -355,6 +355,7 @@ impl<'a> Universe<'a> {
                 store,
                 metrics: metrics.clone(),
                 config: self.config.subscribe(),
+                standing: watch::channel(Standing::started(Timestamp::UNIX_EPOCH)).1,
                 handle: wakes(handle.clone()),
                 readiness: Readiness::new(),
                 limits: http::Limits::default(),

@@ -3,7 +3,7 @@
 use super::configuration::configuration;
 use async_trait::async_trait;
 use bellwether::clock::Clock;
-use bellwether::config::{Config, Role, Secret};
+use bellwether::config::{Config, Role, Secret, Standing};
 use bellwether::http::readiness::Readiness;
 use bellwether::http::reads::ClusterReport;
 use bellwether::http::{self, Handle, Limits};
@@ -116,6 +116,7 @@ impl Inlet {
             store: line.clone(),
             metrics: metrics.clone(),
             config: receiver,
+            standing: watch::channel(Standing::started(Timestamp::UNIX_EPOCH)).1,
             handle: handle(woken.clone()),
             readiness: readiness.clone(),
             limits,

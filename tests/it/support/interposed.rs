@@ -124,7 +124,7 @@ clusters:
         let reconciler = Arc::new(Reconciler::new("default".into(), parts, "test"));
         let stop = CancellationToken::new();
         let (claims, keeping) = (reconciler.claims(), stop.clone());
-        tokio::spawn(async move { claims.keep(Duration::from_secs(5), keeping).await });
+        tokio::spawn(async move { claims.keep(|| Duration::from_secs(5), keeping).await });
         let (running, until) = (reconciler.clone(), stop.clone());
         tokio::spawn(async move { running.run(until).await });
         let scene = Self { store, world, reconciler, alertmanager, stop };
