@@ -54,12 +54,9 @@ impl App {
     /// Builds every part. Nothing is called and nothing is served yet, but the port is bound.
     pub fn build(config: Config, file: Option<PathBuf>, clock: Clock) -> anyhow::Result<Self> {
         files::raise_limit();
-        let service = &config.service;
-        let store = build::store(service, clock)?;
         let (metrics, now) = (Arc::new(Metrics::new()), clock.now());
         metrics.seen.started.set(seconds(now));
         metrics.config.taken(now);
-        let listener = build::listener(service)?;
         let snapshot = Arc::new(config);
         let (config, watched) = watch::channel(snapshot.clone());
         let (standing, stands) = watch::channel(Standing::started(now));
@@ -67,9 +64,10 @@ impl App {
         let mut app = Self {
             config: watched,
             standing: stands,
-            reload: file.map(reload).transpose()?,
-            listener,
-            store,
+            // First of all, since opening a large store takes its time. A pipe can be read once only.
+            reload: file.filter(|file| file.is_file()).map(reload).transpose()?,
+            store: build::store(&snapshot.service, clock)?,
+            listener: build::listener(&snapshot.service)?,
             metrics,
             readiness: Readiness::new(),
             loops: BTreeMap::new(),

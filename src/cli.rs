@@ -14,6 +14,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// A node autoscaler whose policy is nothing but Prometheus alerting rules.
@@ -79,6 +80,9 @@ enum Output {
     Json,
 }
 
+/// How long the end waits for a call of the system that hangs: reading a file, or writing the store.
+const HANGING: Duration = Duration::from_secs(5);
+
 /// Parses the arguments and does what they say.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -87,10 +91,12 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),
     };
-    match runtime.block_on(execute(cli.command)) {
+    let code = match runtime.block_on(execute(cli.command)) {
         Ok(code) => code,
         Err(error) => failed(&error),
-    }
+    };
+    runtime.shutdown_timeout(HANGING);
+    code
 }
 
 async fn execute(command: Command) -> anyhow::Result<ExitCode> {

@@ -74,7 +74,11 @@ impl Reload {
                 _ = self.hangup.recv() => true,
                 () = tokio::time::sleep(wait) => false,
             };
-            let look = self.look().await?;
+            let look = tokio::select! {
+                // A file system that hangs must not hold the stop.
+                () = stop.cancelled() => return Ok(()),
+                look = self.look() => look?,
+            };
             if asked || (told.as_ref() != Some(&look) && look == last) {
                 self.take(&look.read);
                 told = Some(look.clone());
@@ -137,4 +141,63 @@ impl Reload {
 fn stamp(file: &Path) -> Option<Stamp> {
     let metadata = std::fs::metadata(file).ok()?;
     Some((metadata.modified().ok()?, metadata.ino(), metadata.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(max: u32) -> String {
+        format!(
+            "alertmanager: {{ urls: [http://a] }}
+prometheus: {{ urls: [http://p] }}
+clusters:
+  one:
+    kubernetes: {{ sim: {{}} }}
+    pools:
+      workers: {{ provider: {{ sim: {{}} }}, max: 9 }}
+      others: {{ provider: {{ sim: {{}} }}, max: {max} }}
+"
+        )
+    }
+
+    /// The most workers of each pool that is in force.
+    fn in_force(config: &watch::Receiver<Arc<Config>>) -> Vec<u32> {
+        let config = config.borrow();
+        let pools = config.clusters.values().flat_map(|cluster| cluster.pools.values());
+        pools.map(|pool| pool.max).collect()
+    }
+
+    /// Half of this file is a configuration too, of one pool: it is never taken while the rest is being written.
+    #[tokio::test(start_paused = true)]
+    async fn half_a_file_is_not_taken_while_it_is_being_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("bellwether.yaml");
+        std::fs::write(&file, text(5)).unwrap();
+        let first = Config::load(&file, &ProcessEnv).unwrap().config;
+        let (config, watched) = watch::channel(Arc::new(first));
+        let now = Clock::system().now();
+        let (standing, stands) = watch::channel(Standing::started(now));
+        let metrics = Arc::new(Metrics::new());
+        let reload = Reload::new(file.clone(), config, standing, metrics, Clock::system()).unwrap();
+        let stop = CancellationToken::new();
+        let writing = async {
+            // After the first look, and before the next.
+            tokio::time::sleep(LOOK / 2).await;
+            let whole = text(7);
+            let half = whole.find("      others").unwrap();
+            std::fs::write(&file, &whole[..half]).unwrap();
+            tokio::time::sleep(LOOK / 2 + AGAIN / 2).await;
+            assert_eq!(in_force(&watched), [5, 9], "one look has found the half");
+            std::fs::write(&file, whole).unwrap();
+            tokio::time::sleep(AGAIN).await;
+            assert_eq!(in_force(&watched), [5, 9], "one look has found the whole");
+            tokio::time::sleep(AGAIN).await;
+            assert_eq!(in_force(&watched), [7, 9], "two have");
+            assert!(stands.borrow().wrong.is_none());
+            stop.cancel();
+        };
+        let (watching, ()) = tokio::join!(reload.watch(stop.clone()), writing);
+        watching.unwrap();
+    }
 }

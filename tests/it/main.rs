@@ -10,6 +10,7 @@ mod crash;
 mod inlet;
 mod program;
 mod prometheus;
+mod reload;
 mod render;
 mod schedules;
 mod service;

@@ -7,7 +7,7 @@ use crate::support::{ports, wait};
 use bellwether::clock::Clock;
 use bellwether::store::{Embedded, Retention, Store};
 use redb::{Database, TableDefinition};
-use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -188,27 +188,6 @@ async fn a_configuration_full_of_faults_is_refused_with_all_of_them() {
     std::fs::write(&scene.config, [0xff, 0xfe, 0x00]).unwrap();
     assert!(scene.refused(Start::default()).await.contains("cannot be read"));
     assert!(!scene.store().exists(), "nothing was made before the configuration was right");
-}
-
-#[tokio::test]
-async fn a_bad_reload_keeps_the_running_configuration_and_says_so() {
-    let scene = Scene::new();
-    let process = scene.start(Start::default()).await;
-    let max = async || {
-        scene.get("/v1/config").await["clusters"]["one"]["pools"]["workers"]["max"].clone()
-    };
-    let good = std::fs::read_to_string(&scene.config).unwrap();
-    std::fs::write(&scene.config, good.replace("max: 9", "max: none")).unwrap();
-    process.signal(Signal::HUP);
-    wait::until(LIMIT, "the fault to be told", || async {
-        process.log().contains("new configuration is wrong")
-    })
-    .await;
-    assert_eq!(max().await, 9);
-    assert_eq!(scene.post(&delivery(&json!({}))).await, 200);
-    std::fs::write(&scene.config, good.replace("max: 9", "max: 7")).unwrap();
-    process.signal(Signal::HUP);
-    wait::until(LIMIT, "the new one to be taken", || async { max().await == 7 }).await;
 }
 
 /// What is told is enough to get out, and nothing is made or changed in the meantime.

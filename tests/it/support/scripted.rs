@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 /// One request as it came.
@@ -31,6 +32,8 @@ pub(crate) enum Answer {
     Late(Duration, u16),
     /// Nothing: the connection ends.
     Hangup,
+    /// A code without a body, each time the test lets one through.
+    Held(Arc<Semaphore>, u16),
     /// Nothing, ever.
     Silence,
     /// A body of this many bytes.
@@ -128,6 +131,10 @@ async fn write(to: &mut TcpStream, answer: Answer) -> std::io::Result<()> {
         }
         Answer::Late(after, code) => {
             tokio::time::sleep(after).await;
+            to.write_all(head(code, "content-length: 0\r\n").as_bytes()).await
+        }
+        Answer::Held(gate, code) => {
+            gate.acquire().await.unwrap().forget();
             to.write_all(head(code, "content-length: 0\r\n").as_bytes()).await
         }
         Answer::Hangup => Ok(()),
