@@ -147,6 +147,9 @@ clusters: {{ {} }}",
         one.pools = taken;
         assert_eq!(new, live, "and all else is taken");
         assert_eq!(keep(&mut running.clone(), &new), Vec::<String>::new());
+        let page = include_str!("../../../docs/operations.md");
+        let told = |path: &&str| page.contains(&format!("`{}`", path.replace("one", "NAME")));
+        assert!(paths.iter().all(told), "docs/operations.md lists them");
     }
 
     #[test]
