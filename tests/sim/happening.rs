@@ -57,8 +57,8 @@ pub(crate) enum Mail {
 pub(crate) enum When {
     /// From now on.
     Steps(u64),
-    /// From its next commit on: in the midst of its acts.
-    AfterCommit(u64),
+    /// From the commit of its next intent on: in the midst of its acts.
+    Intent(u64),
 }
 
 /// A change of the file.

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use bellwether::alertmanager::Alertmanager;
 use bellwether::cluster::{self, Cluster, Eviction, Mark};
 use bellwether::model::{
-    Changes, Claim, ClusterName, ClusterView, Entry, Guard, Instance, InstanceId, LaunchRequest,
-    Memory, NodeRef, PoolName, Shape, Signal, Truth, View, Want,
+    Changes, Claim, ClusterName, ClusterView, Entry, EntryKind, Guard, Instance, InstanceId,
+    LaunchRequest, Memory, NodeRef, PoolName, Shape, Signal, Truth, View, Want,
 };
 use bellwether::prometheus::Prometheus;
 use bellwether::provider::{self, Launched, Provider};
@@ -341,7 +341,9 @@ impl Store for Linked {
     }
 
     async fn commit(&self, claim: &Claim, changes: &Changes) -> store::Result<()> {
-        self.0.process.lock().unwrap().commits();
+        if changes.history.iter().any(|entry| entry.kind == EntryKind::Intent) {
+            self.0.process.lock().unwrap().begins_acts();
+        }
         let (inner, claim, changes) = (self.0.store.clone(), claim.clone(), changes.clone());
         let call = async move { inner.commit(&claim, &changes).await };
         self.0.send(Link::Store, call, store_away).await

@@ -4,7 +4,8 @@
 //! invariants of the design are checked by code that shares nothing with the rules that decided it. A run that breaks
 //! one is shrunk to the fewest happenings that still break it, and told in words.
 //!
-//! `make sim SEEDS=300 FROM=1`, or for one seed `make sim SEEDS=1 FROM=42`.
+//! `make sim SEEDS=300 FROM=1`, or for one seed `make sim SEEDS=1 FROM=42`; `STORY=1` tells the first one's
+//! story though nothing breaks.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -64,6 +65,9 @@ fn main() -> ExitCode {
         run.acts.into_inner(),
         failed.len(),
     );
+    if chosen::<u8>("STORY").is_some() {
+        play(&Scenario::of(run.from)).story.iter().for_each(|line| println!("  {line}"));
+    }
     let Some((seed, _)) = failed.iter().min_by_key(|(seed, _)| *seed) else {
         return ExitCode::SUCCESS;
     };

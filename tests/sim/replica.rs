@@ -36,10 +36,10 @@ impl Control {
         self.wake();
     }
 
-    /// It sends a commit: what was to be counted from there is counted from now on.
-    pub(crate) fn commits(&self) {
+    /// It commits what it is about to do: what was to be counted from there is counted from now on.
+    pub(crate) fn begins_acts(&self) {
         if let Some((when, _)) = &mut *self.plan.lock().unwrap()
-            && let When::AfterCommit(steps) = *when
+            && let When::Intent(steps) = *when
         {
             *when = When::Steps(steps);
         }
@@ -67,7 +67,7 @@ impl Control {
                 *left -= 1;
                 None
             }
-            Some((When::AfterCommit(_), _)) | None => None,
+            Some((When::Intent(_), _)) | None => None,
         }
     }
 

@@ -190,7 +190,7 @@ fn process(rng: &mut StdRng, scenario: &Scenario) -> What {
     let when = if rng.random_bool(0.5) {
         When::Steps(rng.random_range(0..400))
     } else {
-        When::AfterCommit(rng.random_range(0..20))
+        When::Intent(rng.random_range(0..12))
     };
     match rng.random_range(0..4) {
         0 => What::Crash { replica, when },
