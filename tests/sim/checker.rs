@@ -39,8 +39,8 @@ impl fmt::Display for Violation {
 /// What one process was last answered.
 #[derive(Clone, Debug, Default)]
 struct Seen {
-    /// For when the view was true; `None` where the last answer was none.
-    view: Option<Timestamp>,
+    /// How old the view was when it was seen; `None` where the last answer was none.
+    age: Option<Duration>,
     /// Per pool whether the last list was whole.
     lists: BTreeMap<PoolName, bool>,
     /// When it last looked, how often at that moment, and the token it had then: its pass acts under that one.
@@ -164,17 +164,17 @@ impl Checker {
     /// A process was answered a view. False where it looks again and again at one moment: it would never
     /// rest (I7), and time would stand still.
     pub(crate) fn saw_view(&self, replica: usize, view: &View<ClusterView>) -> bool {
-        let at = match view {
-            View::Known { at, .. } => Some(*at),
+        let now = self.now();
+        let age = match view {
+            View::Known { at, .. } => Some(duration::since(*at, now)),
             View::Unknown { .. } => None,
         };
-        let now = self.now();
         let looks = {
             let mut state = self.state();
             let held = state.claims.get(&replica).and_then(|claims| claims.current());
             let seen = state.seen.entry(replica).or_default();
             seen.token = held.map(|claim| claim.token);
-            seen.view = at;
+            seen.age = age;
             seen.looks = if seen.looked == Some(now) { seen.looks + 1 } else { 1 };
             seen.looked = Some(now);
             seen.looks

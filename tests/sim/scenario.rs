@@ -214,7 +214,10 @@ fn monitoring(rng: &mut StdRng, scenario: &Scenario) -> What {
 }
 
 fn trouble_of_a_link(rng: &mut StdRng, replica: usize) -> What {
-    let (link, trouble, mut lasts) = (link(rng), how(rng), lasts(rng));
+    let (link, mut trouble, mut lasts) = (link(rng), how(rng), lasts(rng));
+    if link == Link::Cluster && rng.random_bool(0.3) {
+        trouble = Trouble::Stale;
+    }
     if (link, trouble) == (Link::Provider, Trouble::Stale) {
         // Lists carry no time, so nobody can tell; providers are behind by seconds, not by hours.
         lasts = lasts.min(Duration::from_secs(90));
