@@ -223,6 +223,11 @@ impl Need {
         self.shapes.extend(shapes);
     }
 
+    /// How many more it brings in this pass, as far as `max` and an alert's cooldown tell.
+    pub(super) fn serves(&self, pool: &PoolConfig) -> u32 {
+        if self.gives_way { 0 } else { self.more().min(pool.max.saturating_sub(self.have)) }
+    }
+
     /// How many more than there are.
     pub(super) fn more(&self) -> u32 {
         self.want.saturating_sub(self.have)

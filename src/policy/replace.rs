@@ -154,7 +154,7 @@ pub(super) fn follow(
         }
     }
     let count = u32::try_from(unplanned.len()).unwrap_or(u32::MAX);
-    if let Some(first) = unplanned.first().filter(|_| need.more() < count) {
+    if let Some(first) = unplanned.first().filter(|_| need.serves(pool) < count) {
         let worker = first.worker.id.clone();
         let reason = Reason::Replacement { worker, why: first.cause.reason.to_string() };
         let shapes = unplanned.iter().map(|target| target.worker.shape.clone()).collect();

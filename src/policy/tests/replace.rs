@@ -330,3 +330,36 @@ fn a_pod_in_kube_system_does_not_hold_a_replacement() {
     world.pinned_on(1, Pin::KubeSystem);
     assert_eq!(world.launches(), 1);
 }
+
+#[test]
+fn a_need_that_cannot_be_served_holds_no_replacement() {
+    let mut full = sick();
+    full.up(Some(2));
+    assert_eq!(full.decision().reason.code(), "replacement", "the pool is full");
+    assert_eq!(full.launches(), 1);
+    let mut cooling = World::of(3);
+    cooling.replace(1);
+    cooling.up(Some(2));
+    cooling.remembered().up_started = Some(cooling.now);
+    assert_eq!(cooling.decision().reason.code(), "replacement", "the step waits");
+    assert_eq!(cooling.launches(), 1);
+}
+
+#[test]
+fn as_many_as_are_to_be_replaced_are_launched_once_whoever_asks() {
+    let mut world = World::of(3);
+    world.replace(1);
+    world.up(Some(1));
+    let decision = world.decision();
+    assert_eq!((launches(&decision), decision.reason.code()), (1, "alert_step"));
+}
+
+#[test]
+fn a_notice_asks_no_alert_right_before_it_is_followed() {
+    let mut world = World::of(3);
+    world.instance(2).notice = Some(duration::after(world.now, MINUTE * 2));
+    let plan = world.plan();
+    assert_eq!(plan.steps[0].permit, Permit::Notice);
+    let Verdict::Launch { intent } = &plan.decisions[0].verdict else { panic!() };
+    assert_eq!(intent.permit, Permit::Notice);
+}
