@@ -51,7 +51,7 @@ use scene::Scene;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// A difference in start times below this is the same Alertmanager: its clock may have been set.
+/// A difference in start times up to this is the same Alertmanager: its clock may have been set.
 const SAME_START: Duration = Duration::from_secs(1);
 
 /// How long an Alertmanager that is not asked any more is remembered after its start.

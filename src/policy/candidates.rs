@@ -194,10 +194,15 @@ pub(super) fn pick<'a>(
     count: u32,
     blocked: &mut Vec<(WorkerId, Box<Reason>)>,
 ) -> Vec<Candidate<'a>> {
+    let stay = |zone: &Zone, picked: &[Candidate<'_>]| {
+        let is_picked = |worker: &Worker| picked.iter().any(|other| other.worker.id == worker.id);
+        let serving = scene.workers(&pool.name).filter(|worker| worker.is_serving());
+        serving.filter(|worker| worker.zone == *zone && !is_picked(worker)).count()
+    };
     let mut picked: Vec<Candidate<'a>> = Vec::new();
     let mut left: Vec<&Candidate<'a>> = candidates.iter().collect();
     while picked.len() < count as usize && !left.is_empty() {
-        let next = left.iter().position(|one| !is_last_of_zone(scene, pool, one, &left, &picked));
+        let next = left.iter().position(|one| stay(&one.worker.zone, &picked) > 1);
         let candidate = left.remove(next.unwrap_or(0));
         let mut trial = picked.clone();
         trial.push(candidate.clone());
@@ -207,27 +212,6 @@ pub(super) fn pick<'a>(
         }
     }
     picked
-}
-
-/// Whether a zone would be left without a worker, when another could give one.
-fn is_last_of_zone(
-    scene: &Scene<'_>,
-    pool: &PoolConfig,
-    one: &Candidate<'_>,
-    left: &[&Candidate<'_>],
-    picked: &[Candidate<'_>],
-) -> bool {
-    let is_picked = |worker: &Worker| picked.iter().any(|other| other.worker.id == worker.id);
-    let stays = |zone: &Zone| {
-        let workers = scene.workers(&pool.name);
-        workers
-            .filter(|worker| worker.is_serving() && worker.zone == *zone && !is_picked(worker))
-            .count()
-    };
-    let zone = &one.worker.zone;
-    let may_give =
-        |other: &&&Candidate<'_>| other.worker.zone != *zone && stays(&other.worker.zone) > 1;
-    stays(zone) <= 1 && left.iter().any(|other| may_give(&other))
 }
 
 /// Whether all pods of these workers fit on the other nodes together, and headroom is left.

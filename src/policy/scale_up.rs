@@ -23,7 +23,7 @@ pub(super) fn decide(
     }
     let reason = need.reason.clone().ok_or_else(|| nothing(pool, need))?;
     if need.more() <= taken_back {
-        return Err(if taken_back > 0 { Reason::DemandReturned } else { Reason::NothingAsked });
+        return Err(Reason::DemandReturned);
     }
     held(scene, pool, need, draft)?;
     let uid = scene.view()?.uid.clone();

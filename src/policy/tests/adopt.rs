@@ -79,3 +79,33 @@ fn a_control_plane_that_no_record_names_is_no_worker() {
     world.node(1).control_plane = true;
     assert_eq!(world.launches(), 1);
 }
+
+#[test]
+fn each_machine_is_counted_once_whatever_names_it() {
+    let table: [(&str, u32, fn(&mut World)); 8] = [
+        ("all is as it should be", 2, |_| {}),
+        ("its record knows the machine", 2, |world| world.instance(1).worker = None),
+        ("its machine names the record", 2, |world| world.worker(1).instance = None),
+        ("it is not listed", 2, |world| world.unlisted(1)),
+        ("a machine and a node, and no record", 2, |world| world.unrecorded(1)),
+        ("its machine is ending, and no record", 1, |world| {
+            world.unrecorded(1);
+            world.instance(1).state = InstanceState::Ending;
+        }),
+        ("a node that is not Ready, and nothing else", 1, |world| {
+            world.unrecorded(1);
+            world.unlisted(1);
+            world.sick(1);
+        }),
+        ("a node of another pool, and nothing else", 1, |world| {
+            world.unrecorded(1);
+            world.unlisted(1);
+            world.node(1).pool = Some("elsewhere".into());
+        }),
+    ];
+    for (what, have, change) in table {
+        let mut world = World::of(2);
+        change(&mut world);
+        assert_eq!(world.decision().have, have, "{what}");
+    }
+}

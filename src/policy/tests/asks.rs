@@ -4,7 +4,6 @@ use crate::config::Require;
 use crate::model::{Ask, Reason, SilenceState, Want, duration};
 use crate::policy::fixtures::{DAY, MINUTE, SECOND, World};
 use crate::policy::standings;
-use std::time::Duration;
 
 fn standing(world: &World, name: &str) -> Result<(), Reason> {
     let at = world.signals.iter().position(|signal| signal.name == name).unwrap();
@@ -131,7 +130,7 @@ fn a_start_time_that_creeps_is_no_restart() {
     let mut world = World::asked();
     world.memory.cluster = world.plan().memory;
     let peer = &mut world.observed.truth.peers[0];
-    peer.started = peer.started.map(|at| duration::after(at, Duration::from_millis(400)));
+    peer.started = peer.started.map(|at| duration::after(at, SECOND));
     assert_eq!(code(&world, "Idle"), "counts");
 }
 

@@ -148,3 +148,21 @@ fn a_failure_opens_the_breaker_of_its_own_pool() {
     assert_eq!(breaker(&plan).state, BreakerState::Open);
     assert_eq!(plan.pools[&"others".into()].breaker.state, BreakerState::Closed);
 }
+
+#[test]
+fn a_trial_that_came_to_nothing_lets_the_next_one_through() {
+    let mut world = World::of(0);
+    world.up(Some(4));
+    let retry_at = Some(world.now);
+    world.remembered().breaker = Breaker { state: BreakerState::HalfOpen, failures: 2, retry_at };
+    assert_eq!(world.launches(), 1);
+}
+
+#[test]
+fn what_was_not_helped_is_remembered_while_the_cluster_is_not_seen() {
+    let (mut world, pod) = waiting();
+    let until = Some(duration::after(world.now, MINUTE));
+    world.remembered().unhelpable.insert(pod, Unhelpable { vain: 2, until });
+    world.view_is_unknown();
+    assert_eq!(world.plan().pools[&"workers".into()].unhelpable.len(), 1);
+}

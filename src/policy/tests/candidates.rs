@@ -318,3 +318,14 @@ fn room_on_a_control_plane_is_no_headroom() {
     world.node(3).control_plane = true;
     assert_eq!(world.held().code(), "no_candidate");
 }
+
+#[test]
+fn the_last_of_a_zone_stays_while_any_other_zone_can_give() {
+    let mut world = World::of(5);
+    for (number, zone) in [(1, "c"), (2, "a"), (3, "a"), (4, "b"), (5, "b")] {
+        world.worker(number).zone = zone.into();
+        world.pod_on(number, u64::from(number) * 100);
+    }
+    world.down();
+    assert_eq!(world.drains(), ["w2"], "w1 is the emptiest, and the only one of c");
+}

@@ -1,7 +1,10 @@
 //! What pending pods would need: what new nodes will offer, which pods are waited for already, and
 //! which pools may grow for them.
 
-use crate::model::{Permit, PodKind, Reason, Resources, Verdict, View, duration};
+use crate::model::{
+    Cordon, Effect, Permit, PodKind, Purpose, Reason, Resources, Taint, Verdict, View, WorkerState,
+    duration,
+};
 use crate::policy::fixtures::{GIB, MINUTE, Reads as _, World, code, launches, shape, small};
 
 ///
@@ -232,4 +235,35 @@ fn room_on_nodes_that_are_not_the_pools_is_no_headroom_of_it() {
     let foreign = world.node(3);
     (foreign.worker, foreign.pool) = (None, None);
     assert_eq!(world.drains().len(), 0);
+}
+
+/// A pod that waits, and the worker that was launched for it, which keeps it off by a taint or a cordon.
+fn kept_off(change: impl FnOnce(&mut World)) -> usize {
+    let mut world = World::of(1);
+    world.up(None);
+    world.pending(1, 1_500);
+    let pod = world.view().pods[0].uid.clone();
+    let now = world.now;
+    (world.worker(1).batch, world.worker(1).ready) = (Some("b".into()), Some(now));
+    world.remembered().watching.insert("b".into(), vec![pod]);
+    change(&mut world);
+    world.launches()
+}
+
+fn tainted(world: &mut World) {
+    let (key, value) = ("starting".to_owned(), String::new());
+    world.node(1).taints.push(Taint { key, value, effect: Effect::NoSchedule });
+}
+
+#[test]
+fn a_new_node_that_keeps_its_pod_off_for_now_is_not_launched_for_again() {
+    assert_eq!(kept_off(tainted), 0, "by a taint");
+    assert_eq!(kept_off(|world| world.node(1).cordon = Cordon::Foreign), 0, "by a cordon");
+    let filled = |world: &mut World| {
+        tainted(world);
+        world.pod_on(1, 1_000);
+    };
+    assert_eq!(kept_off(filled), 1, "there is no room for it either");
+    let leaves = |world: &mut World| world.leaving(1, WorkerState::Draining, Purpose::Manual);
+    assert_eq!(kept_off(leaves), 1, "it is on its way out");
 }

@@ -114,3 +114,29 @@ fn a_node_whose_machine_is_being_ended_is_no_room() {
         assert_eq!(world.launches(), 1);
     }
 }
+
+/// The shape offers 2000m and 4096 MiB, and a device.
+#[test]
+fn only_what_no_shape_offers_is_told_as_missing() {
+    let ask = |cpu_milli, gib, devices| {
+        let mut world = World::of(0);
+        world.up(None);
+        world.shapes()[0].capacity.extended.insert("gpu".to_owned(), 1);
+        world.shapes().push(shape("wide", Resources::new(8_000, GIB).with_pods(110), None));
+        world.pending(1, cpu_milli);
+        world.spec().requests.memory = gib * GIB;
+        world.spec().requests.extended.insert("gpu".to_owned(), devices);
+        unhostable(&world)
+    };
+    for (asked, missing) in [
+        ((8_000, 5, 1), "5120 MiB"),
+        ((8_001, 4, 1), "8001m CPU"),
+        ((8_000, 4, 2), "2 gpu"),
+        ((9_000, 5, 2), "9000m CPU, 5120 MiB, 2 gpu"),
+        ((8_000, 4, 0), "8000m CPU with 4096 MiB"),
+    ] {
+        let (cpu_milli, gib, devices) = asked;
+        let expected = format!("it asks for {missing}, more than any shape of pool workers offers");
+        assert_eq!(ask(cpu_milli, gib, devices), expected);
+    }
+}

@@ -1,7 +1,7 @@
 //! What a pool may have, and the waits before it grows.
 
-use crate::model::{Direction, Reason, Verdict, duration};
-use crate::policy::fixtures::{DAY, MINUTE, Reads as _, SECOND, World, code};
+use crate::model::{Direction, Reason, Resources, Verdict, duration};
+use crate::policy::fixtures::{DAY, GIB, MINUTE, Reads as _, SECOND, World, code, shape};
 use std::time::Duration;
 
 /// A pool that last grew so long ago, and whose workers were Ready so long ago.
@@ -134,4 +134,16 @@ fn an_open_launch_holds_its_own_pool_only() {
     intent.request.pool = "others".into();
     world.memory.intents.insert("b".into(), *intent);
     assert_eq!(world.launches(), 1);
+}
+
+#[test]
+fn each_worker_counts_towards_cores_by_its_own_shape() {
+    let mut world = World::of(1);
+    let large = Resources::new(8_000, 16 * GIB).with_pods(110);
+    world.shapes().push(shape("large", large, Some(200_000)));
+    world.pool().limits.cpu_milli = Some(2_000 + 8_000);
+    world.up(Some(1));
+    assert_eq!(world.launches(), 1, "a small one is there, and a large one would be enough");
+    world.worker(1).shape = "large".into();
+    assert_eq!(code(&world), "limit");
 }

@@ -259,3 +259,49 @@ fn pending_pods_under_a_pause_of_growing_do_not_hold_back_a_wish() {
     assert_eq!(launches(&decision), 2);
     assert_eq!(decision.reason.code(), "manual_scale");
 }
+
+#[test]
+fn a_wish_for_no_more_than_an_alert_asks_for_is_served_with_it() {
+    let mut world = World::of(1);
+    world.up(Some(1));
+    world.manual(1);
+    let plan = world.plan();
+    let decision = &plan.decisions[0];
+    assert_eq!((launches(decision), decision.reason.code()), (1, "alert_step"));
+    assert_eq!(plan.expired.len(), 1, "it is done with");
+}
+
+/// A pod of our own monitoring that no alert may bring a worker for.
+fn essential(world: &mut World) {
+    world.pending(1, 1_500);
+    world.view().pods.last_mut().unwrap().essential = Some(crate::model::Essential::Prometheus);
+}
+
+#[test]
+fn a_pod_that_no_shape_could_host_does_not_stand_in_the_way_of_an_essential_one() {
+    let mut world = World::of(0);
+    world.pending(1, 9_000);
+    essential(&mut world);
+    assert_eq!(world.decision().reason.code(), "essential_pending");
+}
+
+#[test]
+fn where_the_first_pool_is_full_the_next_grows_for_an_essential_pod() {
+    let mut world = World::of(1);
+    world.pod_on(1, 1_900);
+    world.pool().max = 1;
+    world.add_pool("zone-b", 1);
+    essential(&mut world);
+    assert_eq!(world.launches(), 0);
+    assert_eq!(launches(&world.decision_of("zone-b")), 1);
+}
+
+#[test]
+fn a_larger_wish_brings_room_for_an_essential_pod_too() {
+    let mut world = World::of(0);
+    essential(&mut world);
+    world.silence("up");
+    world.manual(3);
+    let decision = world.decision();
+    assert_eq!((launches(&decision), decision.reason.code()), (3, "manual_scale"));
+}

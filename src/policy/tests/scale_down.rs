@@ -385,3 +385,30 @@ fn a_view_is_young_enough_for_its_whole_time() {
     world.now = duration::after(world.now, MINUTE);
     assert_eq!(world.drains().len(), 1);
 }
+
+#[test]
+fn a_pause_of_one_way_to_shrink_holds_no_other() {
+    let mut world = idle();
+    world.silence("manual");
+    assert_eq!(world.drains().len(), 1);
+    let mut world = World::of(3);
+    world.manual(-1);
+    world.silence("down");
+    assert_eq!(world.drains().len(), 1);
+}
+
+#[test]
+fn a_wish_for_none_fewer_asks_for_nothing() {
+    let mut world = World::of(3);
+    world.manual(0);
+    assert_eq!(world.held(), Reason::NothingAsked);
+}
+
+#[test]
+fn a_machine_that_is_being_ended_for_idleness_is_a_removal_still() {
+    let mut world = idle();
+    world.leaving(1, WorkerState::Terminating, Purpose::Idle);
+    assert_eq!(world.plan().pools[&"workers".into()].down_ended, Some(world.now));
+    world.worker(1).purpose = Some(Purpose::Manual);
+    assert_eq!(world.plan().pools[&"workers".into()].down_ended, None);
+}
