@@ -301,17 +301,12 @@ fn starts_at(sent: Option<Timestamp>, now: Timestamp) -> Timestamp {
 }
 
 fn stored(labels: BTreeMap<String, String>) -> BTreeMap<String, String> {
-    if labels.len() <= LABELS_MAX && labels.iter().all(|(k, v)| k.len().max(v.len()) <= LABEL_MAX) {
-        return labels;
-    }
     let cut_both = |(name, value)| (cut(name, LABEL_MAX), cut(value, LABEL_MAX));
     labels.into_iter().take(LABELS_MAX).map(cut_both).collect()
 }
 
 /// Cuts to `max` bytes at the end of a character.
 fn cut(mut text: String, max: usize) -> String {
-    if text.len() > max {
-        text.truncate(text.floor_char_boundary(max));
-    }
+    text.truncate(text.floor_char_boundary(max));
     text
 }

@@ -265,7 +265,8 @@ fn absurd_starts_are_brought_within_reason() {
         ("9999-12-30T00:00:00Z", now()),
         ("123456-01-01T00:00:00Z", Timestamp::UNIX_EPOCH),
         ("2026-03-01T12:04:00Z", "2026-03-01T12:04:00Z".parse().unwrap()),
-        ("2026-03-01T12:06:00Z", now()),
+        ("2026-03-01T12:05:00Z", "2026-03-01T12:05:00Z".parse().unwrap()),
+        ("2026-03-01T12:05:01Z", now()),
     ] {
         assert_eq!(start(text), at, "{text}");
     }
@@ -276,7 +277,7 @@ fn long_texts_are_cut_and_long_queries_refused() {
     let mut long = alert(&json!({"autoscale": "up", "cluster": "one", "x": "é".repeat(4000)}));
     long["annotations"] = json!({"summary": "é".repeat(4000), "description": "y".repeat(40_000)});
     let signal = accepted(long.clone());
-    assert!(signal.summary.len() <= 1024 && signal.description.len() <= 4096);
+    assert_eq!((signal.summary.len(), signal.description.len()), (1024, 4096));
     let Source::Alert { labels, .. } = signal.source else { panic!() };
     assert_eq!(labels["x"].len(), 1024);
     long["annotations"]["want_query"] = json!("x".repeat(9000));
@@ -284,6 +285,36 @@ fn long_texts_are_cut_and_long_queries_refused() {
     long["annotations"]["want_query"] = json!("sum(up)");
     let want_query = Some("sum(up)".to_owned());
     assert_eq!(accepted(long).ask, Ask::Up { step: None, want_query });
+}
+
+#[test]
+fn names_and_queries_are_taken_up_to_their_longest() {
+    for (length, code) in [(253, "accepted"), (254, "bad_node")] {
+        let node = "n".repeat(length);
+        let labels = json!({"autoscale": "down", "cluster": "one", "node": node});
+        assert_eq!(judge_one(alert(&labels)).code(), code, "a node's name of {length}");
+    }
+    for (length, code) in [(8192, "accepted"), (8193, "bad_query")] {
+        let mut alert = alert(&json!({"autoscale": "up", "cluster": "one"}));
+        alert["annotations"] = json!({"want_query": "q".repeat(length)});
+        assert_eq!(judge_one(alert).code(), code, "a query of {length}");
+    }
+}
+
+#[test]
+fn labels_beyond_what_is_stored_are_left_out() {
+    let mut labels = json!({"autoscale": "up", "cluster": "one"});
+    (0..100).for_each(|number| labels[format!("l{number}")] = json!("x"));
+    let Source::Alert { labels, .. } = accepted(alert(&labels)).source else { panic!() };
+    assert_eq!(labels.len(), 64);
+}
+
+#[test]
+fn a_body_that_repeats_an_alert_asks_once_and_every_other_asks_too() {
+    let one = alert(&json!({"autoscale": "up", "cluster": "one"}));
+    let mut other = one.clone();
+    other["fingerprint"] = json!("00000000000000bb");
+    assert_eq!(signals(&body(&[one.clone(), other, one])).len(), 2);
 }
 
 fn signals(body: &[u8]) -> Vec<Signal> {
