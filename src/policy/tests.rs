@@ -1,7 +1,7 @@
 //! The rules: each in a file named after its own, on worlds from `fixtures`. Of `records`, what ends
-//! is in `repair`; of the room itself, what a pass remembers is in `remember`. Faults of others stand
-//! in `weak` by their number, what holds in every world in `properties`, the last moment of every wait
-//! in `ends`, and what people are told in `decisions`.
+//! is in `repair` and what comes in `joining`; of the room itself, what a pass remembers is in
+//! `remember`. Faults of others stand in `weak` by their number, what holds in every world in
+//! `properties`, the last moment of every wait in `ends`, and what people are told in `decisions`.
 
 mod adopt;
 mod asks;
@@ -12,6 +12,7 @@ mod decisions;
 mod demand;
 mod ends;
 mod fit;
+mod joining;
 mod leaving;
 mod limits;
 mod need;

@@ -80,9 +80,11 @@ fn a_control_plane_that_no_record_names_is_no_worker() {
     assert_eq!(world.launches(), 1);
 }
 
+type Change = fn(&mut World);
+
 #[test]
 fn each_machine_is_counted_once_whatever_names_it() {
-    let table: [(&str, u32, fn(&mut World)); 8] = [
+    let table: [(&str, u32, Change); 8] = [
         ("all is as it should be", 2, |_| {}),
         ("its record knows the machine", 2, |world| world.instance(1).worker = None),
         ("its machine names the record", 2, |world| world.worker(1).instance = None),

@@ -425,16 +425,3 @@ fn a_machine_that_registered_anew_has_a_join_deadline_of_its_own() {
     world.apply(&world.plan());
     assert_eq!(world.worker(1).state, WorkerState::Ready);
 }
-
-#[test]
-fn a_clock_goes_on_whatever_else_happens_in_the_pass() {
-    let mut world = World::of(0);
-    let first = world.booting(MINUTE);
-    let second = world.booting(MINUTE);
-    let since = Some(duration::before(world.now, SECOND * 30));
-    (world.worker(first).held_since, world.worker(second).held_since) = (since, since);
-    world.apply(&world.plan());
-    for number in [first, second] {
-        assert_eq!(world.worker(number).held, SECOND * 30);
-    }
-}

@@ -105,6 +105,7 @@ fn a_machine_that_was_taken_for_left_over_and_is_there_after_all_is_not_ended() 
     let mut world = World::of(2);
     world.set(1, WorkerState::Terminating);
     world.worker(1).instance = None;
+    world.sick(1);
     let plan = world.plan();
     assert!(plan.steps.is_empty());
     assert_eq!(plan.forget, ["w1".into()]);
@@ -204,4 +205,13 @@ fn a_list_that_lacks_machines_whose_nodes_are_ready_is_told_of() {
     };
     assert!(told("i1"));
     assert!(!told("none"));
+}
+
+#[test]
+fn a_machine_that_is_being_ended_and_unlisted_makes_no_list_doubtful() {
+    let mut world = World::of(2);
+    world.leaving(1, WorkerState::Terminating, Purpose::Idle);
+    world.unlisted(1);
+    world.lose(2);
+    assert_eq!(world.plan().failure(2), Some(Failure::Lost));
 }
