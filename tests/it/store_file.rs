@@ -10,11 +10,13 @@ use bellwether::store::{Embedded, Error, HistoryQuery, Retention, Store};
 use redb::{Database, ReadableDatabase, TableDefinition};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use std::collections::BTreeSet;
+use std::future::poll_fn;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 const RETENTION: Retention = Retention { entries: 1_000_000, age: Duration::from_secs(1 << 30) };
@@ -144,8 +146,13 @@ async fn a_newer_schema_is_refused() {
         Err(Error::Unreadable(why)) => assert!(why.contains("newer version"), "{why}"),
         other => panic!("{other:?}"),
     }
-    tamper(dir.path(), "meta", "schema", "x");
-    assert!(matches!(open(dir.path()), Err(Error::Unreadable(_))));
+    for unknown in ["0", "x"] {
+        tamper(dir.path(), "meta", "schema", unknown);
+        match open(dir.path()) {
+            Err(Error::Unreadable(why)) => assert!(why.contains("no schema that we know"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[tokio::test]
@@ -283,6 +290,24 @@ async fn many_writers_at_once_are_each_answered_for_their_own_write() {
     let (_, signals, history) = all(&store).await;
     assert_eq!((signals.len(), history.len()), (667, 667));
     assert!(history.iter().all(|entry| entry.what.parse::<u64>().unwrap() % 3 == 1));
+}
+
+/// Whoever was to write never comes to it; the next one does.
+#[test]
+fn a_write_asked_for_as_a_runtime_ends_is_refused_and_holds_up_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = shared(dir.path());
+    let runtime = || tokio::runtime::Runtime::new().unwrap();
+    let (first, next) = ([signal("first", 1)], [signal("next", 1)]);
+    let ended = runtime();
+    let handle = ended.handle().clone();
+    ended.shutdown_background();
+    let mut write = store.record_signals(&first);
+    let answer = handle.block_on(poll_fn(|cx| Poll::Ready(write.as_mut().poll(cx))));
+    assert!(matches!(answer, Poll::Ready(Err(Error::Away(_)))), "{answer:?}");
+    let limit = Duration::from_secs(10);
+    let write = async { tokio::time::timeout(limit, store.record_signals(&next)).await };
+    runtime().block_on(write).expect("it is written").unwrap();
 }
 
 /// I9: what was acknowledged is there after kill -9 at any moment, and nothing is half there.

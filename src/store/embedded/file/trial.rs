@@ -115,3 +115,28 @@ impl StorageBackend for Trial {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_on_trial_is_read_over_what_the_file_holds_and_leaves_it_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, [1; 10_000]).unwrap();
+        let trial = Trial::open(&path).unwrap();
+        trial.write(3_000, &[2; 6_000]).unwrap();
+        trial.set_len(13_000).unwrap();
+        let mut whole = [9; 13_000];
+        trial.read(0, &mut whole).unwrap();
+        let expected = [(3_000, 1), (6_000, 2), (1_000, 1), (3_000, 0)];
+        let expected = expected.map(|(count, byte)| vec![byte; count]).concat();
+        assert_eq!(whole.as_slice(), expected, "zero behind the end of the file");
+        let mut part = [9; 5_000];
+        trial.read(2_500, &mut part).unwrap();
+        assert_eq!(part, expected[2_500..7_500]);
+        assert!(trial.read(12_999, &mut [0; 2]).is_err(), "there is no more");
+        assert_eq!(std::fs::read(&path).unwrap(), [1; 10_000]);
+    }
+}
