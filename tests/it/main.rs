@@ -8,6 +8,7 @@ mod corpus;
 #[cfg(feature = "killpoints")]
 mod crash;
 mod inlet;
+mod passes;
 mod program;
 mod prometheus;
 mod reload;
