@@ -5,8 +5,8 @@ use bellwether::clock::Clock;
 use bellwether::config::{Config, KubernetesConfig};
 use bellwether::metrics::Metrics;
 use bellwether::model::{
-    Ask, ClusterName, Cordon, Entry, EntryKind, Failure, Guard, Matcher, Memory, Reason, Signal,
-    Silence, SilenceState, Source, Truth, Want, WorkerState, duration,
+    AlertState, Ask, ClusterName, Cordon, Entry, EntryKind, Failure, Guard, Matcher, Memory,
+    PeerState, Reason, Signal, Silence, SilenceState, Source, Truth, Want, WorkerState, duration,
 };
 use bellwether::prometheus::Prometheus;
 use bellwether::reconcile::{Outcome, Parts, Reconciler};
@@ -23,21 +23,74 @@ use tokio_util::sync::CancellationToken;
 const TTL: Duration = Duration::from_hours(10);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// No Prometheus, and an Alertmanager that knows of nothing but a silence that is set while a pass is
-/// under way: from when it was asked so often.
+/// An Alertmanager and a Prometheus that change their mind while a pass is under way.
 #[derive(Debug)]
-struct Nobody {
-    asked: AtomicU64,
+struct Monitoring {
+    truth: Truth,
+    /// From this question on, all is silenced.
     silent_from: u64,
+    asked: AtomicU64,
+    /// So many times the guard holds.
+    holds: u64,
+    guarded: AtomicU64,
+    want: Want,
+}
+
+/// Nobody answers, so that only what needs no alert is done.
+fn nobody() -> Monitoring {
+    Monitoring {
+        truth: Truth::default(),
+        silent_from: u64::MAX,
+        asked: AtomicU64::new(0),
+        holds: 0,
+        guarded: AtomicU64::new(0),
+        want: Want::Unknown { why: "nobody".to_owned() },
+    }
 }
 
 #[async_trait::async_trait]
-impl Alertmanager for Nobody {
+impl Alertmanager for Monitoring {
     async fn truth(&self) -> Truth {
-        let is_silent = self.asked.fetch_add(1, Ordering::SeqCst) + 1 >= self.silent_from;
-        let silences = is_silent.then(|| ("s".into(), silence()));
-        Truth { silences: silences.into_iter().collect(), ..Truth::default() }
+        let mut truth = self.truth.clone();
+        if self.asked.fetch_add(1, Ordering::SeqCst) + 1 >= self.silent_from {
+            truth.silences.insert("s".into(), silence());
+        }
+        truth
     }
+}
+
+#[async_trait::async_trait]
+impl Prometheus for Monitoring {
+    async fn guard(&self, _: &str) -> Guard {
+        let holds = self.guarded.fetch_add(1, Ordering::SeqCst) < self.holds;
+        if holds { Guard::Holds } else { Guard::Fails { detail: "0".to_owned() } }
+    }
+
+    async fn want(&self, _: &str) -> Want {
+        self.want.clone()
+    }
+}
+
+/// These alerts fire, as Alertmanager tells of them.
+fn firing(names: &[&str]) -> Truth {
+    let state = AlertState {
+        labels: labels(),
+        annotations: BTreeMap::new(),
+        starts_at: start(),
+        silenced_by: Vec::new(),
+        inhibited_by: Vec::new(),
+    };
+    let started = Some(duration::before(start(), TTL));
+    Truth {
+        peers: vec![PeerState { url: "http://am".to_owned(), started, error: None }],
+        ttl: Duration::from_mins(2),
+        alerts: names.iter().map(|name| ((*name).into(), state.clone())).collect(),
+        ..Truth::default()
+    }
+}
+
+fn labels() -> BTreeMap<String, String> {
+    BTreeMap::from([("cluster".to_owned(), "default".to_owned())])
 }
 
 /// It mutes all that is done in the cluster.
@@ -51,17 +104,6 @@ fn silence() -> Silence {
         created_by: "ada".to_owned(),
         comment: String::new(),
         state: SilenceState::Active,
-    }
-}
-
-#[async_trait::async_trait]
-impl Prometheus for Nobody {
-    async fn guard(&self, _: &str) -> Guard {
-        Guard::Unknown { why: "nobody".to_owned() }
-    }
-
-    async fn want(&self, _: &str) -> Want {
-        Want::Unknown { why: "nobody".to_owned() }
     }
 }
 
@@ -83,7 +125,7 @@ fn cluster() -> ClusterName {
 
 /// One pool with lines of its own, its claim held. The store's clock is ahead of ours by so much.
 async fn stage(pool: &str, ahead: Duration) -> Stage {
-    paused_stage(pool, ahead, u64::MAX).await
+    told_stage(pool, ahead, nobody()).await
 }
 
 fn config(pool: &str) -> Config {
@@ -95,6 +137,7 @@ prometheus: {{ urls: [\"http://127.0.0.1:1\"] }}
 clusters:
   default:
     kubernetes: {{ sim: {{}} }}
+    guards: {{ down: [up] }}
     pools: {{ workers: {{ provider: {{ sim: {{}} }}, max: 4, {pool} }} }}
 "
     );
@@ -102,7 +145,7 @@ clusters:
     Config::parse(&yaml, &env).unwrap_or_else(|e| panic!("{e}")).config
 }
 
-async fn paused_stage(pool: &str, ahead: Duration, silent_from: u64) -> Stage {
+async fn told_stage(pool: &str, ahead: Duration, monitoring: Monitoring) -> Stage {
     let config = config(pool);
     let clock = Clock::starting_at(start());
     let KubernetesConfig::Sim(sim) = &config.clusters[&cluster()].kubernetes;
@@ -111,14 +154,14 @@ async fn paused_stage(pool: &str, ahead: Duration, silent_from: u64) -> Stage {
     let theirs = Clock::starting_at(duration::after(start(), ahead));
     let store: Arc<dyn Store> = Arc::new(store::Memory::new(theirs, retention));
     let metrics = Arc::new(Metrics::new());
-    let nobody = Arc::new(Nobody { asked: AtomicU64::new(0), silent_from });
+    let monitoring = Arc::new(monitoring);
     let (file, told) = watch::channel(Arc::new(config));
     let parts = Parts {
         store: store.clone(),
         provider: Arc::new(sim::Provider::new(world.clone())),
         cluster: Arc::new(sim::Cluster::new(world.clone())),
-        alertmanager: nobody.clone(),
-        prometheus: nobody,
+        alertmanager: monitoring.clone(),
+        prometheus: monitoring,
         metrics: metrics.clone(),
         config: told,
         clock,
@@ -163,14 +206,25 @@ impl Stage {
     }
 
     async fn wish(&self, by: i32) {
+        let source = Source::Manual { who: "ada".to_owned() };
+        self.signal(&format!("wish {by}"), Ask::Scale { by }, source).await;
+    }
+
+    async fn deliver(&self, name: &str, ask: Ask) {
+        let (fingerprint, starts_at, labels) = (name.into(), start(), labels());
+        let source = Source::Alert { fingerprint, starts_at, labels, resolved: false };
+        self.signal(name, ask, source).await;
+    }
+
+    async fn signal(&self, id: &str, ask: Ask, source: Source) {
         let now = self.store.now().await.unwrap();
         let signal = Signal {
-            id: format!("wish {by}").as_str().into(),
+            id: id.into(),
             cluster: cluster(),
             pool: Some("workers".into()),
-            ask: Ask::Scale { by },
-            source: Source::Manual { who: "ada".to_owned() },
-            name: "manual".to_owned(),
+            ask,
+            source,
+            name: id.to_owned(),
             summary: String::new(),
             description: String::new(),
             first_seen: now,
@@ -372,7 +426,8 @@ async fn a_dry_run_removes_nothing_though_it_says_what_it_would() {
 /// The pass looks, then the silence is set, then it asks once more.
 #[tokio::test(start_paused = true)]
 async fn a_launch_that_is_paused_right_before_its_call_is_as_if_it_had_not_been_planned() {
-    let stage = paused_stage("min: 1", Duration::ZERO, 2).await;
+    let silenced = Monitoring { silent_from: 2, ..nobody() };
+    let stage = told_stage("min: 1", Duration::ZERO, silenced).await;
     assert_eq!(stage.pass().await, Outcome::Busy, "it is not tried again at once");
     assert_eq!(stage.told().await, ["Intent launch", "Refused launch"]);
     assert!(stage.world.machines().is_empty());
@@ -393,4 +448,34 @@ async fn a_call_that_fails_is_told_with_its_cause() {
     let history = stage.history().await;
     let failed = history.iter().find(|line| line.kind == EntryKind::Failed).expect("it is told");
     assert!(failed.what == "terminate" && failed.worker.is_some() && !failed.detail.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_query_is_asked_in_the_pass_that_it_sizes() {
+    let truth = firing(&["Watchdog", "Forecast"]);
+    let asked = Monitoring { truth, want: Want::Workers(3), ..nobody() };
+    let stage = told_stage("min: 0", Duration::ZERO, asked).await;
+    stage.deliver("Watchdog", Ask::Watchdog).await;
+    stage.deliver("Forecast", Ask::Up { step: None, want_query: Some("x".to_owned()) }).await;
+    assert_eq!(stage.pass().await, Outcome::Changed);
+    assert_eq!(stage.world.machines().len(), 3);
+}
+
+/// It is asked when the removal is planned, and once more right before it begins.
+#[tokio::test(start_paused = true)]
+async fn a_guard_must_hold_both_times_that_it_is_asked() {
+    for (holds, told) in [(2, "Done cordon"), (1, "Refused cordon"), (0, "Held hold")] {
+        let truth = firing(&["Watchdog", "Idle"]);
+        let guarded = Monitoring { truth, holds, ..nobody() };
+        let pool = "min: 0, min_age: 0s, cooldown: { down: 0s }";
+        let stage = told_stage(pool, Duration::ZERO, guarded).await;
+        stage.wish(1).await;
+        stage.settle(SECOND * 10).await;
+        stage.deliver("Watchdog", Ask::Watchdog).await;
+        stage.deliver("Idle", Ask::Down { node: None }).await;
+        stage.pass().await;
+        assert_eq!(stage.told().await.last().unwrap(), told, "{:#?}", stage.history().await.last());
+        let worker = stage.memory().await.workers.into_values().next().unwrap();
+        assert_eq!(worker.state == WorkerState::Ready, holds < 2);
+    }
 }
