@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR ?= target
 TEST_THREADS ?= 16
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick sim model-check bench servers check-rules lint fmt build clean fuzz
+.PHONY: help demo test quick sim model-check bench servers check-rules lint fmt build clean fuzz mutants
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,10 @@ model-check: ## Go through more orders of what can happen to the claim than `tes
 
 fuzz: ## Run every fuzz target (RUNS=10000000, ONLY="body config"); needs nightly and cargo-fuzz
 	fuzz/run.sh
+
+mutants: ## Break the guard code in every small way: does a test notice? (ONLY="policy alert"); hours
+	@cargo mutants --version >/dev/null 2>&1 || { echo "first: cargo install cargo-mutants --locked" && exit 1; }
+	tests/mutants.py $(ONLY)
 
 bench: ## Measure (ONLY=group for one group) and write target/bench/results.json
 	cargo bench --bench bench -- $(ONLY)
