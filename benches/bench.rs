@@ -14,6 +14,8 @@ mod process;
 mod reaction;
 #[path = "bench/results.rs"]
 mod results;
+#[path = "bench/sim.rs"]
+mod sim;
 #[expect(dead_code, clippy::unwrap_used, reason = "shared with the tests, which use the rest")]
 #[path = "bench/support.rs"]
 mod support;
@@ -24,12 +26,13 @@ use results::Measure;
 type Group = (&'static str, fn() -> anyhow::Result<Vec<Measure>>);
 
 /// Every group, in the order in which they run. A new one is a file in `benches/bench/` and a line.
-const GROUPS: [Group; 5] = [
+const GROUPS: [Group; 6] = [
     ("inlet.memory", inlet::memory),
     ("inlet.embedded", inlet::embedded),
     ("loop", reaction::webhook_to_launch),
     ("plan", plan::plan),
     ("process", process::idle),
+    ("sim", sim::sim),
 ];
 
 fn main() -> anyhow::Result<()> {
