@@ -215,7 +215,7 @@ pub(super) fn pick<'a>(
 }
 
 /// Whether all pods of these workers fit on the other nodes together, and headroom is left.
-fn fits_without(
+pub(super) fn fits_without(
     scene: &Scene<'_>,
     pool: &PoolConfig,
     leaving: &[Candidate<'_>],

@@ -2,6 +2,7 @@
 //! the drain takes too long; suspended while monitoring is away. Terminating is never taken back.
 
 use super::asks::Court;
+use super::candidates::{self, Candidate};
 use super::draft::Draft;
 use super::records::{self, acts, go_on, stand_still};
 use super::scene::Scene;
@@ -199,8 +200,8 @@ pub(super) fn last_word(worker: &Worker) -> Permit {
 }
 
 /// The intent to cordon is stored and the node is open: the call was refused or failed, or we died
-/// before it, or somebody opened it. What asked for it is asked again; if nothing does any more, the
-/// worker is given back.
+/// before it or right after giving the worker back, or somebody opened it. What asked for it is asked
+/// again; if nothing does any more, the worker is given back.
 fn recordon(
     scene: &Scene<'_>,
     court: &Court<'_>,
@@ -209,7 +210,7 @@ fn recordon(
     draft: &mut Draft,
 ) {
     let again = match worker.purpose {
-        Some(Purpose::Idle) | None => still_idle(scene, court, worker),
+        Some(Purpose::Idle) | None => still_idle(scene, court, &Leaver { worker, node }),
         Some(Purpose::Replace) => {
             let cause = replace::cause(scene, court, worker, node, list);
             cause.map(|cause| (cause.permit(), cause.reason))
@@ -227,8 +228,16 @@ fn recordon(
     }
 }
 
-/// What still says that an idle worker's pool is idle.
-fn still_idle(scene: &Scene<'_>, court: &Court<'_>, worker: &Worker) -> Option<(Permit, Reason)> {
+/// What still says that an idle worker's pool is idle. Pods that came onto its open node must find a place
+/// elsewhere, as before the drain began.
+fn still_idle(
+    scene: &Scene<'_>,
+    court: &Court<'_>,
+    &Leaver { worker, node }: &Leaver<'_>,
+) -> Option<(Permit, Reason)> {
+    let pods = scene.movable_on(&node.at.name).collect();
+    candidates::fits_without(scene, scene.pool(&worker.pool)?, &[Candidate { worker, node, pods }])
+        .ok()?;
     let downs = scene.signals.iter().filter(|signal| signal.direction() == Direction::Down);
     let ours = downs.filter(|signal| court.pool_of(signal).as_ref() == Some(&worker.pool));
     let counting: Vec<_> = ours.filter(|signal| court.standing(signal).is_ok()).collect();

@@ -350,6 +350,20 @@ fn a_drain_on_a_node_that_somebody_opened_closes_it_first() {
     }
 }
 
+/// We may have died right after opening it, and pods came.
+#[test]
+fn a_drain_on_an_open_node_whose_pods_fit_nowhere_else_is_given_back() {
+    for state in [WorkerState::Cordoned, WorkerState::Draining, WorkerState::Drained] {
+        let mut world = leaving(state);
+        world.node(3).cordon = Cordon::None;
+        assert_eq!(world.plan().act(3), "cordon", "its pod has a place elsewhere");
+        for number in 1..=3 {
+            world.pod_on(number, 1_500);
+        }
+        assert_eq!(world.plan().act(3), "uncordon");
+    }
+}
+
 #[test]
 fn a_drained_worker_is_ended_only_while_the_cordon_is_ours_and_its_machine_lives() {
     let mut world = leaving(WorkerState::Drained);
