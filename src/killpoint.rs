@@ -5,44 +5,76 @@
 /// A point between two effects, where a crash must heal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Point {
+    /// The store answered who asked for a claim; the loop does not know it yet.
+    Claimed,
+    /// The store answered who prolonged its claim; the loop does not know it yet.
+    Renewed,
     /// A webhook's signals are stored; it is not answered yet.
     SignalStored,
-    /// The pass' intent is committed; nothing was called yet.
+    /// What the pass found is committed, without a launch; nothing was called yet.
+    RecordsCommitted,
+    /// The intent of a launch is committed; nothing was called yet.
     IntentCommitted,
     /// The provider answered a launch; the outcome is not committed.
     LaunchAnswered,
+    /// The provider answered a launch that was asked again; the outcome is not committed.
+    ReplayAnswered,
     /// A node is cordoned; the outcome is not committed.
     Cordoned,
+    /// Pods of a node were asked to go, as far as they may; the outcome is not committed.
+    Evicted,
     /// A node's last pod is gone; the outcome is not committed.
     LastEviction,
     /// The provider answered a terminate; the outcome is not committed.
     TerminateAnswered,
     /// A node object is deleted; the outcome is not committed.
     NodeRemoved,
+    /// A node is uncordoned; the outcome is not committed.
+    Uncordoned,
+    /// The pass' outcome is committed; nothing was reported yet.
+    OutcomeCommitted,
+    /// The claim is given back; the process has not ended yet.
+    Released,
 }
 
 impl Point {
-    /// All points, in the order a worker's life meets them.
-    pub const ALL: [Self; 7] = [
+    /// All points, in the order in which a worker's life meets them.
+    pub const ALL: [Self; 15] = [
+        Self::Claimed,
+        Self::Renewed,
         Self::SignalStored,
+        Self::RecordsCommitted,
         Self::IntentCommitted,
         Self::LaunchAnswered,
+        Self::ReplayAnswered,
         Self::Cordoned,
+        Self::Evicted,
         Self::LastEviction,
         Self::TerminateAnswered,
         Self::NodeRemoved,
+        Self::Uncordoned,
+        Self::OutcomeCommitted,
+        Self::Released,
     ];
 
     /// Its name on the command line of a test.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Claimed => "claimed",
+            Self::Renewed => "renewed",
             Self::SignalStored => "signal_stored",
+            Self::RecordsCommitted => "records_committed",
             Self::IntentCommitted => "intent_committed",
             Self::LaunchAnswered => "launch_answered",
+            Self::ReplayAnswered => "replay_answered",
             Self::Cordoned => "cordoned",
+            Self::Evicted => "evicted",
             Self::LastEviction => "last_eviction",
             Self::TerminateAnswered => "terminate_answered",
             Self::NodeRemoved => "node_removed",
+            Self::Uncordoned => "uncordoned",
+            Self::OutcomeCommitted => "outcome_committed",
+            Self::Released => "released",
         }
     }
 }

@@ -220,7 +220,11 @@ impl Reconciler {
         let prepared = intent::prepare(turn, claim);
         if !prepared.changes.is_empty() {
             self.parts.store.commit(claim, &prepared.changes).await?;
-            killpoint::reached(Point::IntentCommitted);
+            if prepared.changes.intents.is_empty() {
+                killpoint::reached(Point::RecordsCommitted);
+            } else {
+                killpoint::reached(Point::IntentCommitted);
+            }
         }
         let (workers, pools) = (prepared.workers, prepared.changes.pools);
         let mut ledger = Ledger::new(turn, claim.token, &self.parts.metrics, workers, pools);
@@ -230,6 +234,7 @@ impl Reconciler {
         let Closed { changes, moved, refused, workers } = ledger.close();
         if !changes.is_empty() {
             self.parts.store.commit(claim, &changes).await?;
+            killpoint::reached(Point::OutcomeCommitted);
         }
         let outcome = if refused {
             Outcome::Busy

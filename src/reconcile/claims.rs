@@ -5,6 +5,7 @@
 pub(super) mod belief;
 
 use crate::clock::Clock;
+use crate::killpoint::{self, Point};
 use crate::model::{Claim, ClusterName};
 use crate::store::{self, Error, Store};
 use belief::{Ask, Belief, Idle};
@@ -82,10 +83,10 @@ impl Claims {
 
     /// Gives the claim back, so that another process need not wait for its end.
     pub async fn release(&self) {
-        let held = self.lock().give_back();
-        if let Some(claim) = held
-            && let Err(error) = self.store.release(&claim).await
-        {
+        let Some(claim) = self.lock().give_back() else { return };
+        let answer = self.store.release(&claim).await;
+        killpoint::reached(Point::Released);
+        if let Err(error) = answer {
             tracing::debug!(section = "claim", cluster = %self.cluster, error = %error, "claim was not released");
         }
     }
@@ -100,8 +101,16 @@ impl Claims {
                 tracing::error!(section = "claim", cluster = %self.cluster, "a pass is overdue; the claim is not renewed");
                 return;
             }
-            Ask::Claim => self.store.claim(&self.cluster, &self.holder, ttl).await,
-            Ask::Renew(claim) => self.store.renew(&claim, ttl).await,
+            Ask::Claim => {
+                let answer = self.store.claim(&self.cluster, &self.holder, ttl).await;
+                killpoint::reached(Point::Claimed);
+                answer
+            }
+            Ask::Renew(claim) => {
+                let answer = self.store.renew(&claim, ttl).await;
+                killpoint::reached(Point::Renewed);
+                answer
+            }
         };
         self.tell(&answer);
         if self.lock().hear(answer, asked_at, ttl) {

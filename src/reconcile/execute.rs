@@ -126,14 +126,23 @@ impl<'a> Executor<'a> {
                 from_cluster(answer, None)
             }
             Act::Uncordon { node } => {
-                from_cluster(cluster.uncordon(node).await, Some(WorkerEvent::Release))
+                let answer = cluster.uncordon(node).await;
+                killpoint::reached(Point::Uncordoned);
+                from_cluster(answer, Some(WorkerEvent::Release))
             }
             Act::RemoveNode { node } => {
                 let answer = cluster.remove_node(node).await;
                 killpoint::reached(Point::NodeRemoved);
                 from_cluster(answer, None)
             }
-            Act::Evict { node } => from_eviction(cluster.evict_step(node).await),
+            Act::Evict { node } => {
+                let answer = cluster.evict_step(node).await;
+                match answer {
+                    Ok(Eviction::Empty) => killpoint::reached(Point::LastEviction),
+                    _ => killpoint::reached(Point::Evicted),
+                }
+                from_eviction(answer)
+            }
             Act::Terminate { instance } => {
                 let answer = self.parts.provider.terminate(&step.pool, instance).await;
                 killpoint::reached(Point::TerminateAnswered);
@@ -144,7 +153,9 @@ impl<'a> Executor<'a> {
             }
             Act::Replay { batch } => match self.turn.memory.intents.get(batch) {
                 Some(intent) => {
-                    Done::Replayed(self.parts.provider.launch(&intent.request).await, batch.clone())
+                    let answer = self.parts.provider.launch(&intent.request).await;
+                    killpoint::reached(Point::ReplayAnswered);
+                    Done::Replayed(answer, batch.clone())
                 }
                 None => Done::Waiting,
             },
@@ -250,10 +261,7 @@ fn from_cluster(answer: cluster::Result<()>, event: Option<WorkerEvent>) -> Done
 
 fn from_eviction(answer: cluster::Result<Eviction>) -> Done {
     match answer {
-        Ok(Eviction::Empty) => {
-            killpoint::reached(Point::LastEviction);
-            Done::Ok { event: Some(WorkerEvent::Drained), note: true }
-        }
+        Ok(Eviction::Empty) => Done::Ok { event: Some(WorkerEvent::Drained), note: true },
         Ok(Eviction::Evicting { .. }) => Done::Ok { event: None, note: false },
         Ok(Eviction::Blocked { .. }) => Done::Waiting,
         Err(error) => Done::Failed(error.kind(), error.to_string()),

@@ -1,226 +1,183 @@
 //! The real program killed, stopped for longer than its claim, and asked to end, at each named point: what it began is
 //! finished once, by itself or by the next start.
 
-use crate::support::process::{Process, Start};
-use crate::support::stage::{LIMIT, alertmanager_config};
-use crate::support::{alertmanager, ports, wait};
+mod list;
+mod scene;
+
+use crate::support::stage::LIMIT;
+use crate::support::wait;
+use bellwether::clock::Clock;
 use bellwether::killpoint::Point;
-use futures_util::future::join_all;
+use bellwether::model::duration;
+use futures_util::stream::{self, StreamExt as _};
+use jiff::Timestamp;
 use rustix::process::Signal;
+use scene::{Fate, Scene, Setting};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Longer than the scene's claim lasts, and than a pass may take.
-const STOPPED: Duration = Duration::from_secs(3);
+/// Scenes that are played at once: each is two programs.
+const SCENES: usize = 7;
 
-/// How long "no second act" is watched.
-const QUIET: Duration = Duration::from_secs(2);
-
-/// What happens to the program at a point.
-#[derive(Clone, Copy, Debug)]
-enum Fate {
-    /// It dies, and another is started.
-    Killed,
-    /// It stands still for longer than its claim lasts, and goes on.
-    Stopped,
-    /// It is asked to end, does so in order, and another is started.
-    Asked,
+/// A scene with one Ready worker, two pods on it, and nothing running.
+async fn settled_scene(setting: Setting) -> Option<Scene> {
+    let scene = Scene::new(setting).await?;
+    let process = scene.start().await;
+    scene.pods("web", 2).await;
+    scene.settled((1, 0, 1)).await;
+    drop(process);
+    Some(scene)
 }
 
-/// A world in a file, so that it outlives the program, and a real Alertmanager that keeps delivering.
-struct Scene {
-    _folder: tempfile::TempDir,
-    config: PathBuf,
-    url: String,
-    world: String,
-    alertmanager: alertmanager::RunningAlertmanager,
+/// The same with a second worker, and one pod on each.
+async fn scene_of_two() -> Option<Scene> {
+    let scene = settled_scene(Setting::default()).await?;
+    let process = scene.start().await;
+    scene.pods("api", 1).await;
+    scene.fire("PodsUnschedulable", "up").await;
+    scene.settled((2, 0, 2)).await;
+    scene.resolve("PodsUnschedulable", "up").await;
+    scene.pods("web", 1).await;
+    drop(process);
+    Some(scene)
 }
 
-impl Scene {
-    async fn new() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let (port, world) = (ports::free(), ports::free());
-        let alertmanager = alertmanager::start("0.25", &alertmanager_config(port)).await?;
-        let config = folder.path().join("bellwether.yaml");
-        let yaml = format!(
-            "listen: 127.0.0.1:{port}
-store: {{ url: \"file:{0}/store\", claim_ttl: 1s }}
-alertmanager: {{ urls: [\"{1}\"], ttl_slack: 5s, restart_hold: 1s, watchdog_ttl: 20s }}
-prometheus: {{ urls: [\"http://127.0.0.1:1\"] }}
-reconcile: {{ interval: 300ms, busy_interval: 100ms }}
-clusters:
-  default:
-    kubernetes: {{ sim: {{ boot: 200ms, listen: 127.0.0.1:{world}, state: {0}/world.json }} }}
-    timing: {{ pending_age: 100ms, call: 2s, rebuild_hold: 100ms }}
-    pools:
-      workers: {{ provider: {{ sim: {{}} }}, min: 1, max: 3, min_age: 0s, cooldown: {{ up: 100ms, down: 100ms }} }}
-",
-            folder.path().display(),
-            alertmanager.url,
-        );
-        std::fs::write(&config, yaml).unwrap();
-        let (url, world) =
-            (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{world}"));
-        Some(Self { _folder: folder, config, url, world, alertmanager })
-    }
+/// One pod more than there is room for, and its alert.
+async fn need_one_more(scene: &Scene) {
+    scene.pods("web", 3).await;
+    scene.fire("PodsUnschedulable", "up").await;
+}
 
-    async fn start(&self) -> Process {
-        Process::start(&self.config, &self.url, Start::default()).await
-    }
-
-    /// Starts it with what awaits it at a point.
-    async fn start_towards(&self, point: Point, fate: Fate) -> Process {
-        let signal = match fate {
-            Fate::Killed => "kill",
-            Fate::Stopped => "stop",
-            Fate::Asked => "term",
-        };
-        let chosen = format!("{}:{signal}", point.name());
-        let start = Start { arguments: &["--die-at", &chosen], ..Start::default() };
-        Process::start(&self.config, &self.url, start).await
-    }
-
-    /// Waits until the process meets its fate; what runs afterwards.
-    async fn outlive(&self, mut process: Process, fate: Fate) -> Process {
-        match fate {
-            Fate::Killed => {
-                assert_eq!(process.ended().await.signal(), Some(9), "{}", process.log());
-            }
-            Fate::Asked => assert_eq!(process.ended().await.code(), Some(0), "{}", process.log()),
-            Fate::Stopped => {
-                wait::until(LIMIT, "it to stop", || async { process.is_stopped() }).await;
-                tokio::time::sleep(STOPPED).await;
-                process.signal(Signal::CONT);
-                return process;
-            }
-        }
-        drop(process);
-        self.start().await
-    }
-
-    /// Pods of 900m each; two fit on a worker.
-    async fn pods(&self, replicas: u32) {
-        let body =
-            json!({ "replicas": replicas, "requests": { "cpu_milli": 900, "memory": 1 << 30 } });
-        let answer = reqwest::Client::new()
-            .put(format!("{}/workloads/web", self.world))
-            .json(&body)
-            .send()
-            .await
-            .unwrap();
-        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
-    }
-
-    async fn fire(&self, name: &str, direction: &str) {
-        self.alertmanager
-            .fire(&[("alertname", name), ("cluster", "default"), ("autoscale", direction)])
-            .await;
-    }
-
-    async fn get(&self, base: &str, path: &str) -> Option<Value> {
-        reqwest::get(format!("{base}{path}")).await.ok()?.json().await.ok()
-    }
-
-    /// Machines launched in all, ended in all, and Ready workers now.
-    async fn tally(&self) -> Option<(usize, usize, usize)> {
-        let world = self.get(&self.world, "/world").await?;
-        let calls = world["calls"].as_array()?;
-        let launched = calls
-            .iter()
-            .filter(|call| call["call"] == "launch")
-            .map(|call| call["new"].as_u64().unwrap_or(0));
-        let ended: std::collections::BTreeSet<String> = calls
-            .iter()
-            .filter(|call| call["call"] == "terminate")
-            .map(|call| call["instance"].to_string())
-            .collect();
-        let shown = self.get(&self.url, "/v1/workers").await?;
-        let workers = shown["clusters"]["default"]["workers"].as_array()?.clone();
-        let ready = workers.iter().filter(|worker| worker["state"]["state"] == "ready").count();
-        let settled = ready == workers.len();
-        Some((
-            usize::try_from(launched.sum::<u64>()).ok()?,
-            ended.len(),
-            if settled { ready } else { usize::MAX },
-        ))
-    }
-
-    async fn settled(&self, expected: (usize, usize, usize)) {
-        let what = format!("(launched, ended, ready) to be {expected:?}");
-        wait::until(LIMIT, &what, || async { self.tally().await == Some(expected) }).await;
-    }
-
-    /// Waits until it is so, and watches that it stays so.
-    async fn settled_for_good(&self, (launched, ended, ready): (usize, usize, usize)) {
-        self.settled((launched, ended, ready)).await;
-        let more = wait::until(QUIET * 2, "a second act", || async {
-            self.tally().await.is_some_and(|(l, e, _)| l > launched || e > ended)
-        });
-        assert!(tokio::time::timeout(QUIET, more).await.is_err(), "a second act");
-    }
+/// Everything that lets one go.
+async fn need_one_less(scene: &Scene) {
+    scene.fire("Watchdog", "watchdog").await;
+    scene.fire("SustainedIdle", "down").await;
 }
 
 /// Met by its fate while scaling up by one: in the end exactly one machine more was ever launched.
 async fn scaling_up_survives(point: Point, fate: Fate) {
-    let Some(scene) = Scene::new().await else { return };
-    let process = scene.start().await;
-    scene.pods(2).await;
-    scene.settled((1, 0, 1)).await;
-    drop(process);
+    let Some(scene) = settled_scene(Setting::default()).await else { return };
     let process = scene.start_towards(point, fate).await;
-    scene.pods(3).await;
-    scene.fire("PodsUnschedulable", "up").await;
+    need_one_more(&scene).await;
     let _process = scene.outlive(process, fate).await;
     scene.settled_for_good((2, 0, 2)).await;
 }
 
-/// Met by its fate while scaling down by one: in the end exactly one machine was ever ended, drained before.
-async fn scaling_down_survives(point: Point, fate: Fate) {
-    let Some(scene) = Scene::new().await else { return };
-    let process = scene.start().await;
-    scene.pods(3).await;
-    scene.fire("PodsUnschedulable", "up").await;
-    scene.settled((2, 0, 2)).await;
-    scene
-        .alertmanager
-        .resolve(&[("alertname", "PodsUnschedulable"), ("cluster", "default"), ("autoscale", "up")])
-        .await;
-    drop(process);
+/// The same with a launch that nobody answered, so that it is asked again.
+async fn asking_again_survives(point: Point, fate: Fate) {
+    let Some(scene) = settled_scene(Setting::default()).await else { return };
+    let process = scene.start_towards(Point::IntentCommitted, Fate::Killed).await;
+    need_one_more(&scene).await;
+    let mut process = process;
+    assert_eq!(process.ended().await.signal(), Some(9), "{}", process.log());
     let process = scene.start_towards(point, fate).await;
-    scene.pods(1).await;
-    scene.fire("Watchdog", "watchdog").await;
-    scene.fire("SustainedIdle", "down").await;
+    let _process = scene.outlive(process, fate).await;
+    scene.settled_for_good((2, 0, 2)).await;
+}
+
+/// Met by its fate while scaling down by one: in the end exactly one machine was ever ended, drained before, and no
+/// other node was ever touched.
+async fn scaling_down_survives(point: Point, fate: Fate) {
+    let Some(scene) = scene_of_two().await else { return };
+    let process = scene.start_towards(point, fate).await;
+    need_one_less(&scene).await;
     let _process = scene.outlive(process, fate).await;
     scene.settled_for_good((2, 1, 1)).await;
+    let cordoned = scene.calls("cordon").await;
+    let nodes: BTreeSet<String> = cordoned.iter().map(|call| call["node"].to_string()).collect();
+    assert_eq!(nodes.len(), 1, "one was drained: {cordoned:?}");
+    assert_eq!(scene.calls("evict").await.len(), 1, "and its pod was asked to go once");
+    scene.everything_runs().await;
+}
+
+/// Met by its fate while a drain is taken back: the worker serves again, and nothing was ended.
+async fn taking_back_survives(point: Point, fate: Fate) {
+    let Some(scene) = scene_of_two().await else { return };
+    let process = scene.start_towards(point, fate).await;
+    scene.faults(&json!({ "evictions_blocked": true })).await;
+    need_one_less(&scene).await;
+    scene.some_worker_is("draining").await;
+    need_one_more(&scene).await;
+    let _process = scene.outlive(process, fate).await;
+    scene.settled_for_good((2, 0, 2)).await;
+    scene.everything_runs().await;
+}
+
+/// Met by its fate while it claims, or keeps its claim: whoever has it then serves the need once.
+async fn claiming_survives(point: Point, fate: Fate) {
+    let Some(scene) = settled_scene(Setting::default()).await else { return };
+    let process = scene.spawn_towards(point, fate);
+    let _process = scene.outlive(process, fate).await;
+    wait::until(LIMIT, "it to serve", || async { scene.workers().await.is_some() }).await;
+    need_one_more(&scene).await;
+    scene.settled_for_good((2, 0, 2)).await;
+}
+
+/// Met by its fate when it has given its claim back: the next one serves the need once.
+async fn giving_back_survives(point: Point, fate: Fate) {
+    let Some(scene) = settled_scene(Setting::default()).await else { return };
+    let mut process = scene.start_towards(point, fate).await;
+    scene.acts().await;
+    process.signal(Signal::TERM);
+    if matches!(fate, Fate::Stopped) {
+        process = scene.outlive(process, fate).await;
+    }
+    let ended = process.ended().await;
+    match fate {
+        Fate::Killed => assert_eq!(ended.signal(), Some(9), "{}", process.log()),
+        Fate::Stopped => assert_eq!(ended.code(), Some(0), "{}", process.log()),
+        // A second signal ends it at once, if it comes before the end.
+        Fate::Asked => assert!(ended.code().is_some(), "{}", process.log()),
+    }
+    drop(process);
+    let _process = scene.start().await;
+    need_one_more(&scene).await;
+    scene.settled_for_good((2, 0, 2)).await;
 }
 
 /// The story in which a point is reached. Without a wildcard: a new point does not compile before it has one.
 async fn survives(point: Point, fate: Fate) {
     match point {
-        Point::SignalStored | Point::IntentCommitted | Point::LaunchAnswered => {
-            scaling_up_survives(point, fate).await;
-        }
-        Point::Cordoned | Point::LastEviction | Point::TerminateAnswered | Point::NodeRemoved => {
-            scaling_down_survives(point, fate).await;
-        }
+        Point::Claimed | Point::Renewed => claiming_survives(point, fate).await,
+        Point::SignalStored
+        | Point::IntentCommitted
+        | Point::LaunchAnswered
+        | Point::OutcomeCommitted => scaling_up_survives(point, fate).await,
+        Point::ReplayAnswered => asking_again_survives(point, fate).await,
+        Point::RecordsCommitted
+        | Point::Cordoned
+        | Point::Evicted
+        | Point::LastEviction
+        | Point::TerminateAnswered
+        | Point::NodeRemoved => scaling_down_survives(point, fate).await,
+        Point::Uncordoned => taking_back_survives(point, fate).await,
+        Point::Released => giving_back_survives(point, fate).await,
     }
 }
 
 /// A claim that ran out meanwhile is not acted under: what was begun is looked at anew.
 #[tokio::test(flavor = "multi_thread")]
 async fn stopped_for_longer_than_its_claim_at_any_point_it_acts_once() {
-    join_all(Point::ALL.map(|point| survives(point, Fate::Stopped))).await;
+    stream::iter(Point::ALL).for_each_concurrent(SCENES, |at| survives(at, Fate::Stopped)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn asked_to_end_at_any_point_it_ends_in_order_and_the_next_acts_once() {
-    join_all(Point::ALL.map(|point| survives(point, Fate::Asked))).await;
+    stream::iter(Point::ALL).for_each_concurrent(SCENES, |at| survives(at, Fate::Asked)).await;
 }
 
-/// A-22, W-72
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_after_it_claimed_the_next_acts_once() {
+    survives(Point::Claimed, Fate::Killed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_after_a_renewal_the_next_acts_once() {
+    survives(Point::Renewed, Fate::Killed).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_a_signal_is_stored_it_acts_once() {
     survives(Point::SignalStored, Fate::Killed).await;
@@ -231,15 +188,37 @@ async fn w_72_killed_after_an_intent_is_committed_it_launches_once() {
     survives(Point::IntentCommitted, Fate::Killed).await;
 }
 
+/// A-22: the instance is found again.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_a_launch_is_answered_it_launches_once() {
     survives(Point::LaunchAnswered, Fate::Killed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_after_a_replay_is_answered_it_launches_once() {
+    survives(Point::ReplayAnswered, Fate::Killed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_after_an_outcome_is_committed_it_launches_once() {
+    survives(Point::OutcomeCommitted, Fate::Killed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_after_records_are_committed_it_ends_one_worker() {
+    survives(Point::RecordsCommitted, Fate::Killed).await;
 }
 
 /// A-23
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_a_cordon_it_ends_one_worker() {
     survives(Point::Cordoned, Fate::Killed).await;
+}
+
+/// A-23: the drain is resumed, and nobody is drained instead.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_amid_a_drain_it_ends_one_worker() {
+    survives(Point::Evicted, Fate::Killed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -257,10 +236,54 @@ async fn killed_after_a_node_is_removed_it_ends_one_worker() {
     survives(Point::NodeRemoved, Fate::Killed).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_after_an_uncordon_it_ends_none() {
+    survives(Point::Uncordoned, Fate::Killed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_after_it_gave_its_claim_back_the_next_acts_once() {
+    survives(Point::Released, Fate::Killed).await;
+}
+
+/// A-21: nobody acts before the dead one's claim is over, and then once.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_holder_of_the_claim_dies_and_the_next_acts_once_when_it_is_over() {
+    let setting = Setting { claim_ttl: "6s", ..Setting::default() };
+    let Some(scene) = settled_scene(setting).await else { return };
+    let mut process = scene.start_towards(Point::SignalStored, Fate::Killed).await;
+    scene.acts().await;
+    need_one_more(&scene).await;
+    assert_eq!(process.ended().await.signal(), Some(9), "{}", process.log());
+    let died = Clock::system().now();
+    let _process = scene.start().await;
+    scene.settled_for_good((2, 0, 2)).await;
+    let launches = scene.calls("launch").await;
+    let at: Timestamp = launches.last().unwrap()["at"].as_str().unwrap().parse().unwrap();
+    // It was renewed each third of its time; a third more is left to a machine that is slow.
+    let waited = duration::since(died, at);
+    assert!(waited >= Duration::from_secs(2), "after {waited:?}: {launches:?}");
+}
+
+/// A-22, the other half: the instance that was found again never joins, and is given up in its time.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_after_a_launch_whose_machine_never_joins_it_ends_that_one_machine() {
+    let setting = Setting { join_deadline: "3s", ..Setting::default() };
+    let Some(scene) = settled_scene(setting).await else { return };
+    let mut process = scene.start_towards(Point::LaunchAnswered, Fate::Killed).await;
+    scene.faults(&json!({ "never_join": true })).await;
+    need_one_more(&scene).await;
+    assert_eq!(process.ended().await.signal(), Some(9), "{}", process.log());
+    let _process = scene.start().await;
+    scene.faults(&json!({})).await;
+    scene.settled_for_good((3, 1, 2)).await;
+    scene.everything_runs().await;
+}
+
 /// F-175, I10: JSON lines with the part of the turn they belong to, and never a token.
 #[tokio::test(flavor = "multi_thread")]
 async fn log_lines_are_json_with_their_section_and_without_any_secret() {
-    let Some(scene) = Scene::new().await else { return };
+    let Some(scene) = Scene::new(Setting::default()).await else { return };
     let yaml = std::fs::read_to_string(&scene.config).unwrap();
     std::fs::write(&scene.config, format!("auth: {{ bearer_token: hush-hush-hush-hush }}\n{yaml}"))
         .unwrap();
@@ -271,7 +294,7 @@ async fn log_lines_are_json_with_their_section_and_without_any_secret() {
         assert_eq!(answer.status().as_u16(), if token.starts_with("wrong") { 401 } else { 200 });
     }
     let log = scene.config.with_extension("log");
-    let sections = || -> std::collections::BTreeSet<String> {
+    let sections = || -> BTreeSet<String> {
         let text = std::fs::read_to_string(&log).unwrap();
         let lines = text
             .lines()
@@ -285,43 +308,4 @@ async fn log_lines_are_json_with_their_section_and_without_any_secret() {
     drop(process);
     let text = std::fs::read_to_string(&log).unwrap();
     assert!(!text.contains("hush-hush-hush"), "{text}");
-}
-
-/// The list is complete: what the enum names, what stands in `ALL`, what the code reaches, and what is tested here are
-/// the same points.
-#[test]
-fn every_kill_point_is_listed_reached_once_in_the_code_and_killed_at_by_a_test() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let listed: BTreeSet<String> = Point::ALL.iter().map(|point| format!("{point:?}")).collect();
-    assert_eq!(listed.len(), Point::ALL.len(), "one stands twice in the list");
-    let declaration = std::fs::read_to_string(root.join("src/killpoint.rs")).unwrap();
-    let variants = declaration.split_once("pub enum Point {").unwrap().1.split_once('}').unwrap().0;
-    let declared = variants.lines().filter_map(|line| line.trim().strip_suffix(','));
-    assert_eq!(declared.map(str::to_owned).collect::<BTreeSet<_>>(), listed);
-    let mut reached = Vec::new();
-    called(&root.join("src"), &mut reached);
-    reached.sort();
-    assert_eq!(reached, listed.iter().cloned().collect::<Vec<_>>(), "each once, and by its name");
-    let tests = include_str!("crash.rs");
-    for point in &listed {
-        let call = format!("survives(Point::{point}, Fate::Killed)");
-        assert!(tests.contains(&call), "no test kills at {point}");
-    }
-}
-
-/// The points that the sources below a folder reach.
-fn called(folder: &Path, into: &mut Vec<String>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            called(&path, into);
-        } else if path.file_name().is_none_or(|name| name != "killpoint.rs") {
-            let text = std::fs::read_to_string(&path).unwrap();
-            let calls = text.split("killpoint::reached(").skip(1);
-            into.extend(calls.map(|rest| {
-                let argument = rest.split(')').next().unwrap_or_default();
-                argument.trim_start_matches("Point::").to_owned()
-            }));
-        }
-    }
 }
