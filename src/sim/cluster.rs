@@ -1,7 +1,7 @@
 //! The world as a cluster.
 
 use super::World;
-use super::state::{Call, SimNode, SimPod, State};
+use super::state::{Call, Fortune, SimNode, SimPod, State};
 use super::workload::{Workload, WorkloadKind};
 use crate::cluster::{self, Error, Eviction, Mark, Result};
 use crate::model::{
@@ -23,13 +23,25 @@ impl Cluster {
     pub fn new(world: World) -> Self {
         Self { world }
     }
+
+    /// A call that changes something, as far as it comes.
+    fn call<T>(&self, call: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
+        let away = || Err(Error::Unavailable("simulated".to_owned()));
+        self.world.change(|state| match state.fortune() {
+            Fortune::Good => call(state),
+            Fortune::NoEffect => away(),
+            Fortune::NoAnswer => call(state).and_then(|_| away()),
+        })
+    }
 }
 
 #[async_trait]
 impl cluster::Cluster for Cluster {
     async fn observe(&self) -> View<ClusterView> {
+        let lucky = self.world.look(|state| state.faults.cluster_errors == 0)
+            || self.world.change(State::fortune) == Fortune::Good;
         self.world.look(|state| {
-            if state.faults.observe_errors {
+            if state.faults.observe_errors || !lucky {
                 return View::Unknown { why: "simulated".to_owned() };
             }
             View::Known { at: state.now, value: view(state) }
@@ -37,7 +49,7 @@ impl cluster::Cluster for Cluster {
     }
 
     async fn cordon(&self, node: &NodeRef, _: &Mark) -> Result<()> {
-        self.world.change(|state| {
+        self.call(|state| {
             on(state, node, "cordon")?;
             let at = state.nodes.get_mut(&node.name).ok_or(Error::NotFound)?;
             if at.cordon == Cordon::None {
@@ -48,7 +60,7 @@ impl cluster::Cluster for Cluster {
     }
 
     async fn uncordon(&self, node: &NodeRef) -> Result<()> {
-        self.world.change(|state| {
+        self.call(|state| {
             on(state, node, "uncordon")?;
             let at = state.nodes.get_mut(&node.name).ok_or(Error::NotFound)?;
             if at.cordon == Cordon::Ours {
@@ -59,7 +71,7 @@ impl cluster::Cluster for Cluster {
     }
 
     async fn evict_step(&self, node: &NodeRef) -> Result<Eviction> {
-        self.world.change(|state| {
+        self.call(|state| {
             if !is_there(state, node) {
                 return Err(Error::NotFound);
             }
@@ -68,7 +80,7 @@ impl cluster::Cluster for Cluster {
     }
 
     async fn remove_node(&self, node: &NodeRef) -> Result<()> {
-        self.world.change(|state| {
+        self.call(|state| {
             if is_there(state, node) {
                 on(state, node, "remove_node")?;
                 let removed = state.nodes.remove(&node.name);

@@ -135,6 +135,8 @@ pub struct Faults {
     pub list_empty: bool,
     /// Nodes and pods cannot be seen.
     pub observe_errors: bool,
+    /// So many of a hundred calls to the cluster fail, half of those that change it after they did.
+    pub cluster_errors: u8,
     /// No offering has capacity.
     pub no_capacity: bool,
     /// Offerings of these shapes, zones or markets (`spot`, `on-demand`) have no capacity.
@@ -154,6 +156,16 @@ pub struct Faults {
     /// The time to boot, instead of the configured one.
     #[serde(with = "optional_duration")]
     pub boot: Option<Duration>,
+}
+
+/// How far a call comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fortune {
+    Good,
+    /// It fails and changes nothing.
+    NoEffect,
+    /// It has its effect, and fails.
+    NoAnswer,
 }
 
 impl Call {
@@ -191,6 +203,20 @@ impl State {
         self.draws += 1;
         let seed = self.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(self.draws);
         rand::rngs::StdRng::seed_from_u64(seed).random()
+    }
+
+    /// How far a call to the cluster comes.
+    pub(super) fn fortune(&mut self) -> Fortune {
+        let share = f64::from(self.faults.cluster_errors);
+        // A world without such faults draws nothing for them.
+        let drawn = if share > 0.0 { self.draw() * 100.0 } else { share };
+        if drawn >= share {
+            Fortune::Good
+        } else if drawn < share / 2.0 {
+            Fortune::NoEffect
+        } else {
+            Fortune::NoAnswer
+        }
     }
 
     /// A number that no other thing of this world has.

@@ -3,6 +3,7 @@
 
 mod alertmanager;
 mod bad_input;
+mod chaos;
 mod contract;
 mod corpus;
 #[cfg(feature = "killpoints")]

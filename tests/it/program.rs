@@ -286,3 +286,31 @@ async fn a_read_only_file_system_ends_the_program_with_what_to_mend() {
     store.record_signals(&[signal("s", 1)]).await.unwrap();
     assert_eq!(store.signals(&cluster()).await.unwrap().len(), 1, "it is as whole as before");
 }
+
+/// A file system cannot be made read-only below a file that is open for writing, but by the kernel itself when its disk
+/// fails. What the program meets is played by a limit: every write is refused, also of what is there already.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_takes_no_write_while_it_runs_is_503_until_it_does_again() {
+    let scene = Scene::new();
+    let process = scene.start(Start { before: "trap '' XFSZ", ..Start::default() }).await;
+    assert_eq!(scene.post(&many(10, 0)).await, 200);
+    process.may_write(false);
+    assert_eq!(scene.post(&many(20, 0)).await, 503, "what is not stored is not taken");
+    for path in ["/healthz", "/v1/signals", "/v1/status"] {
+        assert_eq!(reqwest::get(scene.url(path)).await.unwrap().status(), 200, "{path}");
+    }
+    let acting =
+        async || scene.get("/v1/status").await["clusters"]["one"]["status"]["acting"] == true;
+    wait::until(LIMIT, "it to act no more, as its claim runs out", || async { !acting().await })
+        .await;
+    process.may_write(true);
+    wait::until(LIMIT, "deliveries to be taken again", || async {
+        scene.post(&many(20, 0)).await == 200
+    })
+    .await;
+    wait::until(LIMIT, "it to act again", || async { acting().await }).await;
+    drop(process);
+    let retention = Retention { entries: 9, age: Duration::from_secs(9) };
+    let store = Embedded::open(&scene.store(), Clock::system(), retention).unwrap();
+    assert_eq!(store.signals(&"one".into()).await.unwrap().len(), 20, "and the file is whole");
+}

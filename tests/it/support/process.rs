@@ -1,7 +1,7 @@
 //! The real program as a process of its own, which a test may stop and kill.
 
 use super::wait;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -85,6 +85,13 @@ impl Process {
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// Lets it write no file from now on, or all of them again. It must ignore SIGXFSZ.
+    pub(crate) fn may_write(&self, may: bool) {
+        let maximum = getrlimit(Resource::Fsize).maximum;
+        let limit = Rlimit { current: if may { maximum } else { Some(0) }, maximum };
+        prlimit(Some(self.pid()), Resource::Fsize, limit).unwrap();
     }
 
     /// Whether it is stopped, as SIGSTOP does it.
