@@ -37,7 +37,7 @@ mutants: ## Break the guard code in every small way: does a test notice? (ONLY="
 	@cargo mutants --version >/dev/null 2>&1 || { echo "first: cargo install cargo-mutants --locked" && exit 1; }
 	tests/mutants.py $(ONLY)
 
-bench: ## Measure (ONLY=group for one group) and write target/bench/results.json
+bench: ## Measure (ONLY=group for one group, SOAK_SECONDS=600) and write target/bench/results.json
 	cargo bench --bench bench -- $(ONLY)
 
 servers: ## Install the real servers into the user's cache: no root, no service

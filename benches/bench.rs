@@ -16,6 +16,8 @@ mod reaction;
 mod results;
 #[path = "bench/sim.rs"]
 mod sim;
+#[path = "bench/soak.rs"]
+mod soak;
 #[expect(dead_code, clippy::unwrap_used, reason = "shared with the tests, which use the rest")]
 #[path = "bench/support.rs"]
 mod support;
@@ -26,13 +28,14 @@ use results::Measure;
 type Group = (&'static str, fn() -> anyhow::Result<Vec<Measure>>);
 
 /// Every group, in the order in which they run. A new one is a file in `benches/bench/` and a line.
-const GROUPS: [Group; 6] = [
+const GROUPS: [Group; 7] = [
     ("inlet.memory", inlet::memory),
     ("inlet.embedded", inlet::embedded),
     ("loop", reaction::webhook_to_launch),
     ("plan", plan::plan),
     ("process", process::idle),
     ("sim", sim::sim),
+    ("soak", soak::soak),
 ];
 
 fn main() -> anyhow::Result<()> {

@@ -89,6 +89,8 @@ pub struct SeenMetrics {
     pub alertmanager: GaugeVec,
     /// `bellwether_process_start_time_seconds`.
     pub started: Gauge,
+    /// `bellwether_process_tasks`: what runs beside each other; it grows only with open connections.
+    pub tasks: Gauge,
 }
 
 /// The configuration's file.
@@ -212,6 +214,7 @@ impl SeenMetrics {
                 &["cluster"],
             ),
             started: f.gauge("process_start_time_seconds", "When this process started."),
+            tasks: f.gauge("process_tasks", "Tasks of this process now."),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the process takes while nothing happens.
+//! The real program as a process of its own, and what it takes while nothing happens.
 
 use super::results::Measure;
 use anyhow::Context;
@@ -23,38 +23,73 @@ clusters:
       workers: { provider: { sim: {} }, max: 10 }
 ";
 
-/// Ends the process with the bench, whatever happens.
-struct Running(Child);
+/// A running `bellwether run`; it ends with the bench, whatever happens.
+pub(crate) struct Running {
+    child: Child,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// Where its configuration lies, and whatever else it is told to keep there.
+    pub(crate) folder: tempfile::TempDir,
+}
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+// === impl Running ===
+
+impl Running {
+    /// Starts it with a configuration, which is made for its folder, and waits until it serves.
+    pub(crate) fn start(config: impl FnOnce(&std::path::Path) -> String) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("bellwether.yaml");
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        std::fs::write(&file, format!("listen: {address}\n{}", config(folder.path())))?;
+        let log = std::fs::File::create(folder.path().join("log"))?;
+        let mut program = Command::new(env!("CARGO_BIN_EXE_bellwether"));
+        program.arg("run").arg("--config").arg(&file).stdout(Stdio::null()).stderr(log);
+        let mut running = Self { child: program.spawn()?, address, folder };
+        let begun = Instant::now();
+        while !is_live(address) {
+            running.is_there()?;
+            anyhow::ensure!(begun.elapsed() < READY_WITHIN, "the program does not serve");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(running)
+    }
+
+    /// An error with the end of its log where it has ended.
+    pub(crate) fn is_there(&mut self) -> anyhow::Result<()> {
+        let Some(ended) = self.child.try_wait()? else { return Ok(()) };
+        let log = std::fs::read_to_string(self.folder.path().join("log"))?;
+        let last: Vec<&str> = log.lines().rev().take(5).collect();
+        anyhow::bail!("the program ended: {ended}: {last:#?}");
+    }
+
+    /// A file of the kernel about it.
+    pub(crate) fn proc(&self, name: &str) -> std::path::PathBuf {
+        format!("/proc/{}/{name}", self.child.id()).into()
+    }
+
+    /// A number of its status, such as `VmRSS` in kilobytes.
+    pub(crate) fn status(&self, field: &str) -> anyhow::Result<f64> {
+        let status = std::fs::read_to_string(self.proc("status"))?;
+        let mut lines = status.lines().filter_map(|line| line.split_once(':'));
+        let (_, value) = lines.find(|(name, _)| *name == field).context("no such field")?;
+        Ok(value.split_whitespace().next().unwrap_or_default().parse()?)
     }
 }
 
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+// === free functions ===
+
 /// Resident memory of the idle program.
 pub(crate) fn idle() -> anyhow::Result<Vec<Measure>> {
-    let dir = tempfile::tempdir()?;
-    let config = dir.path().join("bellwether.yaml");
-    let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    std::fs::write(&config, format!("listen: {address}\n{CONFIG}"))?;
-    let mut program = Command::new(env!("CARGO_BIN_EXE_bellwether"));
-    program.arg("run").arg("--config").arg(&config).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut running = Running(program.spawn()?);
-    let begun = Instant::now();
-    while !is_live(address) {
-        let ended = running.0.try_wait()?;
-        anyhow::ensure!(ended.is_none(), "the program ended: {ended:?}");
-        anyhow::ensure!(begun.elapsed() < READY_WITHIN, "the program does not serve");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let running = Running::start(|_| CONFIG.to_owned())?;
     std::thread::sleep(IDLE);
-    let status = std::fs::read_to_string(format!("/proc/{}/status", running.0.id()))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kilobytes: f64 =
-        line.and_then(|line| line.split_whitespace().next()).context("no VmRSS")?.parse()?;
-    Ok(vec![Measure::new("process.idle_rss_mb", kilobytes / 1024.0, "MB")])
+    Ok(vec![Measure::new("process.idle_rss_mb", running.status("VmRSS")? / 1024.0, "MB")])
 }
 
 fn is_live(address: SocketAddr) -> bool {

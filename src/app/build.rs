@@ -14,6 +14,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 
+/// Calls per second that a simulated provider takes. A cloud's limit would only make its passes long: each
+/// asks twice for each pool.
+const SIM_RATE: u32 = 10_000;
+
 pub(super) fn store(service: &ServiceConfig, clock: Clock) -> anyhow::Result<Arc<dyn Store>> {
     let retention = Retention { entries: service.history_entries, age: service.history_age };
     store::connect(&service.store, clock, retention).context("store.url cannot be opened")
@@ -45,8 +49,12 @@ impl App {
         let name = limits.name.clone();
         let KubernetesConfig::Sim(sim) = &limits.kubernetes;
         let world = World::new(sim, clock)?;
-        let guarded =
-            provider::guarded::GuardedConfig { call: limits.timing.call, ..Default::default() };
+        let guarded = provider::guarded::GuardedConfig {
+            call: limits.timing.call,
+            rate: SIM_RATE,
+            burst: SIM_RATE,
+            ..Default::default()
+        };
         let machines = Arc::new(sim::Provider::new(world.clone()));
         let parts = Parts {
             store: self.store.clone(),

@@ -9,6 +9,7 @@ use hyper::header::HeaderValue;
 use hyper::{StatusCode, Uri};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
+use tokio::runtime::Handle;
 
 /// How many history entries an answer holds unless asked, and at most.
 const HISTORY_DEFAULT: usize = 50;
@@ -134,6 +135,9 @@ pub(super) fn config(server: &Server) -> answer::Answer {
 
 /// `GET /metrics`.
 pub(super) fn metrics(server: &Server) -> answer::Answer {
+    let tasks = Handle::current().metrics().num_alive_tasks();
+    #[expect(clippy::cast_precision_loss, reason = "as many as there are connections")]
+    server.state.metrics.seen.tasks.set(tasks as f64);
     answer::with_type(StatusCode::OK, METRICS_TYPE, server.state.metrics.encode().into())
 }
 
