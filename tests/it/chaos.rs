@@ -29,7 +29,9 @@ async fn a_failing_apiserver_slow_machines_and_killed_ones_end_in_what_was_asked
     };
     wait::until(LIMIT, "four machines more", || async { alive().count() == 5 }).await;
     let killed: Vec<String> = alive().skip(3).map(|machine| machine.id.to_string()).collect();
-    killed.iter().for_each(|id| stage.world.kill(id).unwrap());
+    for id in &killed {
+        stage.world.kill(id).unwrap();
+    }
     wait::until(LONG, "five Ready workers, and nothing else", || async {
         assert!(alive().count() <= 6, "never more than max: {:#?}", stage.world.calls());
         let ready = |worker: &bellwether::model::Worker| worker.state == WorkerState::Ready;

@@ -26,8 +26,8 @@ use tokio::time::Instant;
 /// How much faster than an hour ten minutes are.
 const FASTER: u32 = 6;
 
-/// Alerts per second: 10,000 in ten minutes.
-const PER_SECOND: f64 = 10_000.0 / 600.0;
+/// A new alert comes so often: 10,000 in ten minutes.
+const EVERY: Duration = Duration::from_millis(60);
 
 /// How often it is looked what is due.
 const TICK: Duration = Duration::from_millis(20);
@@ -126,15 +126,16 @@ impl Monitoring {
         let begun = Instant::now();
         let mut ticks = tokio::time::interval(TICK);
         let mut again: BTreeMap<(Duration, u64), Duration> = BTreeMap::new();
-        let mut next = 0;
+        let mut next = 0_u32;
         self.post(labels("Watchdog", "watchdog", 0), self.span * 2);
         loop {
             ticks.tick().await;
             let now = begun.elapsed();
-            while Duration::from_secs_f64(next as f64 / PER_SECOND) <= now {
-                let life = self.alert(next, now);
-                if next.is_multiple_of(FLAPPING) {
-                    again.insert((now + life + Duration::from_secs(5), next), life);
+            while EVERY.mul_f64(f64::from(next)) <= now {
+                let number = u64::from(next);
+                let life = self.alert(number, now);
+                if number.is_multiple_of(FLAPPING) {
+                    again.insert((now + life + Duration::from_secs(5), number), life);
                 }
                 next += 1;
             }
