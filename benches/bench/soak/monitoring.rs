@@ -26,18 +26,19 @@ use tokio::time::Instant;
 /// How much faster than an hour ten minutes are.
 const FASTER: u32 = 6;
 
-/// A new alert comes so often: 10,000 in ten minutes.
-const EVERY: Duration = Duration::from_millis(60);
+/// Between two new alerts: 10,000 in ten minutes.
+const APART: Duration = Duration::from_millis(60);
 
 /// How often it is looked what is due.
 const TICK: Duration = Duration::from_millis(20);
 
-/// Of so many alerts one fires twice, and of so many deliveries one comes on a connection of its own.
+/// Of so many alerts one fires again, this long after its end, and of so many deliveries one comes on a connection of its own.
 const FLAPPING: u64 = 5;
+const REST: Duration = Duration::from_secs(5);
 const FRESH: u64 = 7;
 
 /// Connections that are kept open; a burst opens more, which would else look like growth for a while.
-const KEPT: usize = 8;
+const IDLE: usize = 8;
 
 /// How long a delivery may take, as an Alertmanager of this pace would have it.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -125,22 +126,22 @@ impl Monitoring {
     pub(super) async fn fire(self: Arc<Self>) -> anyhow::Result<()> {
         let begun = Instant::now();
         let mut ticks = tokio::time::interval(TICK);
-        let mut again: BTreeMap<(Duration, u64), Duration> = BTreeMap::new();
-        let mut next = 0_u32;
+        let mut again: BTreeSet<(Duration, u64)> = BTreeSet::new();
+        let mut next: u32 = 0;
         self.post(labels("Watchdog", "watchdog", 0), self.span * 2);
         loop {
             ticks.tick().await;
             let now = begun.elapsed();
-            while EVERY.mul_f64(f64::from(next)) <= now {
+            while APART * next <= now {
                 let number = u64::from(next);
                 let life = self.alert(number, now);
                 if number.is_multiple_of(FLAPPING) {
-                    again.insert((now + life + Duration::from_secs(5), number), life);
+                    again.insert((now + life + REST, number));
                 }
                 next += 1;
             }
-            while let Some(entry) = again.first_entry().filter(|entry| entry.key().0 <= now) {
-                let (_, number) = entry.remove_entry().0;
+            while let Some((at, number)) = again.first().copied().filter(|(at, _)| *at <= now) {
+                again.remove(&(at, number));
                 self.alert(number, now);
             }
         }
@@ -177,7 +178,7 @@ impl Monitoring {
     /// Delivers what is due, each by itself, and hears how it is answered.
     pub(super) async fn deliver(self: Arc<Self>, address: SocketAddr) -> anyhow::Result<()> {
         let kept =
-            reqwest::Client::builder().timeout(PATIENCE).pool_max_idle_per_host(KEPT).build()?;
+            reqwest::Client::builder().timeout(PATIENCE).pool_max_idle_per_host(IDLE).build()?;
         let fresh =
             reqwest::Client::builder().timeout(PATIENCE).pool_max_idle_per_host(0).build()?;
         let url = format!("http://{address}/v1/alerts");
