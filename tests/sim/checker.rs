@@ -63,8 +63,8 @@ struct State {
     seen: BTreeMap<usize, Seen>,
     /// The batch that was launched for each pod last, and when.
     launched_for: BTreeMap<Uid, (BatchId, Timestamp)>,
-    /// When each pool was last grown because an alert asked for a step.
-    stepped: BTreeMap<PoolName, Timestamp>,
+    /// The batch by which each pool was last grown because an alert asked for a step, and when.
+    stepped: BTreeMap<PoolName, (BatchId, Timestamp)>,
     /// Bounds of every pool, as the file said at each time.
     bounds: Vec<(Timestamp, Bounds)>,
     /// Names that must stay, and since when.
@@ -320,7 +320,7 @@ impl Checker {
         self.at_most_max(request, &intent.permit, &memory);
         self.once(&intent.pods, request, &memory);
         if matches!(intent.permit, Permit::Up { .. }) && intent.pods.is_empty() {
-            self.not_cooling(&request.pool);
+            self.not_cooling(&request.pool, &request.batch);
         }
         let word = match intent.permit {
             Permit::Restore => "restore",
@@ -384,16 +384,16 @@ impl Checker {
     }
 
     /// I2: what alerts ask for without pods is served once in a cooldown, however often it is delivered.
-    fn not_cooling(&self, pool: &PoolName) {
+    fn not_cooling(&self, pool: &PoolName, batch: &BatchId) {
         let now = self.now();
-        let before = self.state().stepped.insert(pool.clone(), now);
+        let before = self.state().stepped.insert(pool.clone(), (batch.clone(), now));
         let cooldown = {
             let config = self.config.borrow().clone();
             let pools = &config.clusters[&ClusterName::from(CLUSTER)].pools;
             pools.get(pool).map_or(Duration::ZERO, |pool| pool.cooldown.up)
         };
         // A launch whose answer was lost is asked for again under its own batch: that is no second one.
-        if let Some(before) = before.filter(|before| *before != now)
+        if let Some((_, before)) = before.filter(|(before, _)| before != batch)
             && duration::since(before, now) < cooldown
         {
             self.violated("I2", format!("pool {pool} grew by a step at {before} already"));
