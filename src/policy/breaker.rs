@@ -20,7 +20,8 @@ pub(super) fn follow(scene: &Scene<'_>, pool: &PoolName, draft: &mut Draft) {
     let watched: Vec<BatchId> = draft.pool(pool).watching.keys().cloned().collect();
     // Where it was launched for pods, only they tell whether it helped.
     let helps_alone = |worker: &Worker| {
-        worker.pool == *pool && !worker.batch.as_ref().is_some_and(|batch| watched.contains(batch))
+        is_launched(worker, pool)
+            && !worker.batch.as_ref().is_some_and(|batch| watched.contains(batch))
     };
     let became_ready = draft.plan.transitions.iter().any(|transition| {
         matches!(transition, Transition::Move { worker, event: WorkerEvent::BecameReady, .. }
@@ -41,6 +42,11 @@ pub(super) fn follow(scene: &Scene<'_>, pool: &PoolName, draft: &mut Draft) {
     }
 }
 
+/// Whether it is on its way in from a launch: one that was Ready once and joins anew says nothing about launching.
+fn is_launched(worker: &Worker, pool: &PoolName) -> bool {
+    worker.pool == *pool && worker.ready.is_none()
+}
+
 /// Whether a launch came to nothing in this pass. What the rules find out is a transition; what the
 /// provider refused is a record that stays for one pass. One that stays longer, paused, is old news.
 fn launch_failed(scene: &Scene<'_>, pool: &PoolName, draft: &Draft) -> bool {
@@ -50,7 +56,7 @@ fn launch_failed(scene: &Scene<'_>, pool: &PoolName, draft: &Draft) -> bool {
             return false;
         };
         matches!(failure, Failure::NeverJoined | Failure::NeverReady)
-            && scene.memory.workers.get(worker).is_some_and(|worker| worker.pool == *pool)
+            && scene.memory.workers.get(worker).is_some_and(|worker| is_launched(worker, pool))
     });
     let refused = WorkerState::Failed { failure: Failure::NotLaunched };
     let ends = |worker: &Worker| {

@@ -255,6 +255,9 @@ impl World {
         let now = self.now;
         let worker = self.worker(number);
         (worker.state, worker.since, worker.deadline_from) = (state, now, now);
+        if worker.is_coming() {
+            worker.ready = None;
+        }
     }
 
     /// Pods that the scheduler found no node for, each asking for so many millicores.

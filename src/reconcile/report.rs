@@ -227,6 +227,8 @@ fn became_ready(metrics: &Metrics, turn: &Turn<'_>) {
     for transition in &turn.plan.transitions {
         if let Transition::Move { worker, event: WorkerEvent::BecameReady, .. } = transition
             && let Some(worker) = turn.memory.workers.get(worker)
+            // One that joined anew was Ready long ago.
+            && worker.ready.is_none()
         {
             let took = duration::since(worker.created, turn.now);
             metrics.pass.ready_seconds.observe(took.as_secs_f64());

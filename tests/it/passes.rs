@@ -1,246 +1,14 @@
 //! One pass at a time, on a simulated world: what it does, stores, tells and counts.
 
-use bellwether::alertmanager::Alertmanager;
-use bellwether::clock::Clock;
-use bellwether::config::{Config, KubernetesConfig};
-use bellwether::metrics::Metrics;
-use bellwether::model::{
-    AlertState, Ask, ClusterName, Cordon, Entry, EntryKind, Failure, Guard, Matcher, Memory,
-    PeerState, Reason, Signal, Silence, SilenceState, Source, Truth, Want, WorkerState, duration,
-};
-use bellwether::prometheus::Prometheus;
-use bellwether::reconcile::{Outcome, Parts, Reconciler};
-use bellwether::sim::{self, Faults, Workload, World};
-use bellwether::store::{self, HistoryQuery, Retention, Store};
-use jiff::Timestamp;
-use std::collections::BTreeMap;
+mod stage;
+
+use bellwether::model::{Ask, Cordon, EntryKind, Failure, Memory, Reason, Want, WorkerState};
+use bellwether::reconcile::Outcome;
+use bellwether::sim::{Faults, Workload};
+use stage::{Monitoring, SECOND, config, firing, nobody, stage, told_stage};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-
-const TTL: Duration = Duration::from_hours(10);
-const SECOND: Duration = Duration::from_secs(1);
-
-/// An Alertmanager and a Prometheus that change their mind while a pass is under way.
-#[derive(Debug)]
-struct Monitoring {
-    truth: Truth,
-    /// From this question on, all is silenced.
-    silent_from: u64,
-    asked: AtomicU64,
-    /// So many times the guard holds.
-    holds: u64,
-    guarded: AtomicU64,
-    want: Want,
-}
-
-/// Nobody answers, so that only what needs no alert is done.
-fn nobody() -> Monitoring {
-    Monitoring {
-        truth: Truth::default(),
-        silent_from: u64::MAX,
-        asked: AtomicU64::new(0),
-        holds: 0,
-        guarded: AtomicU64::new(0),
-        want: Want::Unknown { why: "nobody".to_owned() },
-    }
-}
-
-#[async_trait::async_trait]
-impl Alertmanager for Monitoring {
-    async fn truth(&self) -> Truth {
-        let mut truth = self.truth.clone();
-        if self.asked.fetch_add(1, Ordering::SeqCst) + 1 >= self.silent_from {
-            truth.silences.insert("s".into(), silence());
-        }
-        truth
-    }
-}
-
-#[async_trait::async_trait]
-impl Prometheus for Monitoring {
-    async fn guard(&self, _: &str) -> Guard {
-        let holds = self.guarded.fetch_add(1, Ordering::SeqCst) < self.holds;
-        if holds { Guard::Holds } else { Guard::Fails { detail: "0".to_owned() } }
-    }
-
-    async fn want(&self, _: &str) -> Want {
-        self.want.clone()
-    }
-}
-
-/// These alerts fire, as Alertmanager tells of them.
-fn firing(names: &[&str]) -> Truth {
-    let state = AlertState {
-        labels: labels(),
-        annotations: BTreeMap::new(),
-        starts_at: start(),
-        silenced_by: Vec::new(),
-        inhibited_by: Vec::new(),
-    };
-    let started = Some(duration::before(start(), TTL));
-    Truth {
-        peers: vec![PeerState { url: "http://am".to_owned(), started, error: None }],
-        ttl: Duration::from_mins(2),
-        alerts: names.iter().map(|name| ((*name).into(), state.clone())).collect(),
-        ..Truth::default()
-    }
-}
-
-fn labels() -> BTreeMap<String, String> {
-    BTreeMap::from([("cluster".to_owned(), "default".to_owned())])
-}
-
-/// It mutes all that is done in the cluster.
-fn silence() -> Silence {
-    let (name, value) = ("cluster".to_owned(), "default".to_owned());
-    Silence {
-        id: "s".into(),
-        matchers: vec![Matcher { name, value, is_regex: false, is_equal: true }],
-        starts: start(),
-        ends: duration::after(start(), TTL),
-        created_by: "ada".to_owned(),
-        comment: String::new(),
-        state: SilenceState::Active,
-    }
-}
-
-struct Stage {
-    reconciler: Reconciler,
-    store: Arc<dyn Store>,
-    world: World,
-    metrics: Arc<Metrics>,
-    file: watch::Sender<Arc<Config>>,
-}
-
-fn start() -> Timestamp {
-    Timestamp::from_second(1_800_000_000).unwrap()
-}
-
-fn cluster() -> ClusterName {
-    "default".into()
-}
-
-/// One pool with lines of its own, its claim held. The store's clock is ahead of ours by so much.
-async fn stage(pool: &str, ahead: Duration) -> Stage {
-    told_stage(pool, ahead, nobody()).await
-}
-
-fn config(pool: &str) -> Config {
-    let yaml = format!(
-        "
-store: {{ url: \"memory:\" }}
-alertmanager: {{ urls: [\"http://127.0.0.1:1\"] }}
-prometheus: {{ urls: [\"http://127.0.0.1:1\"] }}
-clusters:
-  default:
-    kubernetes: {{ sim: {{}} }}
-    guards: {{ down: [up] }}
-    pools: {{ workers: {{ provider: {{ sim: {{}} }}, max: 4, {pool} }} }}
-"
-    );
-    let env = BTreeMap::<String, String>::new();
-    Config::parse(&yaml, &env).unwrap_or_else(|e| panic!("{e}")).config
-}
-
-async fn told_stage(pool: &str, ahead: Duration, monitoring: Monitoring) -> Stage {
-    let config = config(pool);
-    let clock = Clock::starting_at(start());
-    let KubernetesConfig::Sim(sim) = &config.clusters[&cluster()].kubernetes;
-    let world = World::new(sim, clock).unwrap();
-    let retention = Retention { entries: 1_000, age: Duration::from_hours(24) };
-    let theirs = Clock::starting_at(duration::after(start(), ahead));
-    let store: Arc<dyn Store> = Arc::new(store::Memory::new(theirs, retention));
-    let metrics = Arc::new(Metrics::new());
-    let monitoring = Arc::new(monitoring);
-    let (file, told) = watch::channel(Arc::new(config));
-    let parts = Parts {
-        store: store.clone(),
-        provider: Arc::new(sim::Provider::new(world.clone())),
-        cluster: Arc::new(sim::Cluster::new(world.clone())),
-        alertmanager: monitoring.clone(),
-        prometheus: monitoring,
-        metrics: metrics.clone(),
-        config: told,
-        clock,
-    };
-    let reconciler = Reconciler::new(cluster(), parts, "a");
-    reconciler.claims().step(TTL).await;
-    Stage { reconciler, store, world, metrics, file }
-}
-
-impl Stage {
-    async fn pass(&self) -> Outcome {
-        self.reconciler.pass().await.0
-    }
-
-    /// Passes after so much time each, until one changes nothing.
-    async fn settle(&self, each: Duration) -> Outcome {
-        for _ in 0..50 {
-            tokio::time::advance(each).await;
-            let outcome = self.pass().await;
-            if outcome == Outcome::Quiet {
-                return outcome;
-            }
-        }
-        panic!("it never settles: {:?}", self.told().await);
-    }
-
-    async fn history(&self) -> Vec<Entry> {
-        let query = HistoryQuery { limit: 1_000, before: None };
-        let mut entries = self.store.history(&cluster(), &query).await.unwrap();
-        entries.reverse();
-        entries
-    }
-
-    /// The history in words.
-    async fn told(&self) -> Vec<String> {
-        let history = self.history().await;
-        history.iter().map(|entry| format!("{:?} {}", entry.kind, entry.what)).collect()
-    }
-
-    async fn memory(&self) -> Memory {
-        self.store.load(&cluster()).await.unwrap()
-    }
-
-    async fn wish(&self, by: i32) {
-        let source = Source::Manual { who: "ada".to_owned() };
-        self.signal(&format!("wish {by}"), Ask::Scale { by }, source).await;
-    }
-
-    async fn deliver(&self, name: &str, ask: Ask) {
-        let (fingerprint, starts_at, labels) = (name.into(), start(), labels());
-        let source = Source::Alert { fingerprint, starts_at, labels, resolved: false };
-        self.signal(name, ask, source).await;
-    }
-
-    async fn signal(&self, id: &str, ask: Ask, source: Source) {
-        let now = self.store.now().await.unwrap();
-        let signal = Signal {
-            id: id.into(),
-            cluster: cluster(),
-            pool: Some("workers".into()),
-            ask,
-            source,
-            name: id.to_owned(),
-            summary: String::new(),
-            description: String::new(),
-            first_seen: now,
-            last_seen: now,
-        };
-        self.store.record_signals(&[signal]).await.unwrap();
-    }
-
-    fn last_success(&self) -> f64 {
-        self.metrics.pass.last_success.with_label_values(&["default"]).get()
-    }
-
-    fn acts(&self, act: &str, outcome: &str) -> u64 {
-        self.metrics.pass.acts.with_label_values(&["default", "workers", act, outcome]).get()
-    }
-}
 
 #[tokio::test(start_paused = true)]
 async fn why_a_pool_holds_is_told_once_and_not_in_every_pass() {
@@ -478,4 +246,20 @@ async fn a_guard_must_hold_both_times_that_it_is_asked() {
         let worker = stage.memory().await.workers.into_values().next().unwrap();
         assert_eq!(worker.state == WorkerState::Ready, holds < 2);
     }
+}
+
+/// Found in review: what it once took to become Ready is counted once.
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_registers_anew_is_bound_again_and_counted_once() {
+    let stage = stage("min: 1", Duration::ZERO).await;
+    stage.settle(SECOND * 10).await;
+    let node = |memory: Memory| memory.workers.into_values().next().unwrap().node.unwrap();
+    let before = node(stage.memory().await);
+    let machine = stage.world.machines()[0].id.to_string();
+    stage.world.register_anew(&machine, true).unwrap();
+    stage.settle(SECOND * 10).await;
+    let after = node(stage.memory().await);
+    assert_eq!((&before.name, before.uid != after.uid), (&after.name, true));
+    assert_eq!(stage.metrics.pass.ready_seconds.get_sample_count(), 1);
+    assert!(stage.told().await.contains(&"Seen joined".to_owned()));
 }

@@ -1,8 +1,8 @@
 //! Launching stops where it does not help.
 
 use crate::model::{
-    Breaker, BreakerState, Failure, Pin, Plan, Reason, Uid, Unhelpable, WorkerEvent, WorkerState,
-    duration,
+    Breaker, BreakerState, Failure, Pin, Plan, Readiness, Reason, Uid, Unhelpable, WorkerEvent,
+    WorkerState, duration,
 };
 use crate::policy::fixtures::{MINUTE, Reads as _, SECOND, World, code};
 
@@ -165,4 +165,23 @@ fn what_was_not_helped_is_remembered_while_the_cluster_is_not_seen() {
     world.remembered().unhelpable.insert(pod, Unhelpable { vain: 2, until });
     world.view_is_unknown();
     assert_eq!(world.plan().pools[&"workers".into()].unhelpable.len(), 1);
+}
+
+/// Found in review: it was Ready once, so its launch is judged already.
+#[test]
+fn a_machine_that_joins_anew_says_nothing_about_launching() {
+    for (readiness, state) in [
+        (Readiness::Ready, BreakerState::HalfOpen),
+        (Readiness::NotReady { since: World::of(0).now }, BreakerState::Closed),
+    ] {
+        for was_ready in [false, true] {
+            let mut world = World::of(1);
+            world.set(1, WorkerState::Joined);
+            world.worker(1).ready = was_ready.then_some(world.now);
+            world.node(1).readiness = readiness;
+            world.later(MINUTE * 6);
+            world.remembered().breaker.state = state;
+            assert_eq!(breaker(&world.plan()).state == state, was_ready, "{readiness:?}");
+        }
+    }
 }
