@@ -43,6 +43,13 @@ pub struct Node {
     pub zone: Option<Zone>,
 }
 
+impl Node {
+    /// Whether it says that it is Ready.
+    pub fn is_ready(&self) -> bool {
+        self.readiness == Readiness::Ready
+    }
+}
+
 /// Kubernetes' Ready condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

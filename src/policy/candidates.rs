@@ -4,8 +4,8 @@ use super::fit;
 use super::scene::{Machine, Scene};
 use crate::config::{OrderBy, PoolConfig};
 use crate::model::{
-    Cordon, Essential, Instance, Market, Node, NodeName, Pin, Pod, Readiness, Reason, Resources,
-    Worker, WorkerId, Zone, duration,
+    Cordon, Essential, Instance, Market, Node, NodeName, Pin, Pod, Reason, Resources, Worker,
+    WorkerId, Zone, duration,
 };
 use std::collections::BTreeMap;
 
@@ -75,7 +75,7 @@ fn by_record(
     node: &Node,
 ) -> Result<(), Reason> {
     not_permanent(pool, worker, node)?;
-    if node.readiness != Readiness::Ready {
+    if !node.is_ready() {
         return Err(Reason::NotReadyNode);
     }
     if node.cordon != Cordon::None {

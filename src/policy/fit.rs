@@ -6,8 +6,8 @@
 use super::scene::Scene;
 use crate::config::NodeTemplate;
 use crate::model::{
-    Cordon, Effect, Node, NodeName, Pod, PodSpec, PoolName, Readiness, Resources, Shape, ShapeName,
-    Taint, Uid, WorkerState,
+    Cordon, Effect, Node, NodeName, Pod, PodSpec, PoolName, Resources, Shape, ShapeName, Taint,
+    Uid, WorkerState,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -93,7 +93,7 @@ pub(super) fn free(scene: &Scene<'_>, node: &Node) -> Resources {
 
 /// Whether new pods may come to a node.
 pub(super) fn is_open(node: &Node) -> bool {
-    node.readiness == Readiness::Ready && node.cordon == Cordon::None
+    node.is_ready() && node.cordon == Cordon::None
 }
 
 /// Whether a node's machine is being ended, though nobody keeps pods off it.

@@ -120,7 +120,7 @@ fn joined(
     if is_lost(machine, node) {
         return fail(worker, Failure::Lost, Reason::Lost, draft);
     }
-    if node.is_some_and(is_well) {
+    if node.is_some_and(Node::is_ready) {
         return draft.moved(worker, WorkerEvent::BecameReady, Reason::BecameReady);
     }
     give_up_late(scene, worker, Failure::NeverReady, draft);
@@ -213,7 +213,7 @@ fn spared(
 fn within_budget(scene: &Scene<'_>, pool: &PoolName) -> Result<(), Reason> {
     let ready = scene.workers(pool).filter(|worker| worker.state == WorkerState::Ready);
     let nodes: Vec<Option<&Node>> = ready.map(|worker| scene.node(worker)).collect();
-    let sick = nodes.iter().filter(|node| !node.is_some_and(is_well)).count();
+    let sick = nodes.iter().filter(|node| !node.is_some_and(Node::is_ready)).count();
     let percent = scene.pool(pool).map_or(0, |pool| pool.repair_budget) as usize;
     let allowed = (nodes.len() * percent / 100).max(1);
     if sick <= allowed {
@@ -232,7 +232,7 @@ fn failed(
     draft: &mut Draft,
 ) {
     // Judged too early: nothing was drained, so it is not ended; it is adopted anew.
-    if matches!(machine, Machine::Live(_)) && node.is_some_and(is_well) {
+    if matches!(machine, Machine::Live(_)) && node.is_some_and(Node::is_ready) {
         return draft.plan.forget.push(worker.id.clone());
     }
     let reason = reason_of(scene, worker, failure);
@@ -260,7 +260,7 @@ fn failed(
 
 /// Asked again every pass until the machine is proven gone; then the node goes, then the record.
 fn terminating(worker: &Worker, machine: Machine<'_>, node: Option<&Node>, draft: &mut Draft) {
-    let is_well = node.is_some_and(is_well);
+    let is_well = node.is_some_and(Node::is_ready);
     match (machine, node) {
         // Taken for left over, and here it is after all: the record goes, and the machine is adopted anew.
         (Machine::Live(_), _) if worker.instance.is_none() => {
@@ -290,16 +290,12 @@ fn terminating(worker: &Worker, machine: Machine<'_>, node: Option<&Node>, draft
     }
 }
 
-fn is_well(node: &Node) -> bool {
-    node.readiness == Readiness::Ready
-}
-
 /// A machine that a whole list does not hold, or that is ending. While its node says Ready the two
 /// contradict each other, and neither is believed.
 fn is_lost(machine: Machine<'_>, node: Option<&Node>) -> bool {
     match machine {
         Machine::Ending => true,
-        Machine::Gone => !node.is_some_and(is_well),
+        Machine::Gone => !node.is_some_and(Node::is_ready),
         Machine::Live(_) | Machine::Unknown => false,
     }
 }

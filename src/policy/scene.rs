@@ -3,7 +3,7 @@
 use crate::config::{ClusterConfig, PoolConfig};
 use crate::model::{
     Ask, ClusterView, Instance, InstanceState, Memory, Node, NodeName, Observed, Placement, Pod,
-    PodKind, PoolName, Readiness, Reason, Signal, View, Worker, WorkerId, WorkerState, duration,
+    PodKind, PoolName, Reason, Signal, View, Worker, WorkerId, WorkerState, duration,
 };
 use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -95,7 +95,7 @@ impl<'a> Scene<'a> {
         let mut nodes = self.named(worker);
         match &worker.node {
             Some(bound) => nodes.find(|node| node.at.uid == bound.uid),
-            None => nodes.max_by_key(|node| node.readiness == Readiness::Ready),
+            None => nodes.max_by_key(|node| node.is_ready()),
         }
     }
 
@@ -103,13 +103,12 @@ impl<'a> Scene<'a> {
     /// there is. None while the one it is bound to is Ready, or where it could be several.
     pub(super) fn anew(&self, worker: &Worker) -> Option<&'a Node> {
         let bound = worker.node.as_ref()?;
-        let is_well = |node: &&Node| node.readiness == Readiness::Ready;
         let now = self.node(worker);
-        if now.as_ref().is_some_and(is_well) {
+        if now.is_some_and(Node::is_ready) {
             return None;
         }
         let others = || self.named(worker).filter(|node| node.at.uid != bound.uid);
-        let ready = || others().filter(is_well);
+        let ready = || others().filter(|node| node.is_ready());
         match (ready().count(), now, others().count()) {
             (1, _, _) => ready().next(),
             (0, None, 1) => others().next(),
@@ -189,7 +188,7 @@ impl<'a> Scene<'a> {
         self.workers(pool).any(|worker| {
             worker.state == WorkerState::Ready
                 && worker.instance.is_some()
-                && self.node(worker).is_some_and(|node| node.readiness == Readiness::Ready)
+                && self.node(worker).is_some_and(Node::is_ready)
                 && !list.iter().any(|instance| is_of(instance, worker))
         })
     }
@@ -216,7 +215,7 @@ impl<'a> Scene<'a> {
         let alone = |node: &&Node| {
             let listed = |id| list.iter().any(|instance| instance.worker.as_ref() == Some(id));
             node.pool.as_ref() == Some(pool)
-                && node.readiness == Readiness::Ready
+                && node.is_ready()
                 && !node.control_plane
                 && node.worker.as_ref().is_some_and(|id| !recorded.contains(id) && !listed(id))
         };

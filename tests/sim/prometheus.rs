@@ -1,7 +1,7 @@
 //! A Prometheus: the shipped rules as plain conditions of the world, in their own words in `rules/`.
 
 use crate::happening::RuleEdit;
-use bellwether::model::{Cordon, Placement, PodKind, Readiness, duration};
+use bellwether::model::{Cordon, Placement, PodKind, duration};
 use bellwether::sim::World;
 use bellwether::sim::alertmanager::Posted;
 use jiff::Timestamp;
@@ -166,9 +166,7 @@ impl Metrics {
             })
         };
         let nodes = view.nodes.iter().filter(|node| {
-            !node.control_plane
-                && node.readiness == Readiness::Ready
-                && node.cordon != Cordon::Foreign
+            !node.control_plane && node.is_ready() && node.cordon != Cordon::Foreign
         });
         let cores: u64 = nodes.map(|node| node.allocatable.cpu_milli).sum();
         let runs =

@@ -2,7 +2,7 @@
 
 use super::{Checker, is_live, is_ours};
 use crate::scenario::{CLUSTER, SECRET};
-use bellwether::model::{ClusterName, Readiness, WorkerState};
+use bellwether::model::{ClusterName, Node, WorkerState};
 use bellwether::store::{HistoryQuery, Store as _};
 
 impl Checker {
@@ -31,7 +31,7 @@ impl Checker {
                     continue;
                 }
                 let mut nodes = view.nodes.iter().filter(|node| node.worker == machine.worker);
-                if !nodes.any(|node| node.readiness == Readiness::Ready) {
+                if !nodes.any(Node::is_ready) {
                     return Some(format!("machine {} has no Ready node", machine.id));
                 }
             }

@@ -4,7 +4,7 @@ use super::{Checker, is_live, is_ours, named};
 use crate::scenario::CLUSTER;
 use bellwether::model::{
     ClusterName, Failure, Instance, InstanceId, Memory, Node, NodeRef, Pod, PodKind, PoolName,
-    Purpose, Readiness, Worker, WorkerId, WorkerState, duration,
+    Purpose, Worker, WorkerId, WorkerState, duration,
 };
 use std::time::Duration;
 
@@ -43,9 +43,7 @@ impl Checker {
     /// I3: nothing that matters runs on it any more, unless it is dead or will be taken anyway.
     fn drained(&self, worker: &Worker, machine: &Instance) {
         let view = self.view();
-        let is_its = |node: &&Node| {
-            node.worker.as_ref() == Some(&worker.id) && node.readiness == Readiness::Ready
-        };
+        let is_its = |node: &&Node| node.worker.as_ref() == Some(&worker.id) && node.is_ready();
         let nodes = view.nodes.iter().filter(is_its);
         let on_one = |pod: &&Pod| nodes.clone().any(|node| pod.node() == Some(&node.at.name));
         let left =

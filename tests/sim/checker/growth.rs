@@ -1,0 +1,135 @@
+//! What must hold before anything is added.
+
+use super::{Checker, is_live, is_ours};
+use crate::scenario::CLUSTER;
+use bellwether::model::{
+    BatchId, ClusterName, Instance, LaunchRequest, Memory, Permit, PoolName, Purpose, Uid, Worker,
+    WorkerId, WorkerState, duration,
+};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+impl Checker {
+    /// A machine is asked for.
+    pub(crate) async fn launch(&self, replica: usize, request: &LaunchRequest) {
+        let memory = self.memory().await;
+        let first = request.orders.first().map(|order| &order.worker);
+        self.any_act(replica, "launch", first).await;
+        let Some(intent) = memory.intents.get(&request.batch) else {
+            return self.violated("I8", format!("no intent for {}", request.batch));
+        };
+        if intent.request != *request {
+            self.violated(
+                "I2",
+                format!("another request than was written down: {}", request.batch),
+            );
+        }
+        self.at_most_max(request, &intent.permit, &memory);
+        self.once(&intent.pods, request, &memory);
+        if matches!(intent.permit, Permit::Up { .. }) && intent.pods.is_empty() {
+            self.not_cooling(&request.pool, &request.batch);
+        }
+        let word = match intent.permit {
+            Permit::Restore => "restore",
+            Permit::Manual => "manual",
+            Permit::Replace { .. } | Permit::Notice => "replace",
+            _ => "up",
+        };
+        self.not_paused(word, &request.pool, &memory, "launch");
+    }
+
+    /// I1: never above `max`, but for what replaces.
+    fn at_most_max(&self, request: &LaunchRequest, permit: &Permit, memory: &Memory) {
+        let (_, max) = self.bounds(&request.pool);
+        let surge = match permit {
+            Permit::Replace { .. } | Permit::Notice => self.surge(&request.pool),
+            _ => self.surge(&request.pool).min(replaced(memory, &request.pool)),
+        };
+        let ordered: BTreeSet<&WorkerId> =
+            request.orders.iter().map(|order| &order.worker).collect();
+        let counts = |machine: &&Instance| {
+            is_live(machine)
+                && machine.worker.as_ref().is_none_or(|id| {
+                    !ordered.contains(id) && memory.workers.get(id).is_none_or(Worker::is_serving)
+                })
+                && is_ours(machine, memory)
+        };
+        let there = self.machines(&request.pool).iter().filter(counts).count();
+        let then = there + request.orders.len();
+        if then > (max + surge) as usize {
+            self.violated("I1", format!("{then} workers of pool {}, max {max}", request.pool));
+        }
+    }
+
+    fn surge(&self, pool: &PoolName) -> u32 {
+        let config = self.config.borrow().clone();
+        config.clusters[&ClusterName::from(CLUSTER)].pools.get(pool).map_or(1, |pool| pool.surge)
+    }
+
+    /// I2: no pod is launched for again while the batch that is for it is on its way. Where a worker came to
+    /// nothing meanwhile, some pods are a need again, and nobody can say which.
+    fn once(&self, pods: &[Uid], request: &LaunchRequest, memory: &Memory) {
+        let now = self.now();
+        for pod in pods {
+            let before =
+                self.state().launched_for.insert(pod.clone(), (request.batch.clone(), now));
+            let Some((before, at)) = before.filter(|(batch, _)| *batch != request.batch) else {
+                continue;
+            };
+            let failed = |worker: &Worker| {
+                worker.purpose.is_none()
+                    && worker.since >= at
+                    && !worker.is_coming()
+                    && worker.state != WorkerState::Ready
+            };
+            let mut its =
+                memory.workers.values().filter(|worker| worker.batch.as_ref() == Some(&before));
+            if !memory.workers.values().any(failed) && its.any(Worker::is_coming) {
+                self.violated("I2", format!("pod {pod} is launched for, and {before} comes"));
+            }
+        }
+    }
+
+    /// I2: what alerts ask for without pods is served once in a cooldown, however often it is delivered.
+    fn not_cooling(&self, pool: &PoolName, batch: &BatchId) {
+        let now = self.now();
+        let before = self.state().stepped.insert(pool.clone(), (batch.clone(), now));
+        let cooldown = {
+            let config = self.config.borrow().clone();
+            let pools = &config.clusters[&ClusterName::from(CLUSTER)].pools;
+            pools.get(pool).map_or(Duration::ZERO, |pool| pool.cooldown.up)
+        };
+        // A launch whose answer was lost is asked for again under its own batch: that is no second one.
+        if let Some((_, before)) = before.filter(|(before, _)| before != batch)
+            && duration::since(before, now) < cooldown
+        {
+            self.violated("I2", format!("pool {pool} grew by a step at {before} already"));
+        }
+    }
+
+    /// I2: an order makes one machine, however often it is asked.
+    pub(crate) fn no_twins(&self) {
+        let config = self.config.borrow().clone();
+        for pool in config.clusters[&ClusterName::from(CLUSTER)].pools.keys() {
+            let mut names = BTreeSet::new();
+            for machine in self.machines(pool) {
+                if let Some(worker) = &machine.worker
+                    && !names.insert(worker.clone())
+                {
+                    self.violated("I2", format!("two machines for {worker}"));
+                }
+            }
+        }
+    }
+}
+
+/// How many workers of a pool are being replaced.
+fn replaced(memory: &Memory, pool: &PoolName) -> u32 {
+    let waiting = memory.pools.get(pool).map_or(0, |memory| memory.replacing.len());
+    let leaving = memory.workers.values().filter(|worker| {
+        worker.pool == *pool
+            && worker.is_live()
+            && matches!(worker.purpose, Some(Purpose::Replace | Purpose::Notice))
+    });
+    u32::try_from(waiting + leaving.count()).unwrap_or(u32::MAX)
+}
