@@ -256,7 +256,11 @@ impl World {
 
     fn now(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.advance(self.clock.now());
+        let now = self.clock.now();
+        // Each change brings the world to its own moment: at that moment nothing more happens.
+        if state.now < now {
+            state.advance(now);
+        }
         state
     }
 }

@@ -50,10 +50,14 @@ impl State {
     }
 
     fn count_cpu(&mut self, seconds: f64) {
-        let names: Vec<NodeName> = self.nodes.keys().cloned().collect();
-        for name in names {
-            let used = self.used(&name).0;
-            if let Some(node) = self.nodes.get_mut(&name).filter(|node| node.ready) {
+        if seconds == 0.0 {
+            return;
+        }
+        let ready = self.nodes.iter().filter(|(_, node)| node.ready);
+        let used: Vec<(NodeName, f64)> =
+            ready.map(|(name, _)| (name.clone(), self.used(name).0)).collect();
+        for (name, used) in used {
+            if let Some(node) = self.nodes.get_mut(&name) {
                 #[expect(clippy::cast_precision_loss, reason = "a number of cores")]
                 let cores = node.capacity.cpu_milli as f64 / 1000.0;
                 node.busy += (used + OWN_USE * cores).min(cores) * seconds;
@@ -102,14 +106,13 @@ impl State {
         if machine.runs <= now {
             machine.instance.state = InstanceState::Running;
         }
-        let machine = machine.clone();
         let name = machine.node_name();
-        if machine.joins.is_some_and(|at| at <= now) && !self.nodes.contains_key(&name) {
-            let number = self.number();
-            let node = joined(&machine, number, now);
-            self.nodes.insert(name.clone(), node);
-        }
         let is_well = machine.ready.is_some_and(|at| at <= now) && !machine.silent;
+        if machine.joins.is_some_and(|at| at <= now) && !self.nodes.contains_key(&name) {
+            let machine = machine.clone();
+            let number = self.number();
+            self.nodes.insert(name.clone(), joined(&machine, number, now));
+        }
         if let Some(node) = self.nodes.get_mut(&name).filter(|node| node.ready != is_well) {
             node.ready = is_well;
             node.since = now;
@@ -132,12 +135,12 @@ impl State {
     }
 
     fn end_pods(&mut self) {
-        let now = self.now;
-        self.pods.retain(|_, pod| pod.ends.is_none_or(|at| now < at));
-        let nodes = &self.nodes;
-        self.pods.retain(|_, pod| pod.node.as_ref().is_none_or(|node| nodes.contains_key(node)));
-        let workloads = &self.workloads;
-        self.pods.retain(|_, pod| workloads.contains_key(&pod.workload));
+        let Self { now, nodes, workloads, pods, .. } = self;
+        pods.retain(|_, pod| {
+            pod.ends.is_none_or(|at| *now < at)
+                && pod.node.as_ref().is_none_or(|node| nodes.contains_key(node))
+                && workloads.contains_key(&pod.workload)
+        });
     }
 
     /// Controllers make the pods that are missing and end those that are too many, newest first.
