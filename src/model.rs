@@ -31,7 +31,9 @@ pub use id::{
 };
 pub use instance::{Instance, InstanceState};
 pub use intent::{Intent, LaunchRequest, Order};
-pub use memory::{Breaker, BreakerState, ClusterMemory, Memory, PoolMemory, Refusal, Unhelpable};
+pub use memory::{
+    Breaker, BreakerState, ClusterMemory, Farewell, Memory, PoolMemory, Refusal, Unhelpable,
+};
 pub use node::{Cordon, Effect, Node, NodeRef, Readiness, Taint};
 pub use observed::{ClusterView, Guard, Observed, View, Want};
 pub use plan::{Act, Decision, Permit, Plan, Step, Transition, Verdict};

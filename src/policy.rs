@@ -29,6 +29,7 @@ mod order;
 mod pauses;
 pub mod permit;
 mod records;
+mod removed;
 mod replace;
 mod scale_down;
 mod scale_up;
@@ -83,9 +84,10 @@ pub fn plan(
     for pool in limits.pools.values() {
         let decision = decide(&scene, &court, pool, &demand, &mut draft);
         draft.plan.decisions.push(decision);
+        draft.pool(&pool.name).farewell = removed::farewell(&scene, pool);
     }
     leaving::proceed(&scene, &court, &mut draft);
-    unmanaged(&scene, &mut draft);
+    removed::unmanaged(&scene, &mut draft);
     tell_the_rest(&mut draft);
     tidy(&scene, &mut draft);
     draft.plan
@@ -138,6 +140,9 @@ fn decide(
     breaker::follow(scene, &pool.name, draft);
     scale_up::follow(scene, &pool.name, draft);
     scale_down::follow(scene, pool, draft);
+    if pool.removed {
+        return removed::decide(scene, court, pool, demand, draft);
+    }
     let cooling = limits::up_cooling(draft.pool(&pool.name), pool.cooldown.up, scene.now, true);
     let mut need = need::need(scene, court, pool, demand, cooling.is_some());
     let targets = replace::targets(scene, court, pool, draft);
@@ -269,25 +274,6 @@ fn tell_the_rest(draft: &mut Draft) {
         let rest = draft.also.remove(&decision.pool).unwrap_or_default();
         let news = rest.into_iter().filter(|reason| *reason != decision.reason);
         decision.also.extend(news);
-    }
-}
-
-/// Pools that are not configured any more: counted, shown, never changed.
-fn unmanaged(scene: &Scene<'_>, draft: &mut Draft) {
-    let live = scene.memory.workers.values().filter(|worker| worker.is_live());
-    let pools: BTreeSet<&PoolName> = live.map(|worker| &worker.pool).collect();
-    for pool in pools.into_iter().filter(|pool| scene.pool(pool).is_none()) {
-        let have = scene.have(pool);
-        draft.plan.decisions.push(Decision {
-            pool: pool.clone(),
-            verdict: Verdict::Hold,
-            reason: Reason::Unmanaged,
-            also: Vec::new(),
-            signals: Vec::new(),
-            have,
-            want: have,
-            dry_run: false,
-        });
     }
 }
 

@@ -184,6 +184,7 @@ impl Reconciler {
         let parts = self.parts_of(limits);
         let claim = self.claims.current();
         let (memory, signals) = self.remember().await?;
+        let limits = &*limits.with_removed(&memory.pools);
         let observed = observe::observe(&parts, limits, &signals).await;
         let now = self.parts.store.now().await?;
         let plan = policy::plan(&observed, &signals, &memory, limits, now);

@@ -1,6 +1,7 @@
 //! `clusters.NAME.pools.NAME`: one group of alike workers.
 
 mod parts;
+mod removed;
 
 use self::parts::{default_launches, read_resources, resources_value};
 use super::cluster::MODES;
@@ -77,6 +78,8 @@ pub struct PoolConfig {
     pub drain: DrainConfig,
     /// `budget`: the most the pool may cost. Default none.
     pub budget: Budget,
+    /// Whether the file does not name it any more: it is to be drained, and never grows.
+    pub removed: bool,
 }
 
 /// Who makes a pool's machines.
@@ -164,6 +167,8 @@ pub enum OrderBy {
 pub struct DrainConfig {
     /// `timeout`: longer, and the worker is given back. Default 5 m.
     pub timeout: Duration,
+    /// `when_removed`: drain the pool once it leaves the file, instead of leaving it alone. Default false.
+    pub when_removed: bool,
 }
 
 /// The most a pool may cost.
@@ -207,7 +212,7 @@ impl Default for EvictConfig {
 
 impl Default for DrainConfig {
     fn default() -> Self {
-        Self { timeout: Duration::from_mins(5) }
+        Self { timeout: Duration::from_mins(5), when_removed: false }
     }
 }
 
@@ -239,6 +244,7 @@ impl PoolConfig {
             replacements_per_hour: 10,
             drain: DrainConfig::default(),
             budget: Budget::default(),
+            removed: false,
         }
     }
 
@@ -325,7 +331,7 @@ impl PoolConfig {
             "not_ready_deadline": duration::format(self.not_ready_deadline),
             "repair_budget": self.repair_budget,
             "replacements_per_hour": self.replacements_per_hour,
-            "drain": { "timeout": duration::format(self.drain.timeout) },
+            "drain": self.drain.to_value(),
             "budget": { "per_hour": self.budget.per_hour.map(value::price_number) },
         })
     }

@@ -5,6 +5,7 @@ use super::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// All memory of one cluster, as `plan` reads it.
@@ -65,6 +66,17 @@ pub struct PoolMemory {
     pub unhelpable: BTreeMap<Uid, Unhelpable>,
     /// Code of the reason shown last, so that history notes changes only.
     pub held: Option<String>,
+    /// Its last words in the file, if those were to drain it once it leaves the file.
+    pub farewell: Option<Farewell>,
+}
+
+/// What a pool that is to be drained once it leaves the file said there last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Farewell {
+    /// Its configuration, as the file would say it.
+    pub config: Value,
+    /// Since when the file does not name it; `None` while it does.
+    pub left: Option<Timestamp>,
 }
 
 /// What we remember of a cluster.

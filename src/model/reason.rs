@@ -232,6 +232,11 @@ pub enum Reason {
     },
     /// The pool is no longer configured: counted, shown, never changed.
     Unmanaged,
+    /// The pool left the file, whose last word was to drain it.
+    Removed {
+        /// Since when.
+        since: Timestamp,
+    },
     /// An alert says the pool is idle.
     Idle {
         /// The rule.
@@ -407,7 +412,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every code, in the order of the list.
-    pub const CODES: [&'static str; 80] = [
+    pub const CODES: [&'static str; 81] = [
         "nothing_asked",
         "pods_pending",
         "alert_step",
@@ -443,6 +448,7 @@ impl Reason {
         "stale",
         "other_cluster",
         "unmanaged",
+        "removed",
         "idle",
         "at_min",
         "up_active",
@@ -529,6 +535,7 @@ impl Reason {
             Self::Stale { .. } => "stale",
             Self::OtherCluster { .. } => "other_cluster",
             Self::Unmanaged => "unmanaged",
+            Self::Removed { .. } => "removed",
             Self::Idle { .. } => "idle",
             Self::AtMin { .. } => "at_min",
             Self::UpActive { .. } => "up_active",
@@ -650,6 +657,9 @@ impl fmt::Display for Reason {
                 write!(f, "cluster UID is {seen}, not {expected}")
             }
             Self::Unmanaged => f.write_str("pool is not configured any more"),
+            Self::Removed { since } => {
+                write!(f, "pool is not configured any more since {since}, and is drained")
+            }
             Self::Idle { alert } => write!(f, "alert {alert} says idle"),
             Self::AtMin { min } => write!(f, "at min {min}"),
             Self::UpActive { alert } => write!(f, "alert {alert} asks for more"),

@@ -106,6 +106,8 @@ pub enum Purpose {
     Notice,
     /// An operator asked.
     Manual,
+    /// Its pool left the file, whose last word was to drain it.
+    Removed,
 }
 
 /// What can happen to a worker.

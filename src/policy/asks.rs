@@ -120,8 +120,8 @@ impl Court<'_> {
     /// The pool a signal speaks for.
     pub(super) fn pool_of(&self, signal: &Signal) -> Option<PoolName> {
         signal.pool.clone().or_else(|| {
-            let mut pools = self.limits.pools.keys();
-            pools.next().filter(|_| pools.next().is_none()).cloned()
+            let mut pools = self.limits.configured();
+            pools.next().filter(|_| pools.next().is_none()).map(|pool| pool.name.clone())
         })
     }
 
@@ -129,10 +129,12 @@ impl Court<'_> {
         let wrong =
             |detail: String| Err(Reason::WrongTarget { alert: signal.name.clone(), detail });
         match &signal.pool {
-            Some(pool) if !self.limits.pools.contains_key(pool) => {
+            Some(pool) if !self.limits.configured().any(|one| one.name == *pool) => {
                 wrong(format!("there is no pool {pool}"))
             }
-            None if signal.direction() == Direction::Down && self.limits.pools.len() > 1 => {
+            None if signal.direction() == Direction::Down
+                && self.limits.configured().count() > 1 =>
+            {
                 wrong("the cluster has several pools; the rule must name one".to_owned())
             }
             _ => Ok(()),

@@ -222,6 +222,8 @@ pub(super) fn fits_without(
 ) -> Result<(), Reason> {
     let without: Vec<&NodeName> = leaving.iter().map(|candidate| &candidate.node.at.name).collect();
     let mut bins = fit::bins_without(scene, &without);
+    // A pool that is on its way out is no home for long.
+    bins.retain(|bin| !bin.pool.and_then(|name| scene.pool(name)).is_some_and(|pool| pool.removed));
     let pods = leaving.iter().flat_map(|candidate| candidate.pods.iter().copied());
     fit::all_fit(pods, &mut bins).map_err(|pod| Reason::PodFitsNowhere { pod })?;
     let mut free = Resources::default();

@@ -39,8 +39,9 @@ pub(super) fn demand<'a>(scene: &Scene<'a>, open: &HashSet<PoolName>) -> Demand<
         labels: &pool.node.labels,
         taints: &pool.node.taints,
     }));
+    // A pool that left the file can launch nothing.
     let nodes: BTreeMap<&PoolName, Vec<NewNode<'_>>> =
-        scene.limits.pools.iter().map(|(name, pool)| (name, new_nodes(scene, pool))).collect();
+        scene.limits.configured().map(|pool| (&pool.name, new_nodes(scene, pool))).collect();
     let grower = |pool: &'a PoolConfig| Grower {
         pool: &pool.name,
         nodes: nodes.get(&pool.name).map_or(&[], Vec::as_slice),

@@ -306,6 +306,7 @@ impl World {
     }
 
     pub(super) fn plan(&self) -> Plan {
-        policy::plan(&self.observed, &self.signals, &self.memory, &self.limits, self.now)
+        let limits = self.limits.with_removed(&self.memory.pools);
+        policy::plan(&self.observed, &self.signals, &self.memory, &limits, self.now)
     }
 }

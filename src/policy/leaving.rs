@@ -6,7 +6,7 @@ use super::candidates::{self, Candidate};
 use super::draft::Draft;
 use super::records::{self, acts, go_on, stand_still};
 use super::scene::Scene;
-use super::{breaker, pauses, replace};
+use super::{breaker, pauses, removed, replace};
 use crate::model::{
     Act, Cordon, Direction, Instance, Node, Permit, PoolName, Purpose, Reason, Refusal, Worker,
     WorkerEvent, WorkerId, WorkerState, duration,
@@ -74,7 +74,11 @@ fn give_back(
     if let Err(paused) = pause(scene, court, worker) {
         return Some(paused);
     }
-    let timeout = scene.pool(&worker.pool)?.drain.timeout;
+    let pool = scene.pool(&worker.pool)?;
+    if worker.purpose == Some(Purpose::Removed) && !pool.removed {
+        return Some(Reason::Changed { what: "the file: it names the pool again".to_owned() });
+    }
+    let timeout = pool.drain.timeout;
     let is_late = worker.elapsed(scene.now) > timeout && worker.purpose != Some(Purpose::Notice);
     is_late.then(|| Reason::DrainDeadline { after: duration::format(timeout) })
 }
@@ -85,6 +89,7 @@ fn pause(scene: &Scene<'_>, court: &Court<'_>, worker: &Worker) -> Result<(), Re
         Some(Purpose::Manual) => ("manual", None),
         Some(Purpose::Replace) => ("replace", Some(Direction::Replace)),
         Some(Purpose::Notice) => ("replace", None),
+        Some(Purpose::Removed) => ("down", None),
         Some(Purpose::Idle) | None => ("down", Some(Direction::Down)),
     };
     pauses::check(&scene.labels(autoscale, &worker.pool), court.memory, court.truth, scene.now)?;
@@ -104,7 +109,7 @@ fn pause(scene: &Scene<'_>, court: &Court<'_>, worker: &Worker) -> Result<(), Re
 /// What is away, for a drain that rests on monitoring.
 fn suspended(court: &Court<'_>, worker: &Worker) -> Option<Reason> {
     match worker.purpose {
-        Some(Purpose::Idle | Purpose::Replace) | None => court.removal().err(),
+        Some(Purpose::Idle | Purpose::Replace | Purpose::Removed) | None => court.removal().err(),
         Some(Purpose::Notice | Purpose::Manual) => None,
     }
 }
@@ -194,7 +199,9 @@ pub(super) fn last_word(worker: &Worker) -> Permit {
         Some(Purpose::Manual) => Permit::Manual,
         Some(Purpose::Replace) => Permit::Replace { signals: Vec::new() },
         Some(Purpose::Notice) => Permit::Notice,
-        Some(Purpose::Idle) => Permit::Down { signals: Vec::new(), guards: Vec::new() },
+        Some(Purpose::Idle | Purpose::Removed) => {
+            Permit::Down { signals: Vec::new(), guards: Vec::new() }
+        }
         None => Permit::Repair,
     }
 }
@@ -211,6 +218,7 @@ fn recordon(
 ) {
     let again = match worker.purpose {
         Some(Purpose::Idle) | None => still_idle(scene, court, &Leaver { worker, node }),
+        Some(Purpose::Removed) => still_removed(scene, &Leaver { worker, node }),
         Some(Purpose::Replace) => {
             let cause = replace::cause(scene, court, worker, node, list);
             cause.map(|cause| (cause.permit(), cause.reason))
@@ -228,16 +236,29 @@ fn recordon(
     }
 }
 
-/// What still says that an idle worker's pool is idle. Pods that came onto its open node must find a place
-/// elsewhere, as before the drain began.
+/// Pods that came onto an open node must find a place elsewhere, as before the drain began.
+fn still_fits(scene: &Scene<'_>, &Leaver { worker, node }: &Leaver<'_>) -> Option<()> {
+    let pods = scene.movable_on(&node.at.name).collect();
+    let leaving = [Candidate { worker, node, pods }];
+    candidates::fits_without(scene, scene.pool(&worker.pool)?, &leaving).ok()
+}
+
+/// What still says that a worker's pool is to be drained.
+fn still_removed(scene: &Scene<'_>, leaver: &Leaver<'_>) -> Option<(Permit, Reason)> {
+    still_fits(scene, leaver)?;
+    let since = removed::since(scene, scene.pool(&leaver.worker.pool)?)?;
+    let permit = Permit::Down { signals: Vec::new(), guards: scene.limits.guards.down.clone() };
+    Some((permit, Reason::Removed { since }))
+}
+
+/// What still says that an idle worker's pool is idle.
 fn still_idle(
     scene: &Scene<'_>,
     court: &Court<'_>,
-    &Leaver { worker, node }: &Leaver<'_>,
+    leaver: &Leaver<'_>,
 ) -> Option<(Permit, Reason)> {
-    let pods = scene.movable_on(&node.at.name).collect();
-    candidates::fits_without(scene, scene.pool(&worker.pool)?, &[Candidate { worker, node, pods }])
-        .ok()?;
+    still_fits(scene, leaver)?;
+    let worker = leaver.worker;
     let downs = scene.signals.iter().filter(|signal| signal.direction() == Direction::Down);
     let ours = downs.filter(|signal| court.pool_of(signal).as_ref() == Some(&worker.pool));
     let counting: Vec<_> = ours.filter(|signal| court.standing(signal).is_ok()).collect();

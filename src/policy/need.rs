@@ -181,7 +181,7 @@ fn essential(scene: &Scene<'_>, pool: &PoolConfig, demand: &Demand<'_>, need: &m
     let Some(pod) = demand.pending.iter().find(waits) else { return };
     let hosts =
         |pool: &PoolConfig| fit::cheapest_for(&pod.spec, &new_nodes(scene, pool), &pool.node);
-    let mut hosts = scene.limits.pools.values().filter_map(|pool| Some((pool, hosts(pool)?)));
+    let mut hosts = scene.limits.configured().filter_map(|pool| Some((pool, hosts(pool)?)));
     let comes = hosts.clone().any(|(pool, _)| scene.workers(&pool.name).any(Worker::is_coming));
     let first = hosts.find(|(pool, _)| scene.have(&pool.name) < pool.max);
     let Some((_, shape)) = first.filter(|(first, _)| first.name == pool.name) else { return };

@@ -6,11 +6,11 @@ use super::demand::{Demand, ups};
 use super::draft::Draft;
 use super::need::{Need, who};
 use super::scene::Scene;
-use super::{limits, pauses, permit};
+use super::{limits, pauses, permit, removed};
 use crate::config::{Mode, PoolConfig};
 use crate::model::{
-    Act, Ask, Decision, NodeName, Permit, Purpose, Reason, Signal, SignalId, Step, Verdict, Want,
-    Worker, WorkerEvent, WorkerState,
+    Act, Ask, Decision, Direction, NodeName, Permit, Purpose, Reason, Signal, SignalId, Step,
+    Verdict, Want, Worker, WorkerEvent, WorkerState, duration,
 };
 use jiff::Timestamp;
 
@@ -37,13 +37,13 @@ pub(super) fn decide(
 ) -> Result<Decision, Reason> {
     let asked = asked(scene, court, pool)?;
     // A pause of the pool may not match the alert's own labels; the check right before the act would find it.
-    let autoscale = if asked.purpose == Purpose::Idle { "down" } else { "manual" };
+    let autoscale = if asked.purpose == Purpose::Manual { "manual" } else { "down" };
     pauses::check(&scene.labels(autoscale, &pool.name), court.memory, court.truth, scene.now)?;
     scene.fresh_view()?;
     scene.instances(&pool.name)?;
     upward(scene, court, pool, need, demand)?;
     changing(scene, pool, draft)?;
-    if asked.purpose == Purpose::Idle {
+    if asked.purpose != Purpose::Manual {
         limits::down_cooling(draft.pool(&pool.name), pool.cooldown.down, scene.now)?;
         let guards = scene.limits.guards.down.iter();
         guards
@@ -65,6 +65,9 @@ pub(super) fn decide(
 
 /// The down-alert or wish that counts; why none does, otherwise.
 fn asked(scene: &Scene<'_>, court: &Court<'_>, pool: &PoolConfig) -> Result<Asked, Reason> {
+    if let Some(since) = removed::since(scene, pool) {
+        return pool_removed(scene, court, pool, since);
+    }
     let mut refusal = Reason::NothingAsked;
     for signal in
         scene.signals.iter().filter(|signal| court.pool_of(signal).as_ref() == Some(&pool.name))
@@ -84,6 +87,29 @@ fn asked(scene: &Scene<'_>, court: &Court<'_>, pool: &PoolConfig) -> Result<Aske
         }
     }
     Err(refusal)
+}
+
+/// A pool that left the file asks by itself, after one cooldown: a file may be half written.
+fn pool_removed(
+    scene: &Scene<'_>,
+    court: &Court<'_>,
+    pool: &PoolConfig,
+    since: Timestamp,
+) -> Result<Asked, Reason> {
+    court.removal()?;
+    let until = duration::after(since, pool.cooldown.down);
+    if scene.now < until {
+        return Err(Reason::Cooldown { direction: Direction::Down, until });
+    }
+    Ok(Asked {
+        reason: Reason::Removed { since },
+        purpose: Purpose::Removed,
+        permit: Permit::Down { signals: Vec::new(), guards: scene.limits.guards.down.clone() },
+        signals: Vec::new(),
+        nominated: None,
+        count: None,
+        wish: None,
+    })
 }
 
 fn ask(
@@ -262,14 +288,14 @@ fn begin(
     }
 }
 
-/// Notes the end of a scale-down: the last idle worker on its way out is gone or given back.
+/// Notes the end of a scale-down: the last worker that it sent on its way out is gone or given back.
 pub(super) fn follow(scene: &Scene<'_>, pool: &PoolConfig, draft: &mut Draft) {
     let finished = draft.plan.transitions.iter().any(|transition| {
         matches!(transition, crate::model::Transition::Move { worker, event: WorkerEvent::Finished, .. }
-            if scene.memory.workers.get(worker).is_some_and(|worker| is_idle_of(worker, pool)))
+            if scene.memory.workers.get(worker).is_some_and(|worker| is_sent_by(worker, pool)))
     });
     let ending = scene.workers(&pool.name).any(|worker| {
-        is_idle_of(worker, pool)
+        is_sent_by(worker, pool)
             && (worker.is_leaving() || worker.state == WorkerState::Terminating)
     });
     if finished || ending {
@@ -277,6 +303,6 @@ pub(super) fn follow(scene: &Scene<'_>, pool: &PoolConfig, draft: &mut Draft) {
     }
 }
 
-fn is_idle_of(worker: &Worker, pool: &PoolConfig) -> bool {
-    worker.pool == pool.name && worker.purpose == Some(Purpose::Idle)
+fn is_sent_by(worker: &Worker, pool: &PoolConfig) -> bool {
+    worker.pool == pool.name && matches!(worker.purpose, Some(Purpose::Idle | Purpose::Removed))
 }

@@ -21,6 +21,7 @@ mod permit;
 mod properties;
 mod records;
 mod remember;
+mod removed;
 mod repair;
 mod replace;
 mod scale_down;

@@ -93,6 +93,14 @@ impl Program {
         .await;
     }
 
+    /// Ends it and starts it anew.
+    async fn restart(&mut self) {
+        self.process.signal(Signal::TERM);
+        self.process.ended().await;
+        let url = self.url("");
+        self.process = Process::start(&self.file, &url, Start::default()).await;
+    }
+
     fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }

@@ -52,6 +52,16 @@ struct Seen {
 /// `min` and `max` of every pool.
 type Bounds = BTreeMap<PoolName, (u32, u32)>;
 
+/// What the file says of a pool, or said last.
+#[derive(Clone, Copy, Debug)]
+struct Named {
+    is_there: bool,
+    /// When it came or left.
+    changed: Timestamp,
+    /// Whether it is to be drained once it left.
+    when_removed: bool,
+}
+
 #[derive(Debug, Default)]
 struct State {
     violations: Vec<Violation>,
@@ -67,6 +77,8 @@ struct State {
     stepped: BTreeMap<PoolName, (BatchId, Timestamp)>,
     /// Bounds of every pool, as the file said at each time.
     bounds: Vec<(Timestamp, Bounds)>,
+    /// What the file says, or said last, of every pool it ever named.
+    named: BTreeMap<PoolName, Named>,
     /// Names that must stay, and since when.
     permanent: BTreeMap<String, Timestamp>,
     /// Since when a time interval mutes what asks to remove workers.
@@ -206,6 +218,16 @@ impl Checker {
         let (now, bounds) = (self.now(), bounds.collect());
         let mut state = self.state();
         state.bounds.push((now, bounds));
+        for (name, named) in &mut state.named {
+            if named.is_there != pools.contains_key(name) {
+                (named.is_there, named.changed) = (!named.is_there, now);
+            }
+        }
+        for pool in pools.values() {
+            let when_removed = pool.drain.when_removed;
+            let new = Named { is_there: true, changed: now, when_removed };
+            state.named.entry(pool.name.clone()).or_insert(new).when_removed = when_removed;
+        }
         for name in pools.values().flat_map(|pool| &pool.permanent) {
             state.permanent.entry(name.clone()).or_insert(now);
         }

@@ -22,6 +22,8 @@ pub(crate) struct Scenario {
     pub(crate) alertmanagers: usize,
     pub(crate) prometheuses: usize,
     pub(crate) two_pools: bool,
+    /// Whether the second is to be drained once it leaves the file.
+    pub(crate) when_removed: bool,
     min: u32,
     max: u32,
     surge: u32,
@@ -45,6 +47,7 @@ impl Scenario {
             two_pools: rng.random_bool(0.4),
             min,
             max: min + rng.random_range(2..7),
+            when_removed: seed.is_multiple_of(2),
             surge: rng.random_range(0..=1),
             permanent: rng.random_bool(0.3),
             boot: rng.random_range(20..120),
@@ -65,7 +68,8 @@ impl Scenario {
         };
         let mut pools = pool("workers", self.min, self.max, "");
         if self.two_pools {
-            pools += &pool("batch", 0, 3, "");
+            let drain = format!("drain: {{ when_removed: {} }}, ", self.when_removed);
+            pools += &pool("batch", 0, 3, &drain);
         }
         let urls = ["http://am-0", "http://am-1"][..self.alertmanagers].join(", ");
         format!(

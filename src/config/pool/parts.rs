@@ -138,7 +138,18 @@ impl EvictConfig {
 
 impl DrainConfig {
     pub(super) fn read(s: &mut Section<'_>) -> Self {
-        Self { timeout: s.take("timeout", value::lasting).unwrap_or(Self::default().timeout) }
+        let base = Self::default();
+        Self {
+            timeout: s.take("timeout", value::lasting).unwrap_or(base.timeout),
+            when_removed: s.take("when_removed", value::truth).unwrap_or(base.when_removed),
+        }
+    }
+
+    pub(super) fn to_value(self) -> Value {
+        json!({
+            "timeout": duration::format(self.timeout),
+            "when_removed": self.when_removed,
+        })
     }
 }
 

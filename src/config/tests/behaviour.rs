@@ -12,7 +12,7 @@ const TABLES: [(&str, &str); 3] = [
 
 /// The others, each with its test. Servers may stand at the top or in a cluster: both are read by one
 /// reader (`one_file_holds_several_clusters_with_servers_of_their_own`).
-const TESTS: [(&str, &str); 37] = [
+const TESTS: [(&str, &str); 38] = [
     ("version", "a_bad_value_of_any_field_is_one_error_with_path_value_and_mend"),
     ("listen", "it_listens_where_it_is_told"),
     ("auth.bearer_token", "each_role_may_do_what_it_is_for"),
@@ -52,6 +52,10 @@ const TESTS: [(&str, &str); 37] = [
     ("clusters.NAME.mode", "a_pool_takes_the_mode_of_its_cluster"),
     ("clusters.NAME.kubernetes.sim.listen", "killed_after_a_signal_is_stored_it_acts_once"),
     ("clusters.NAME.kubernetes.sim.state", "a_world_in_a_file_goes_on_where_it_was"),
+    (
+        "clusters.NAME.pools.NAME.drain.when_removed",
+        "one_that_asked_for_it_is_drained_a_step_at_a_time",
+    ),
     ("clusters.NAME.pools.NAME.provider.sim", "a_minimal_file_gets_every_default"),
 ];
 

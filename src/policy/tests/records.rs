@@ -2,9 +2,9 @@
 
 use crate::model::{
     Act, Failure, InstanceState, NodeRef, Permit, Plan, Readiness, Reason, Transition, View,
-    Worker, WorkerEvent, WorkerState, duration,
+    WorkerEvent, WorkerState, duration,
 };
-use crate::policy::fixtures::{MINUTE, Reads as _, SECOND, World, launches};
+use crate::policy::fixtures::{MINUTE, Reads as _, SECOND, World};
 
 /// One worker that is booting, without a node, and one that serves.
 fn booting() -> World {
@@ -287,25 +287,6 @@ fn another_cluster_under_the_same_name_is_refused_whole() {
     );
     assert!(plan.is_quiet());
     assert_eq!(plan.memory.uid, Some("uid-1".into()), "it does not get used to it");
-}
-
-#[test]
-fn a_pool_that_is_not_configured_any_more_is_shown_and_never_changed() {
-    let mut world = World::of(1);
-    world.add_pool("old", 5);
-    let number = world.ready("old");
-    let id = format!("w{number}");
-    let failed = WorkerState::Failed { failure: Failure::NotReady };
-    for state in [WorkerState::Ready, WorkerState::Draining, WorkerState::Drained, failed] {
-        let mut world = world.clone();
-        let worker: &mut Worker = world.memory.workers.get_mut(&id.as_str().into()).unwrap();
-        (worker.state, worker.purpose) = (state.clone(), Some(crate::model::Purpose::Idle));
-        world.limits.pools.remove(&"old".into());
-        let plan = world.plan();
-        let decision = plan.decisions.iter().find(|d| d.pool.as_str() == "old").unwrap();
-        assert_eq!((&decision.reason, launches(decision)), (&Reason::Unmanaged, 0));
-        assert!(plan.steps.is_empty(), "{state}: {plan:#?}");
-    }
 }
 
 #[test]

@@ -112,6 +112,35 @@ async fn a_pool_that_leaves_the_file_is_left_alone_until_it_comes_back() {
     assert!(program.metric(&nothing[0]).await.is_some());
 }
 
+/// A pool that asked to be drained when it leaves: the process knows what it was after the file does not say it any
+/// more, also when it starts anew. Here no Alertmanager answers, so nothing goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_that_asked_for_it_is_told_as_removed_and_holds_like_any_other() {
+    let workers = format!("workers: {}", pool(9, ""));
+    let old = format!("old: {}", pool(9, "min: 2, min_age: 0s, drain: { when_removed: true }"));
+    let top = "store: { url: \"file:FOLDER/store\" }\n";
+    let file = |pools: &str| {
+        let kept = one(pools).replace("boot: 100ms", "boot: 100ms, state: FOLDER/world.json");
+        top.to_owned() + &kept
+    };
+    let both = file(&format!("{workers}, {old}"));
+    let mut program = Program::start(&both).await;
+    let ids = ready(&program, "old", 2).await;
+    program.passes(2).await;
+    program.reload(&file(&workers)).await;
+    let told = async |program: &Program| {
+        let decision = shown(program, "old").await["decision"].clone();
+        let also = decision["also"].as_array().cloned().unwrap_or_default();
+        decision["reason"]["code"] == "alertmanager_away"
+            && also.iter().any(|reason| reason["code"] == "removed")
+    };
+    wait::until(LIMIT, "it to be told as removed", || told(&program)).await;
+    program.restart().await;
+    wait::until(LIMIT, "it to be told as removed after a start", || told(&program)).await;
+    program.passes(5).await;
+    assert_eq!(ready(&program, "old", 2).await, ids, "nobody knows of pauses, so they stay");
+}
+
 /// More workers than `max` are no reason to remove one.
 #[tokio::test(flavor = "multi_thread")]
 async fn lowering_max_removes_nothing() {

@@ -69,6 +69,21 @@ impl Checker {
             self.at_least_min(&record.pool, &memory);
             self.not_muted(worker);
         }
+        self.as_the_file_says(record);
+    }
+
+    /// I3: a pool that left the file is drained where that was its last word there, and left alone otherwise;
+    /// one that the file names is not drained for that.
+    fn as_the_file_says(&self, worker: &Worker) {
+        let now = self.now();
+        let Some(named) = self.state().named.get(&worker.pool).copied() else { return };
+        let of_late = duration::since(named.changed, now) < super::SLOWEST_PASS;
+        let is_removed = worker.purpose == Some(Purpose::Removed);
+        let is_right = if named.is_there { !is_removed } else { is_removed && named.when_removed };
+        if !is_right && !of_late {
+            let (id, pool) = (&worker.id, &worker.pool);
+            self.violated("I3", format!("cordon {id} of pool {pool}, against the file"));
+        }
     }
 
     /// I3: a time interval pauses too, once what was delivered before it has run out.
@@ -169,7 +184,7 @@ impl Checker {
 /// The word that pauses an act on this worker.
 fn word(worker: &Worker) -> &'static str {
     match (&worker.state, worker.purpose) {
-        (_, Some(Purpose::Idle)) => "down",
+        (_, Some(Purpose::Idle | Purpose::Removed)) => "down",
         (_, Some(Purpose::Replace | Purpose::Notice)) => "replace",
         (_, Some(Purpose::Manual)) => "manual",
         (WorkerState::Failed { failure: Failure::Orphan }, None) => "gc",
