@@ -14,6 +14,10 @@ use std::fmt;
 /// Creates and ends machines for one cluster.
 #[async_trait]
 pub trait Provider: fmt::Debug + Send + Sync + 'static {
+    /// Waits until an act may be asked for, where a rate limits calls. Whether the act still may happen is
+    /// asked after this and right before it, so that nothing waits in between.
+    async fn turn(&self) {}
+
     /// Launches one machine per order. Idempotent by the orders' worker ids: an order that was
     /// fulfilled before answers with the same instance and launches nothing. An order whose
     /// offering has no capacity is tried on `request.fallback`, in order, within this call.

@@ -1,10 +1,10 @@
 //! Time-outs, retries, a rate limit and a breaker around any provider.
 //!
-//! Retried is only what changes nothing when it is done twice *and* is asked for a short answer:
-//! lists, shapes, terminate. A launch is never retried here: its intent is stored, and the next pass
-//! settles it by list and by the very same request.
+//! Retried is only what changes nothing: lists and shapes. An act is asked for once: whether it still may
+//! be is asked right before it, and by the time of a second try that may be over. Its intent is stored,
+//! and the next pass settles a launch by list and by the very same request, and asks for an end again.
 
-use super::{Error, Launched, LeftBehind, Provider, Result};
+use super::{Error, Launched, Provider, Result};
 use crate::metrics::Metrics;
 use crate::model::{Instance, InstanceId, LaunchRequest, PoolName, Shape};
 use async_trait::async_trait;
@@ -21,7 +21,7 @@ use tokio::time::Instant;
 pub struct GuardedConfig {
     /// Limit for one call. Default 30 s.
     pub call: Duration,
-    /// Attempts after the first, for calls that may be retried. Default 2.
+    /// Attempts after the first, for calls that change nothing. Default 2.
     pub retries: u32,
     /// Wait before the first retry, doubling, with up to half of it taken off by chance. Default 200 ms.
     pub backoff: Duration,
@@ -86,41 +86,26 @@ impl Guarded {
         Self { inner, config, metrics, bucket, breakers, chance }
     }
 
-    /// One call with everything around it; tried again up to `retries` times.
-    async fn call<T, F>(
-        &self,
-        name: &'static str,
-        retries: u32,
-        attempt: impl Fn() -> F,
-    ) -> Result<T>
+    /// A look, tried again while the provider is away for a moment.
+    async fn look<T, F>(&self, name: &'static str, attempt: impl Fn() -> F) -> Result<T>
     where
         F: Future<Output = Result<T>> + Send,
     {
-        let (mut tried, mut unknown) = (0, None);
-        loop {
-            let answer = self.once(name, attempt()).await;
-            match answer {
+        for tried in 0..self.config.retries {
+            self.turn().await;
+            match self.once(name, attempt()).await {
                 // Our own breaker is no reason to knock again.
-                Err(error)
-                    if error.is_transient() && error != Error::NotAsked && tried < retries =>
-                {
+                Err(error) if error.is_transient() && error != Error::NotAsked => {
                     tokio::time::sleep(self.pause(tried)).await;
-                    tried += 1;
-                    if error.left_behind() == LeftBehind::Unknown {
-                        unknown = Some(error);
-                    }
-                }
-                // Told to wait now says nothing of the attempt before, which may have had its effect.
-                Err(error)
-                    if error.is_transient() && error.left_behind() == LeftBehind::Nothing =>
-                {
-                    return Err(unknown.unwrap_or(error));
                 }
                 answer => return answer,
             }
         }
+        self.turn().await;
+        self.once(name, attempt()).await
     }
 
+    /// One call with everything around it but its turn, which an act waits for before it is permitted.
     async fn once<T>(
         &self,
         name: &'static str,
@@ -130,7 +115,6 @@ impl Guarded {
             self.count(name, Some(&error));
             return Err(error);
         }
-        self.turn().await;
         let timer = self.metrics.calls.seconds.with_label_values(&["provider", name]).start_timer();
         let answer =
             tokio::time::timeout(self.config.call, attempt).await.unwrap_or(Err(Error::TimedOut));
@@ -171,6 +155,23 @@ impl Guarded {
     }
 
     /// Waits for a token.
+    fn pause(&self, tried: u32) -> Duration {
+        let full = self.config.backoff.saturating_mul(1 << tried.min(10));
+        let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
+        full.mul_f64(chance.random_range(0.5..=1.0))
+    }
+
+    fn count(&self, name: &'static str, error: Option<&Error>) {
+        let outcome = error.map_or("ok", Error::kind);
+        self.metrics.calls.total.with_label_values(&["provider", name, outcome]).inc();
+        if let Some(error) = error {
+            tracing::debug!(section = "provider", call = name, error = %error, "call failed");
+        }
+    }
+}
+
+#[async_trait]
+impl Provider for Guarded {
     async fn turn(&self) {
         let wait = {
             let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
@@ -189,37 +190,20 @@ impl Guarded {
         }
     }
 
-    fn pause(&self, tried: u32) -> Duration {
-        let full = self.config.backoff.saturating_mul(1 << tried.min(10));
-        let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
-        full.mul_f64(chance.random_range(0.5..=1.0))
-    }
-
-    fn count(&self, name: &'static str, error: Option<&Error>) {
-        let outcome = error.map_or("ok", Error::kind);
-        self.metrics.calls.total.with_label_values(&["provider", name, outcome]).inc();
-        if let Some(error) = error {
-            tracing::debug!(section = "provider", call = name, error = %error, "call failed");
-        }
-    }
-}
-
-#[async_trait]
-impl Provider for Guarded {
     async fn launch(&self, request: &LaunchRequest) -> Result<Launched> {
-        self.call("launch", 0, || self.inner.launch(request)).await
+        self.once("launch", self.inner.launch(request)).await
     }
 
     async fn terminate(&self, pool: &PoolName, instance: &InstanceId) -> Result<()> {
-        self.call("terminate", self.config.retries, || self.inner.terminate(pool, instance)).await
+        self.once("terminate", self.inner.terminate(pool, instance)).await
     }
 
     async fn list(&self, pool: &PoolName) -> Result<Vec<Instance>> {
-        self.call("list", self.config.retries, || self.inner.list(pool)).await
+        self.look("list", || self.inner.list(pool)).await
     }
 
     async fn shapes(&self, pool: &PoolName) -> Result<Vec<Shape>> {
-        self.call("shapes", self.config.retries, || self.inner.shapes(pool)).await
+        self.look("shapes", || self.inner.shapes(pool)).await
     }
 }
 

@@ -70,6 +70,7 @@ impl<'a> Executor<'a> {
 
     async fn launch(&self, intent: &Intent, ledger: &mut Ledger<'_>) {
         let request = &intent.request;
+        self.parts.provider.turn().await;
         if let Err(reason) = self.permitted(&intent.permit, &request.pool).await {
             ledger.count(&request.pool, "launch", "refused");
             // Nothing was asked of the provider, so nothing can have been left behind.
@@ -83,6 +84,9 @@ impl<'a> Executor<'a> {
     }
 
     async fn step<'s>(&self, step: &'s Step) -> (&'s Step, Done) {
+        if matches!(step.act, Act::Terminate { .. } | Act::Replay { .. }) {
+            self.parts.provider.turn().await;
+        }
         match self.permitted(&step.permit, &step.pool).await {
             Ok(()) => (step, self.call(step).await),
             Err(reason) => (step, Done::Refused(reason)),

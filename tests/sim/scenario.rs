@@ -66,7 +66,9 @@ impl Scenario {
                 self.surge
             )
         };
-        let mut pools = pool("workers", self.min, self.max, "");
+        // Pods of a pool that is drained come to the other.
+        let more = if self.two_pools && self.when_removed { 3 } else { 0 };
+        let mut pools = pool("workers", self.min, self.max + more, "");
         if self.two_pools {
             let drain = format!("drain: {{ when_removed: {} }}, ", self.when_removed);
             pools += &pool("batch", 0, 3, &drain);
@@ -104,6 +106,12 @@ fn happenings(rng: &mut StdRng, scenario: &Scenario) -> Vec<Happening> {
     while at < end {
         all.push(Happening { at: Duration::from_secs(at), what: load(rng, scenario) });
         at += rng.random_range(240..2400);
+    }
+    if scenario.two_pools {
+        // Longer than its cooldown.
+        let (at, lasts) = (rng.random_range(3600..end), rng.random_range(600..4000));
+        let what = What::Edit { edit: Edit::Gone, lasts: Duration::from_secs(lasts) };
+        all.push(Happening { at: Duration::from_secs(at), what });
     }
     // Some runs are calm, some are wild.
     let gap = *[300, 900, 2400].choose(rng).expect("not empty");
@@ -153,7 +161,7 @@ fn people(rng: &mut StdRng, scenario: &Scenario) -> What {
             autoscale: directions.choose(rng).expect("not empty"),
             lasts: lasts(rng) * 2,
         },
-        2 => What::Edit { edit: edit(rng), lasts: lasts(rng) },
+        2 => edit(rng),
         3 => What::Wish { by: *[-2, -1, 1, 2].choose(rng).expect("not empty") },
         4 => What::Rules {
             rule: EDITED.choose(rng).expect("not empty"),
@@ -277,11 +285,12 @@ fn mail(rng: &mut StdRng) -> Mail {
     }
 }
 
-fn edit(rng: &mut StdRng) -> Edit {
-    match rng.random_range(0..4) {
+fn edit(rng: &mut StdRng) -> What {
+    let edit = match rng.random_range(0..4) {
         0 => Edit::Min(rng.random_range(0..3)),
         1 => Edit::Max(rng.random_range(3..9)),
         2 => Edit::DryRun,
         _ => Edit::Gone,
-    }
+    };
+    What::Edit { edit, lasts: lasts(rng) }
 }

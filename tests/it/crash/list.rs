@@ -19,7 +19,8 @@ const EFFECTS: [&str; 11] = [
     "store.commit",
     "store.record_signals",
 ];
-const LOOKS: [&str; 7] = [
+const LOOKS: [&str; 8] = [
+    "provider.turn",
     "provider.list",
     "provider.shapes",
     "cluster.observe",

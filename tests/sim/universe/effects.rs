@@ -123,14 +123,14 @@ impl Universe<'_> {
         }
     }
 
-    /// Pods of 900m, two to a worker; those of `batch` only where the label is.
+    /// Pods of 900m, two to a worker; those of `batch` only where the label is, but where the pool may be drained.
     fn load(&mut self, name: &str, replicas: u32, usage: f64) {
         let mut workload = Workload::deployment(name, replicas, 900, 1 << 30);
-        if name == "batch" {
-            workload.node_selector.insert("tier".to_owned(), "batch".to_owned());
-        } else if self.scenario.two_pools {
-            workload.node_selector.insert("tier".to_owned(), "workers".to_owned());
-        }
+        let tier = match name {
+            "batch" => (!self.scenario.when_removed).then_some("batch"),
+            _ => self.scenario.two_pools.then_some("workers"),
+        };
+        workload.node_selector.extend(tier.map(|tier| ("tier".to_owned(), tier.to_owned())));
         workload.usage = usage;
         workload.min_available = Some(replicas.saturating_sub(1));
         self.world.set_workload(workload).unwrap();
