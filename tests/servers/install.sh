@@ -9,6 +9,7 @@
 #
 #   $CACHE/prometheus-2.42/bin/{prometheus,promtool}      Debian's package, unpacked
 #   $CACHE/alertmanager-0.25/bin/{alertmanager,amtool}    Debian's package, unpacked
+#   $CACHE/redis-7.0/bin/{redis-server,redis-cli}         Debian's package, unpacked; lib/clock.so lets tests move its clock
 #   $CACHE/prometheus-3.16/bin/{prometheus,promtool}      built with Go
 #   $CACHE/alertmanager-0.31/bin/{alertmanager,amtool}    built with Go
 #
@@ -16,8 +17,10 @@
 # can be used. Run it as often as you like; two at once wait for each other.
 set -euo pipefail
 
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+readonly here
 readonly DEMO=(prometheus-2.42 alertmanager-0.25)
-readonly ALL=("${DEMO[@]}" alertmanager-0.31 prometheus-3.16)
+readonly ALL=("${DEMO[@]}" redis-7.0 alertmanager-0.31 prometheus-3.16)
 
 say() { printf '[servers] %s\n' "$*"; }
 die() { printf '[servers] %s\n' "$@" >&2; exit 1; }
@@ -30,6 +33,7 @@ programs() {
   case $1 in
     prometheus-*) echo prometheus promtool ;;
     alertmanager-*) echo alertmanager amtool ;;
+    redis-*) echo redis-server redis-cli ;;
   esac
 }
 version() {
@@ -40,15 +44,25 @@ version() {
   esac
 }
 
+# How each program introduces its version.
+introduction() {
+  case $1 in
+    redis-server) echo "Redis server v=" ;;
+    redis-cli) echo "redis-cli " ;;
+    *) echo "version " ;;
+  esac
+}
+
 # complete DIR NAME: whether DIR holds every program of NAME in its right version.
 complete() {
   local program told
   for program in $(programs "$2"); do
     [[ -x $1/bin/$program ]] || return 1
     told=$("$1/bin/$program" --version 2>&1) || return 1
-    [[ $told == *"version $(version "$2")"* ]] || return 1
+    [[ $told == *"$(introduction "$program")$(version "$2")"* ]] || return 1
   done
-  [[ $2 != alertmanager-0.25 || -r $1/share/default.tmpl ]]
+  [[ $2 != alertmanager-0.25 || -r $1/share/default.tmpl ]] || return 1
+  [[ $2 != redis-* || -r $1/lib/clock.so ]]
 }
 
 # watched LABEL COMMAND…: runs it with its output in $work/log, tells every ten seconds that it is still at work,
@@ -81,6 +95,7 @@ debian() {
     "-oAPT::Sandbox::User=$(id -un)")
   need apt-get "$hint"
   need dpkg "$hint"
+  rm -rf "$work/deb"
   mkdir -p "$work/deb" "$work/apt/state/lists/partial" "$work/apt/cache/archives/partial"
   cd "$work/deb"
   if ! apt-get download -q "-oAPT::Sandbox::User=$(id -un)" "$package" >>"$work/log" 2>&1; then
@@ -122,6 +137,21 @@ EOF
   chmod +x "$program" "$work/out/libexec/$1"
 }
 
+# accompany PROGRAM: the libraries that it needs are in ../lib and may be nowhere else, so a script in its place says so.
+# It execs: the process id stays.
+accompany() {
+  local program=$work/out/bin/$1
+  mkdir -p "$work/out/libexec"
+  mv "$program" "$work/out/libexec/$1"
+  cat >"$program" <<EOF
+#!/bin/sh
+# Written by tests/servers/install.sh, which says why (accompany).
+root=\$(dirname "\$(dirname "\$(readlink -f "\$0")")")
+LD_LIBRARY_PATH=\$root/lib exec "\$root/libexec/$1" "\$@"
+EOF
+  chmod +x "$program"
+}
+
 # Puts the programs into $work/out/bin.
 make_it() {
   case $name in
@@ -134,6 +164,17 @@ make_it() {
       mv "$work/root/usr/bin/prometheus-alertmanager" "$work/out/bin/alertmanager"
       mv "$work/root/usr/bin/amtool" "$work/out/bin"
       relocate alertmanager /usr/share/prometheus/alertmanager
+      ;;
+    redis-7.0)
+      # One program under several names; the package of the server is a link to it, and a service.
+      for package in redis-tools liblzf1 libjemalloc2 libatomic1; do debian "$package"; done
+      mv "$work/root/usr/bin/redis-check-rdb" "$work/out/bin/redis-server"
+      mv "$work/root/usr/bin/redis-cli" "$work/out/bin"
+      cp -r "$work"/root/usr/lib/*-linux-gnu "$work/out/lib"
+      accompany redis-server
+      accompany redis-cli
+      need cc "Install a C compiler; Rust links with it too."
+      watched "building the clock" cc -O1 -Wall -shared -fPIC -o "$work/out/lib/clock.so" "$here/clock.c"
       ;;
     prometheus-3.16)
       # Without the tags a discovery module is missing; file, HTTP and static discovery are always there.
