@@ -5,6 +5,7 @@ mod build;
 mod files;
 mod reload;
 mod reports;
+mod shared;
 mod shutdown;
 mod simserver;
 
@@ -62,11 +63,11 @@ impl App {
         let (standing, stands) = watch::channel(Standing::started(now));
         let reload = |file| Reload::new(file, config, standing, metrics.clone(), clock);
         let mut app = Self {
-            config: watched,
             standing: stands,
             // First of all, since opening a large store takes its time. A pipe can be read once only.
             reload: file.filter(|file| file.is_file()).map(reload).transpose()?,
-            store: build::store(&snapshot.service, clock)?,
+            store: build::store(&watched, clock)?,
+            config: watched,
             listener: build::listener(&snapshot.service)?,
             metrics,
             readiness: Readiness::new(),
@@ -154,6 +155,12 @@ impl App {
         };
         let server = http::serve(self.listener, state, serving.clone());
         spawn(tasks, "http".to_owned(), async move { Ok(server.await?) });
+        let watching = shared::watch(self.store.clone(), self.readiness.clone(), serving.clone());
+        spawn(tasks, "store".to_owned(), watching);
+        let handles =
+            self.loops.iter().map(|(name, reconciler)| (name.clone(), reconciler.handle()));
+        let waking = shared::wake(self.store.clone(), handles.collect(), serving.clone());
+        spawn(tasks, "wakes".to_owned(), waking);
         for (name, world) in self.worlds {
             let listen = build::sim_listen(&self.config.borrow(), &name);
             if let Some(address) = listen {

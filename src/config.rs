@@ -17,6 +17,7 @@ pub mod secret;
 pub mod service;
 pub mod sim;
 mod standing;
+pub mod store;
 mod text_file;
 mod tree;
 mod value;
@@ -33,9 +34,10 @@ pub use pool::{
 };
 pub use prometheus::PrometheusConfig;
 pub use secret::Secret;
-pub use service::{Auth, LogFormat, Role, ServiceConfig, StoreUrl};
+pub use service::{Auth, LogFormat, Role, ServiceConfig};
 pub use sim::{SimConfig, SimShape};
 pub use standing::{Standing, Wrong};
+pub use store::{HostPort, Login, RedisAccess, RedisServers, RedisUrl, StoreUrl};
 
 use self::reader::{Reader, Section};
 use self::tree::Tree;

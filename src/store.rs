@@ -4,23 +4,28 @@
 //! take a webhook; [`Store::commit`] asks for the claim and refuses an older token. Every write is
 //! whole or not at all, and durable when it answers (memory excepted).
 
+mod dump;
 mod embedded;
 mod holding;
 mod memory;
+mod redis;
 
+pub use dump::Dump;
 pub use embedded::Embedded;
 #[cfg(test)]
 pub(crate) use holding::Holding;
 pub use memory::Memory;
+pub use redis::Redis;
 
 use crate::clock::Clock;
-use crate::config::StoreUrl;
+use crate::config::{Config, StoreUrl};
 use crate::model::{self, Changes, Claim, ClusterName, Entry, Signal, Token, duration};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// A store. Every implementation passes the same contract suite (`tests/it/contract/store.rs`).
 #[async_trait]
@@ -55,6 +60,19 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// History of a cluster, newest first.
     async fn history(&self, cluster: &ClusterName, query: &HistoryQuery) -> Result<Vec<Entry>>;
+
+    /// All that is kept of a cluster, of one moment; what there is not is empty.
+    async fn dump(&self, cluster: &ClusterName) -> Result<Dump>;
+
+    /// Stores a dump, whole or not at all; [`Error::Occupied`] where anything is kept of the cluster, if
+    /// only a token.
+    async fn restore(&self, cluster: &ClusterName, dump: &Dump) -> Result<()>;
+
+    /// Waits until somebody else may have recorded signals: of this cluster, or, where that is not known, of
+    /// any. Only a hint, for the sake of speed; a store that nobody else can write never answers.
+    async fn wake(&self) -> Option<ClusterName> {
+        std::future::pending().await
+    }
 }
 
 /// Which part of the history.
@@ -102,9 +120,18 @@ pub enum Error {
         /// The token that was refused.
         token: Token,
     },
-    /// The store cannot be reached or written; nothing was stored.
+    /// The store cannot be reached or written. Nothing was stored, but where the text says that it is not
+    /// known: then the answer was lost, and whoever wrote looks again before it writes anew.
     #[error("store away: {0}")]
     Away(String),
+    /// Something is kept of a cluster that was to be restored; it stays.
+    #[error(
+        "cluster {cluster} is not empty in this store, and stays as it is; restore into an empty one"
+    )]
+    Occupied {
+        /// Which.
+        cluster: ClusterName,
+    },
     /// What is stored cannot be read: damaged, or written by a newer version.
     #[error("store unreadable: {0}")]
     Unreadable(String),
@@ -113,10 +140,14 @@ pub enum Error {
 /// A store's answer.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Opens the store that the configuration names.
-pub fn connect(url: &StoreUrl, clock: Clock, retention: Retention) -> Result<Arc<dyn Store>> {
-    Ok(match url {
+/// Opens the store that the configuration names. A Redis that is away is no error: it is connected
+/// when it is needed, with what the configuration says by then.
+pub fn connect(config: &watch::Receiver<Arc<Config>>, clock: Clock) -> Result<Arc<dyn Store>> {
+    let service = config.borrow().service.clone();
+    let retention = Retention { entries: service.history_entries, age: service.history_age };
+    Ok(match service.store {
         StoreUrl::Memory => Arc::new(Memory::new(clock, retention)),
-        StoreUrl::File(dir) => Arc::new(Embedded::open(dir, clock, retention)?),
+        StoreUrl::File(dir) => Arc::new(Embedded::open(&dir, clock, retention)?),
+        StoreUrl::Redis(url) => Arc::new(Redis::new(url, config.clone(), retention)),
     })
 }

@@ -6,21 +6,24 @@ use crate::config::{ClusterConfig, Config, KubernetesConfig, ServiceConfig};
 use crate::model::ClusterName;
 use crate::reconcile::{Parts, Reconciler};
 use crate::sim::{self, World};
-use crate::store::{self, Retention, Store};
+use crate::store::{self, Store};
 use crate::{alertmanager, http, prometheus, provider};
 use anyhow::Context as _;
 use rand::RngExt as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 /// Calls per second that a simulated provider takes. A cloud's limit would only make its passes long: each
 /// asks twice for each pool.
 const SIM_RATE: u32 = 10_000;
 
-pub(super) fn store(service: &ServiceConfig, clock: Clock) -> anyhow::Result<Arc<dyn Store>> {
-    let retention = Retention { entries: service.history_entries, age: service.history_age };
-    store::connect(&service.store, clock, retention).context("store.url cannot be opened")
+pub(super) fn store(
+    config: &watch::Receiver<Arc<Config>>,
+    clock: Clock,
+) -> anyhow::Result<Arc<dyn Store>> {
+    store::connect(config, clock).context("store.url cannot be opened")
 }
 
 pub(super) fn listener(service: &ServiceConfig) -> anyhow::Result<TcpListener> {

@@ -3,12 +3,12 @@
 use super::error::Mend;
 use super::reader::Section;
 use super::secret::{MASK, Secret};
+use super::store::{RedisAccess, StoreUrl};
 use super::tree::Tree;
 use super::value;
 use crate::model::duration;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,6 +32,8 @@ pub struct ServiceConfig {
     pub auth: Auth,
     /// `store.url`. Default `file:/var/lib/bellwether`.
     pub store: StoreUrl,
+    /// `store`: how a Redis lets us in; of no use to the others.
+    pub redis: RedisAccess,
     /// `store.history.entries`: history entries kept per cluster. Default 100,000.
     pub history_entries: u64,
     /// `store.history.age`: how long they are kept. Default 30 d.
@@ -71,15 +73,6 @@ pub enum Role {
     Operator,
 }
 
-/// Where state is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StoreUrl {
-    /// `memory:`: nowhere; for trying out.
-    Memory,
-    /// `file:DIRECTORY`: the embedded store.
-    File(PathBuf),
-}
-
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -95,6 +88,7 @@ impl Default for ServiceConfig {
             listen: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), PORT),
             auth: Auth::default(),
             store: StoreUrl::File(PathBuf::from("/var/lib/bellwether")),
+            redis: RedisAccess::default(),
             history_entries: 100_000,
             history_age: Duration::from_hours(30 * 24),
             claim_ttl: Duration::from_secs(10),
@@ -113,13 +107,15 @@ impl ServiceConfig {
         let base = Self::default();
         let auth = s.section("auth", Auth::read);
         let listen = read_listen(s, &auth);
-        let (store, history_entries, history_age, claim_ttl) = s.section("store", |s| {
-            let url = s.take("url", store_url).unwrap_or(base.store);
+        let (store, redis, history_entries, history_age, claim_ttl) = s.section("store", |s| {
+            let url = s.take("url", StoreUrl::read).unwrap_or(base.store);
             let (entries, age) = s.section("history", |s| {
                 let entries = s.take("entries", value::whole(100..=100_000_000));
                 (entries, s.take("age", value::lasting))
             });
-            (url, entries, age, s.take("claim_ttl", value::lasting))
+            let claim_ttl = s.take("claim_ttl", value::lasting).unwrap_or(base.claim_ttl);
+            let redis = RedisAccess::read(s, &url, claim_ttl);
+            (url, redis, entries, age, claim_ttl)
         });
         let (interval, busy_interval, overdue) = s.section("reconcile", |s| {
             let interval = s.take("interval", value::lasting).unwrap_or(base.interval);
@@ -137,9 +133,10 @@ impl ServiceConfig {
             listen,
             auth,
             store,
+            redis,
             history_entries: history_entries.unwrap_or(base.history_entries),
             history_age: history_age.unwrap_or(base.history_age),
-            claim_ttl: claim_ttl.unwrap_or(base.claim_ttl),
+            claim_ttl,
             interval,
             busy_interval,
             overdue,
@@ -163,6 +160,7 @@ impl ServiceConfig {
             },
             "claim_ttl": duration::format(self.claim_ttl),
         });
+        self.redis.write(&mut fields["store"]);
         fields["reconcile"] = json!({
             "interval": duration::format(self.interval),
             "busy_interval": duration::format(self.busy_interval),
@@ -203,15 +201,6 @@ impl Auth {
     }
 }
 
-impl fmt::Display for StoreUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Memory => f.write_str("memory:"),
-            Self::File(directory) => write!(f, "file:{}", directory.display()),
-        }
-    }
-}
-
 /// Without a token nobody but this machine may reach us.
 fn read_listen(s: &mut Section<'_>, auth: &Auth) -> SocketAddr {
     let open = !auth.tokens.is_empty();
@@ -224,23 +213,6 @@ fn read_listen(s: &mut Section<'_>, auth: &Auth) -> SocketAddr {
         s.refuse("listen", mend.into());
     }
     listen
-}
-
-fn store_url(tree: &Tree) -> Result<StoreUrl, Mend> {
-    const MEND: &str = "must be file:DIRECTORY or memory:";
-    let written = value::text(tree)?;
-    match written.split_once(':') {
-        Some(("memory", "")) => Ok(StoreUrl::Memory),
-        // `file:///var/lib/x` means the same directory as `file:/var/lib/x`.
-        Some(("file", directory)) => match directory.strip_prefix("//").unwrap_or(directory) {
-            "" => Err(MEND.into()),
-            directory => Ok(StoreUrl::File(PathBuf::from(directory))),
-        },
-        Some(("redis" | "rediss", _)) => {
-            Err("redis is not part of this version yet; use file:DIRECTORY or memory:".into())
-        }
-        _ => Err(MEND.into()),
-    }
 }
 
 /// A level, or several `target=level` with commas between them.

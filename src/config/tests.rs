@@ -221,6 +221,7 @@ fn no_secret_is_in_an_error() {
         ("alertmanager.urls", json!("http://user:hunter2@host")),
         ("prometheus.bearer_token", json!(["hunter2"])),
         ("store.url", json!("redis://:hunter2@redis:6379")),
+        ("store.url", json!("redis://redis?password=hunter2")),
         (
             "clusters.default.prometheus.basic",
             json!({ "username": "u", "password": "hunter2\n", "x": 1 }),
@@ -343,12 +344,68 @@ fn what_is_planned_is_not_called_unknown() {
         (pool, json!({ "docker": {} })),
         ("clusters.default.kubernetes", json!({ "in_cluster": true })),
         ("clusters.default.kubernetes", json!({ "kubeconfig": "/etc/kubeconfig" })),
-        ("store.url", json!("redis://redis:6379/0")),
     ] {
         let errors = refused(&changed(&full(), path, section));
         assert_eq!(errors.len(), 1, "{errors:?}");
         assert!(errors[0].mend.contains("not part of this version yet"), "{}", errors[0]);
     }
+}
+
+#[test]
+fn a_redis_is_named_in_one_of_four_ways() {
+    let read = |url: &str| parse_value(&changed(&full(), "store", json!({ "url": url })));
+    for (url, means) in [
+        ("redis://redis", "redis://redis:6379/0"),
+        ("redis://10.0.0.1:7000/", "redis://10.0.0.1:7000/0"),
+        ("rediss://redis.example.com:6380/15", "rediss://redis.example.com:6380/15"),
+        ("redis://[::1]:1/2", "redis://[::1]:1/2"),
+        ("redis+sentinel://a,b:1/main", "redis+sentinel://a:26379,b:1/main/0"),
+        ("rediss+sentinel://a/main/3", "rediss+sentinel://a:26379/main/3"),
+    ] {
+        assert_eq!(read(url).unwrap().service.store.to_string(), means);
+        assert_eq!(read(means).unwrap().service.store.to_string(), means, "and reads back");
+    }
+    for (url, mend) in [
+        ("redis:redis", "must be file:DIRECTORY"),
+        ("valkey://redis", "must be file:DIRECTORY"),
+        ("redis://", "must name hosts"),
+        ("redis://a,b", "must name hosts"),
+        ("redis://redis:0", "must name hosts"),
+        ("redis://redis:70000", "must name hosts"),
+        ("redis://redis/main", "database's number"),
+        ("redis://redis/-1", "database's number"),
+        ("redis://redis/9999999999", "database's number"),
+        ("redis://redis/0/1", "database's number"),
+        ("redis+sentinel://a", "must name the primary"),
+        ("redis://:hunter2@redis", "`password_file`"),
+        ("redis://redis?password=hunter2", "have no meaning here"),
+    ] {
+        let errors = read(url).unwrap_err().0;
+        assert_eq!(errors.len(), 1, "{url}: {errors:?}");
+        assert!(errors[0].mend.contains(mend), "{url}: {}", errors[0]);
+    }
+}
+
+/// Who names an authority believes that the line is encrypted.
+#[test]
+fn fields_that_an_address_has_no_use_for_are_refused() {
+    let pem = fields::secret_file();
+    let file = pem.pem().to_str().unwrap().to_owned();
+    for (url, field, value) in [
+        ("memory:", "password", json!("p")),
+        ("file:/data", "password", json!("p")),
+        ("redis://redis", "ca_file", json!(file)),
+        ("redis://redis", "client_cert_file", json!(file)),
+        ("redis://redis", "sentinel", json!({ "password": "p" })),
+    ] {
+        let errors = refused(&changed(&full(), "store", json!({ "url": url, field: value })));
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert!(errors[0].path.starts_with(&format!("store.{field}")), "{}", errors[0]);
+        assert!(errors[0].mend.contains("has no use without a `store.url` of"), "{}", errors[0]);
+    }
+    let errors =
+        refused(&changed(&full(), "store", json!({ "url": "redis://a", "username": "u" })));
+    assert_eq!((errors.len(), &*errors[0].path), (1, "store.password"));
 }
 
 #[test]

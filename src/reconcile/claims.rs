@@ -124,7 +124,7 @@ impl Claims {
             Err(error @ Error::Fenced { .. }) => {
                 tracing::warn!(section = "claim", cluster = %self.cluster, error = %error, "claim lost");
             }
-            Err(error @ (Error::Away(_) | Error::Unreadable(_))) => {
+            Err(error @ (Error::Away(_) | Error::Unreadable(_) | Error::Occupied { .. })) => {
                 tracing::warn!(section = "claim", cluster = %self.cluster, error = %error, "claim not renewed");
             }
         }

@@ -5,13 +5,14 @@
 //! everyone who came while the last one ran. Readers see the last committed state and never wait
 //! for a writer. Records are JSON under text keys, so that a damaged store can be read by people.
 
+mod copy;
 mod file;
 mod queue;
 mod tables;
 
 use self::file::Opened;
 use self::queue::{Queue, Write};
-use super::{Error, HistoryQuery, Result, Retention, Store};
+use super::{Dump, Error, HistoryQuery, Result, Retention, Store};
 use crate::clock::Clock;
 use crate::model::{self, Changes, Claim, ClusterName, Entry, Signal};
 use async_trait::async_trait;
@@ -104,6 +105,16 @@ impl Store for Embedded {
     async fn history(&self, cluster: &ClusterName, query: &HistoryQuery) -> Result<Vec<Entry>> {
         let (cluster, query) = (cluster.clone(), query.clone());
         self.read(move |at| tables::history(at, &cluster, &query)).await
+    }
+
+    async fn dump(&self, cluster: &ClusterName) -> Result<Dump> {
+        let cluster = cluster.clone();
+        self.read(move |at| copy::dump(at, &cluster)).await
+    }
+
+    async fn restore(&self, cluster: &ClusterName, dump: &Dump) -> Result<()> {
+        let (cluster, dump) = (cluster.clone(), Box::new(dump.clone()));
+        self.write(Write::Restore { cluster, dump }).await.map(drop)
     }
 }
 

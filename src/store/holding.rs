@@ -22,6 +22,16 @@ struct Held {
 }
 
 impl Holding {
+    /// Held by nobody, after this token was given out.
+    pub(super) fn given(token: Token) -> Self {
+        Self { token, held: None }
+    }
+
+    /// The last token that was given out.
+    pub(super) fn last(&self) -> Token {
+        self.token
+    }
+
     /// Gives the claim to `holder` under the next token, unless another has it.
     pub(crate) fn take(
         &mut self,

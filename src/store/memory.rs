@@ -1,9 +1,9 @@
 //! The reference: everything in one map behind one lock, gone with the process.
 
 use super::holding::Holding;
-use super::{HistoryQuery, Result, Retention, Store};
+use super::{Dump, Error, HistoryQuery, Result, Retention, Store};
 use crate::clock::Clock;
-use crate::model::{self, Changes, Claim, ClusterName, Entry, Signal, SignalId};
+use crate::model::{self, Changes, Claim, ClusterName, Entry, Signal, SignalId, Token};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
@@ -104,9 +104,42 @@ impl Store for Memory {
         let entries = clusters.get(cluster).into_iter().flat_map(|kept| kept.history.iter().rev());
         Ok(entries.filter(|entry| entry.id < before).take(query.limit).cloned().collect())
     }
+
+    async fn dump(&self, cluster: &ClusterName) -> Result<Dump> {
+        let clusters = self.clusters();
+        Ok(clusters.get(cluster).map_or_else(Dump::default, |kept| Dump {
+            token: kept.holding.last(),
+            last_entry: kept.last_entry,
+            memory: kept.memory.clone(),
+            signals: kept.signals.values().cloned().collect(),
+            history: kept.history.iter().cloned().collect(),
+        }))
+    }
+
+    async fn restore(&self, cluster: &ClusterName, dump: &Dump) -> Result<()> {
+        let mut clusters = self.clusters();
+        if clusters.get(cluster).is_some_and(|kept| !kept.is_new()) {
+            return Err(Error::Occupied { cluster: cluster.clone() });
+        }
+        let signals = dump.signals.iter().map(|it| (it.id.clone(), it.clone())).collect();
+        let kept = Kept {
+            holding: Holding::given(dump.token),
+            signals,
+            memory: dump.memory.clone(),
+            history: dump.history.iter().cloned().collect(),
+            last_entry: dump.last_entry,
+        };
+        clusters.insert(cluster.clone(), kept);
+        Ok(())
+    }
 }
 
 impl Kept {
+    /// Whether nothing was ever kept: all but signals come with a claim, whose token stays.
+    fn is_new(&self) -> bool {
+        self.holding.last() == Token::default() && self.signals.is_empty()
+    }
+
     fn apply(&mut self, changes: &Changes) {
         self.memory.apply(changes);
         for (id, last_seen) in &changes.forget_signals {

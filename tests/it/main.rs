@@ -12,6 +12,7 @@ mod inlet;
 mod passes;
 mod program;
 mod prometheus;
+mod redis;
 mod reload;
 mod render;
 mod schedules;

@@ -368,4 +368,14 @@ impl Store for Linked {
         let links = &self.0;
         links.ask(Link::Store, links.store.history(cluster, query), store_away).await
     }
+
+    async fn dump(&self, cluster: &ClusterName) -> store::Result<store::Dump> {
+        let links = &self.0;
+        links.ask(Link::Store, links.store.dump(cluster), store_away).await
+    }
+
+    async fn restore(&self, cluster: &ClusterName, dump: &store::Dump) -> store::Result<()> {
+        let links = &self.0;
+        links.ask(Link::Store, links.store.restore(cluster, dump), store_away).await
+    }
 }

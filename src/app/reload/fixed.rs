@@ -25,6 +25,7 @@ impl Kept {
             listen,
             auth: _,
             store,
+            redis: _,
             history_entries,
             history_age,
             claim_ttl: _,

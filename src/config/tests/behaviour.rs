@@ -12,7 +12,7 @@ const TABLES: [(&str, &str); 3] = [
 
 /// The others, each with its test. Servers may stand at the top or in a cluster: both are read by one
 /// reader (`one_file_holds_several_clusters_with_servers_of_their_own`).
-const TESTS: [(&str, &str); 38] = [
+const TESTS: [(&str, &str); 47] = [
     ("version", "a_bad_value_of_any_field_is_one_error_with_path_value_and_mend"),
     ("listen", "it_listens_where_it_is_told"),
     ("auth.bearer_token", "each_role_may_do_what_it_is_for"),
@@ -22,6 +22,15 @@ const TESTS: [(&str, &str); 38] = [
     ("auth.tokens[].token_file", "a_secrets_file_ends_before_its_newline"),
     ("store.url", "the_configuration_names_the_store"),
     ("store.claim_ttl", "the_claim_is_held_for_its_time"),
+    ("store.username", "a_user_of_redis_needs_no_more_than_the_page_says"),
+    ("store.password", "a_user_of_redis_needs_no_more_than_the_page_says"),
+    ("store.password_file", "a_password_is_renewed_without_a_restart"),
+    ("store.sentinel.username", "the_client_follows_the_new_primary"),
+    ("store.sentinel.password", "the_client_follows_the_new_primary"),
+    ("store.sentinel.password_file", "a_secrets_file_ends_before_its_newline"),
+    ("store.ca_file", "redis_is_spoken_to_over_tls_with_certificates_of_both_sides"),
+    ("store.client_cert_file", "redis_is_spoken_to_over_tls_with_certificates_of_both_sides"),
+    ("store.timeout", "a_redis_that_hangs_is_away_within_the_limit_and_comes_back"),
     ("store.history.entries", "history_is_kept_as_long_and_as_much_as_it_is_told"),
     ("store.history.age", "history_is_kept_as_long_and_as_much_as_it_is_told"),
     ("reconcile.interval", "quiet_passes_come_at_the_interval"),

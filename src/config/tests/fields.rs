@@ -27,6 +27,7 @@ pub(super) fn cases(secret_file: &Path) -> Vec<Case> {
     let pem = pem_beside(secret_file);
     let (file, pem) = (secret_file.to_str().unwrap(), pem.to_str().unwrap());
     let mut cases = service(file);
+    cases.extend(redis(file, pem));
     for prefix in ["alertmanager", "clusters.default.alertmanager"] {
         cases.extend(endpoint(prefix, file, pem));
         cases.extend(alertmanager(prefix));
@@ -63,6 +64,34 @@ fn service(file: &str) -> Vec<Case> {
         case("log.level", "bellwether=debug,info", "loud"),
         case("shutdown_grace", "5s", "-1s"),
     ]
+}
+
+fn redis(file: &str, pem: &str) -> Vec<Case> {
+    let store = |fields: Value| Some(("store".to_owned(), fields));
+    let own = json!({ "url": "redis://redis", "username": "u", "password": "p" });
+    let sentinel = json!({
+        "url": "redis+sentinel://a,b/main", "sentinel": { "username": "u", "password": "p" },
+    });
+    let mut cases = Vec::new();
+    for (prefix, fields) in [("store.", own), ("store.sentinel.", sentinel)] {
+        let at = |name: &str| format!("{prefix}{name}");
+        let with = || store(fields.clone());
+        cases.push(Case { with: with(), ..case(at("username"), "other", 7) });
+        cases.push(Case { with: with(), ..case(at("password"), "other", "") });
+        cases.push(Case {
+            with: with(),
+            without: Some(at("password")),
+            ..case(at("password_file"), file, "/nonexistent/password")
+        });
+    }
+    let tls = || store(json!({ "url": "rediss://redis" }));
+    cases.push(Case { with: tls(), ..case("store.ca_file", pem, "/nonexistent/ca.pem") });
+    cases.push(Case { with: tls(), ..case("store.client_cert_file", pem, file) });
+    cases.push(Case {
+        with: store(json!({ "url": "redis://redis" })),
+        ..case("store.timeout", "1s", "6s")
+    });
+    cases
 }
 
 fn endpoint(prefix: &str, file: &str, pem: &str) -> Vec<Case> {

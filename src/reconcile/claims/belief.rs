@@ -93,7 +93,7 @@ impl Belief {
                 false
             }
             // Kept until its own end: the store may be back before.
-            Err(Error::Away(_) | Error::Unreadable(_)) => false,
+            Err(Error::Away(_) | Error::Unreadable(_) | Error::Occupied { .. }) => false,
         }
     }
 

@@ -8,7 +8,7 @@ use super::file::{Opened, broken};
 use super::tables::{Refusal, Tables};
 use crate::clock::Clock;
 use crate::model::{Changes, Claim, ClusterName, Signal};
-use crate::store::{Error, Result, Retention};
+use crate::store::{Dump, Error, Result, Retention};
 use redb::WriteTransaction;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -34,6 +34,8 @@ pub(super) enum Write {
     Commit { claim: Claim, changes: Box<Changes> },
     /// Signals, merged with what is there.
     Signals(Vec<Signal>),
+    /// All of a cluster of which nothing is kept.
+    Restore { cluster: ClusterName, dump: Box<Dump> },
 }
 
 /// Where writes wait.

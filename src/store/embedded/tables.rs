@@ -28,7 +28,7 @@ type HistoryTable<'t> = Table<'t, (&'static str, u64), &'static str>;
 
 /// About the file itself.
 pub(super) const META: PerCluster = TableDefinition::new("meta");
-const CLAIMS: PerCluster = TableDefinition::new("claims");
+pub(super) const CLAIMS: PerCluster = TableDefinition::new("claims");
 const SIGNALS: Records = TableDefinition::new("signals");
 const WORKERS: Records = TableDefinition::new("workers");
 const INTENTS: Records = TableDefinition::new("intents");
@@ -36,7 +36,7 @@ const POOLS: Records = TableDefinition::new("pools");
 const CLUSTER: PerCluster = TableDefinition::new("cluster");
 const HISTORY: TableDefinition<'static, (&str, u64), &str> = TableDefinition::new("history");
 /// The number of the last entry; it outlives the entry, so that numbers never come again.
-const LAST_ENTRY: PerCluster = TableDefinition::new("last_entry");
+pub(super) const LAST_ENTRY: PerCluster = TableDefinition::new("last_entry");
 
 /// Why a write was not done.
 pub(super) enum Refusal {
@@ -46,18 +46,18 @@ pub(super) enum Refusal {
     All(Error),
 }
 
-type Outcome<T> = std::result::Result<T, Refusal>;
+pub(super) type Outcome<T> = std::result::Result<T, Refusal>;
 
 /// All tables, open for writing.
 pub(super) struct Tables<'t> {
-    claims: PerClusterTable<'t>,
-    signals: RecordsTable<'t>,
-    workers: RecordsTable<'t>,
-    intents: RecordsTable<'t>,
-    pools: RecordsTable<'t>,
-    cluster: PerClusterTable<'t>,
-    history: HistoryTable<'t>,
-    last_entry: PerClusterTable<'t>,
+    pub(super) claims: PerClusterTable<'t>,
+    pub(super) signals: RecordsTable<'t>,
+    pub(super) workers: RecordsTable<'t>,
+    pub(super) intents: RecordsTable<'t>,
+    pub(super) pools: RecordsTable<'t>,
+    pub(super) cluster: PerClusterTable<'t>,
+    pub(super) history: HistoryTable<'t>,
+    pub(super) last_entry: PerClusterTable<'t>,
 }
 
 /// The part of an entry that pruning needs; what else it says may be newer than we are.
@@ -112,6 +112,7 @@ impl<'t> Tables<'t> {
                 Ok(None)
             }
             Write::Signals(signals) => self.merge(signals).map(|()| None),
+            Write::Restore { cluster, dump } => self.restore(&cluster, &dump).map(|()| None),
         }
     }
 
@@ -119,7 +120,7 @@ impl<'t> Tables<'t> {
         Ok(one(&self.claims, "claims", cluster.as_str())?.unwrap_or_default())
     }
 
-    fn hold(&mut self, cluster: &ClusterName, holding: &Holding) -> Outcome<()> {
+    pub(super) fn hold(&mut self, cluster: &ClusterName, holding: &Holding) -> Outcome<()> {
         self.claims.insert(cluster.as_str(), json(holding).as_str())?;
         Ok(())
     }
@@ -317,7 +318,7 @@ fn keyed<T: DeserializeOwned>(
 }
 
 /// Opens a table for reading; one that was never written is not there.
-fn open<K: Key + 'static>(
+pub(super) fn open<K: Key + 'static>(
     at: &ReadTransaction,
     table: TableDefinition<'static, K, &'static str>,
 ) -> Result<Option<ReadOnlyTable<K, &'static str>>> {
@@ -328,7 +329,7 @@ fn open<K: Key + 'static>(
     }
 }
 
-fn one<'k, K: Key + 'static, T: DeserializeOwned>(
+pub(super) fn one<'k, K: Key + 'static, T: DeserializeOwned>(
     table: &impl ReadableTable<K, &'static str>,
     name: &str,
     key: K::SelfType<'k>,
@@ -349,6 +350,6 @@ fn parse<T: DeserializeOwned>(table: &str, key: &impl fmt::Debug, value: &str) -
     })
 }
 
-fn json(record: &impl Serialize) -> String {
+pub(super) fn json(record: &impl Serialize) -> String {
     serde_json::to_string(record).expect("records are plain data with text keys")
 }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+use crate::support::configuration::configuration;
+use crate::support::stores::{self, Stage};
 use bellwether::clock::Clock;
 use bellwether::config::StoreUrl;
 use bellwether::model::{
@@ -9,33 +11,26 @@ use bellwether::model::{
     LaunchRequest, Market, PassId, Permit, PoolMemory, Signal, SignalId, Source, Token, Worker,
     WorkerId, WorkerState, duration,
 };
-use bellwether::store::{self, Error, HistoryQuery, Memory, Retention, Store};
+use bellwether::store::{self, Error, HistoryQuery, Retention, Store};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tempfile::TempDir;
+use tokio::sync::watch;
 
 const TTL: Duration = Duration::from_secs(10);
 const RETENTION: Retention = Retention { entries: 20, age: Duration::from_hours(1) };
 
-/// A store as two replicas see it. Time moves only by `tokio::time::advance`.
-struct Stage {
-    one: Arc<dyn Store>,
-    two: Arc<dyn Store>,
-    _dir: Option<TempDir>,
-}
-
 fn memory() -> Stage {
-    let store = Memory::new(Clock::starting_at(start()), RETENTION);
-    Stage { one: Arc::new(store.clone()), two: Arc::new(store), _dir: None }
+    stores::memory(start(), RETENTION)
 }
 
 fn embedded() -> Stage {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = Clock::starting_at(start());
-    let store = store::Embedded::open(dir.path(), clock, RETENTION).unwrap();
-    Stage { one: Arc::new(store.clone()), two: Arc::new(store), _dir: Some(dir) }
+    stores::embedded(start(), RETENTION)
+}
+
+async fn redis() -> Option<Stage> {
+    stores::redis(start(), RETENTION).await
 }
 
 macro_rules! on_every_store {
@@ -47,6 +42,13 @@ macro_rules! on_every_store {
         mod on_embedded {$(
             #[tokio::test(start_paused = true)]
             async fn $property() { super::$property(super::embedded()).await; }
+        )*}
+        // Time goes on here, as a real server answers; its own clock stands until it is moved.
+        mod on_redis {$(
+            #[tokio::test]
+            async fn $property() {
+                if let Some(stage) = super::redis().await { super::$property(stage).await; }
+            }
         )*}
     };
 }
@@ -93,7 +95,7 @@ async fn the_same_holder_takes_its_claim_again_with_a_larger_token(stage: Stage)
 
 async fn an_expired_claim_goes_to_another_with_a_larger_token(stage: Stage) {
     let old = take(&stage.one, "a").await;
-    tokio::time::advance(TTL).await;
+    stage.pass(TTL).await;
     let new = take(&stage.two, "b").await;
     assert!(new.token > old.token);
     assert_eq!(stage.one.renew(&old, TTL).await.map(drop), fenced(&old));
@@ -108,18 +110,18 @@ async fn tokens_grow_after_release(stage: Stage) {
 
 async fn renewing_prolongs_the_claim(stage: Stage) {
     let claim = take(&stage.one, "a").await;
-    tokio::time::advance(TTL / 2).await;
+    stage.pass(TTL / 2).await;
     let renewed = stage.one.renew(&claim, TTL).await.unwrap();
     assert_eq!(renewed.token, claim.token);
     assert_eq!(renewed.expires, duration::after(claim.expires, TTL / 2));
-    tokio::time::advance(TTL * 3 / 4).await;
+    stage.pass(TTL * 3 / 4).await;
     assert!(matches!(stage.two.claim(&cluster(), "b", TTL).await, Err(Error::Held { .. })));
     stage.one.commit(&claim, &one_entry()).await.expect("the stored expiry counts, not the copy's");
 }
 
 async fn renewing_after_expiry_is_refused(stage: Stage) {
     let claim = take(&stage.one, "a").await;
-    tokio::time::advance(TTL).await;
+    stage.pass(TTL).await;
     assert_eq!(stage.one.renew(&claim, TTL).await.map(drop), fenced(&claim));
 }
 
@@ -135,20 +137,20 @@ async fn a_24_release_by_a_non_owner_is_refused(stage: Stage) {
 
 async fn a_stale_token_is_refused_at_commit(stage: Stage) {
     let old = take(&stage.one, "a").await;
-    tokio::time::advance(TTL).await;
+    stage.pass(TTL).await;
     take(&stage.two, "b").await;
     assert_eq!(stage.one.commit(&old, &one_entry()).await, fenced(&old));
 }
 
 async fn an_expired_claim_is_refused_at_commit_though_nobody_took_it(stage: Stage) {
     let claim = take(&stage.one, "a").await;
-    tokio::time::advance(TTL).await;
+    stage.pass(TTL).await;
     assert_eq!(stage.one.commit(&claim, &one_entry()).await, fenced(&claim));
 }
 
 async fn a_claim_prolonged_by_hand_is_refused(stage: Stage) {
     let claim = take(&stage.one, "a").await;
-    tokio::time::advance(TTL).await;
+    stage.pass(TTL).await;
     let forged = Claim { expires: duration::after(claim.expires, TTL), ..claim };
     assert_eq!(stage.one.commit(&forged, &one_entry()).await, fenced(&forged));
 }
@@ -158,7 +160,7 @@ async fn a_refused_commit_changes_nothing_at_all(stage: Stage) {
     let good = take(&stage.one, "a").await;
     stage.one.commit(&good, &everything("1")).await.unwrap();
     let before = all(&stage.one).await;
-    tokio::time::advance(TTL).await;
+    stage.pass(TTL).await;
     let forget = vec![(SignalId::from("kept"), seen(1))];
     let changes = Changes {
         forget_workers: vec!["w1".into()],
@@ -232,7 +234,7 @@ async fn history_numbers_grow_by_one_for_ever(stage: Stage) {
         stage.one.commit(&claim, &Changes { history, ..Changes::default() }).await.unwrap();
     }
     assert_eq!(numbers(&stage.one, None, 10).await, [4, 3, 2, 1]);
-    tokio::time::advance(RETENTION.age * 2).await;
+    stage.pass(RETENTION.age * 2).await;
     let claim = take(&stage.one, "a").await;
     stage.one.commit(&claim, &Changes::default()).await.unwrap();
     assert_eq!(numbers(&stage.one, None, 10).await, Vec::<u64>::new(), "all too old");
@@ -256,7 +258,7 @@ async fn history_is_bounded_by_age(stage: Stage) {
     let history = vec![entry("old", 0), entry("young", 5)];
     stage.one.commit(&claim, &Changes { history, ..Changes::default() }).await.unwrap();
     for (wait, left) in [(RETENTION.age, &[2, 1][..]), (Duration::from_secs(3), &[2])] {
-        tokio::time::advance(wait).await;
+        stage.pass(wait).await;
         let claim = take(&stage.one, "a").await;
         stage.one.commit(&claim, &Changes::default()).await.unwrap();
         assert_eq!(numbers(&stage.one, None, 100).await, left);
@@ -339,7 +341,10 @@ async fn the_configuration_names_the_store() {
     let dir = tempfile::tempdir().unwrap();
     let inner = dir.path().join("deep/er");
     for url in [StoreUrl::Memory, StoreUrl::File(inner.clone())] {
-        let store = store::connect(&url, Clock::starting_at(start()), RETENTION).unwrap();
+        let mut config = configuration();
+        config.service.store = url;
+        let config = watch::channel(Arc::new(config)).1;
+        let store = store::connect(&config, Clock::starting_at(start())).unwrap();
         take(&store, "a").await;
     }
     assert!(inner.join("bellwether.redb").is_file());

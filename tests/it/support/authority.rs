@@ -2,7 +2,7 @@
 
 use super::alertmanager::{self, RunningAlertmanager};
 use super::server::Server;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -28,6 +28,8 @@ impl Authority {
     /// A new one.
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        // OpenSSL takes a certificate for self-signed whose issuer has its own name.
+        params.distinguished_name.push(DnType::CommonName, "authority of a test");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let authority = Self { issuer, folder: tempfile::tempdir().unwrap() };
@@ -70,9 +72,7 @@ impl Authority {
 
     /// Writes what a server needs that lets in only whom this authority signed.
     fn write_server(&self, folder: &Path) {
-        let (certificate, key) = self.sign("localhost");
-        std::fs::write(folder.join("server.pem"), certificate).unwrap();
-        std::fs::write(folder.join("server.key"), key).unwrap();
+        self.write_pair(folder);
         let web = format!(
             "tls_server_config:
   cert_file: server.pem
@@ -84,6 +84,13 @@ basic_auth_users: {{ {USER}: \"{HASH}\" }}
             self.ca_file().display()
         );
         std::fs::write(folder.join("web.yml"), web).unwrap();
+    }
+
+    /// Writes `server.pem` and `server.key`, of a server called localhost.
+    pub(crate) fn write_pair(&self, folder: &Path) {
+        let (certificate, key) = self.sign("localhost");
+        std::fs::write(folder.join("server.pem"), certificate).unwrap();
+        std::fs::write(folder.join("server.key"), key).unwrap();
     }
 
     /// A client that is let in.

@@ -9,7 +9,7 @@ use bellwether::http::reads::ClusterReport;
 use bellwether::http::{self, Handle, Limits};
 use bellwether::metrics::Metrics;
 use bellwether::model::{self, Changes, Claim, ClusterName, Entry, PassId, Signal};
-use bellwether::store::{Error, HistoryQuery, Memory, Result, Retention, Store};
+use bellwether::store::{Dump, Error, HistoryQuery, Memory, Result, Retention, Store};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -91,6 +91,12 @@ impl Store for Line {
     }
     async fn history(&self, cluster: &ClusterName, query: &HistoryQuery) -> Result<Vec<Entry>> {
         self.store()?.history(cluster, query).await
+    }
+    async fn dump(&self, cluster: &ClusterName) -> Result<Dump> {
+        self.store()?.dump(cluster).await
+    }
+    async fn restore(&self, cluster: &ClusterName, dump: &Dump) -> Result<()> {
+        self.store()?.restore(cluster, dump).await
     }
 }
 

@@ -12,7 +12,7 @@ use bellwether::model::{
 };
 use bellwether::reconcile::{Parts, Reconciler};
 use bellwether::sim::{self, World};
-use bellwether::store::{self, HistoryQuery, Result, Retention, Store};
+use bellwether::store::{self, Dump, HistoryQuery, Result, Retention, Store};
 use bellwether::{alertmanager as client, prometheus};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -67,6 +67,12 @@ impl Store for Interposed {
     }
     async fn history(&self, cluster: &ClusterName, query: &HistoryQuery) -> Result<Vec<Entry>> {
         self.inner.history(cluster, query).await
+    }
+    async fn dump(&self, cluster: &ClusterName) -> Result<Dump> {
+        self.inner.dump(cluster).await
+    }
+    async fn restore(&self, cluster: &ClusterName, dump: &Dump) -> Result<()> {
+        self.inner.restore(cluster, dump).await
     }
 }
 

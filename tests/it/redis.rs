@@ -1,0 +1,31 @@
+//! The store in a real Redis: among faults of the server, of its settings, of other programs.
+
+mod access;
+mod faults;
+mod foreign;
+mod program;
+mod replicas;
+mod wakes;
+
+use crate::support::wait;
+use bellwether::store::{Error, Store};
+use std::time::Duration;
+
+/// How long anything may take to come back.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Longer than any test.
+const TTL: Duration = Duration::from_mins(5);
+
+/// What is said of a store that is away.
+fn away<T: std::fmt::Debug>(outcome: Result<T, Error>) -> String {
+    match outcome {
+        Err(Error::Away(why)) => why,
+        other => panic!("it should be away: {other:?}"),
+    }
+}
+
+/// Waits until the store answers.
+async fn answers(store: &dyn Store) {
+    wait::until(LIMIT, "redis to answer", || async { store.now().await.is_ok() }).await;
+}

@@ -1,0 +1,197 @@
+//! Faults of the server: killed, hung, full, without our scripts.
+
+use super::{LIMIT, TTL, answers, away};
+use crate::contract::store::{all, cluster, everything, signal};
+use crate::support::redis::{self, RunningRedis};
+use crate::support::wait;
+use bellwether::model::{Changes, SignalId};
+use bellwether::store::{Error, Redis, Store};
+use rustix::process::Signal;
+use std::future::Future as _;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+const DURABLE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
+
+/// A call's limit, and what a busy machine may add to it.
+const CALL: Duration = Duration::from_millis(400);
+const SLACK: Duration = Duration::from_secs(2);
+
+fn quick(server: &RunningRedis) -> Redis {
+    server.store("timeout: 400ms")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_is_there_after_the_server_was_killed_and_started_again() {
+    let Some(mut server) = redis::start(&DURABLE).await else { return };
+    let store: Arc<dyn Store> = Arc::new(server.store(""));
+    let claim = store.claim(&cluster(), "a", TTL).await.unwrap();
+    for n in 0..20 {
+        store.record_signals(&[signal(&format!("s{n}"), n)]).await.unwrap();
+        store.commit(&claim, &everything(&n.to_string())).await.unwrap();
+    }
+    let before = all(&store).await;
+    assert_eq!((before.1.len(), before.2.len()), (20, 20));
+    server.kill();
+    away(store.record_signals(&[signal("late", 1)]).await);
+    server.restart().await;
+    answers(&*store).await;
+    assert_eq!(all(&store).await, before);
+    store.commit(&claim, &everything("more")).await.expect("the claim outlived it too");
+    store.release(&claim).await.unwrap();
+    let next = store.claim(&cluster(), "b", TTL).await.unwrap();
+    assert!(next.token > claim.token);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_is_not_there_is_away_until_it_comes() {
+    let Some(mut server) = redis::start(&[]).await else { return };
+    server.kill();
+    let store = server.store("");
+    assert!(away(store.now().await).contains("cannot be reached"));
+    assert!(away(store.claim(&cluster(), "a", TTL).await).contains("nothing was stored"));
+    server.restart().await;
+    answers(&store).await;
+    store.claim(&cluster(), "a", TTL).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_hangs_is_away_within_the_limit_and_comes_back() {
+    let Some(server) = redis::start(&[]).await else { return };
+    let store = quick(&server);
+    let claim = store.claim(&cluster(), "a", TTL).await.unwrap();
+    server.signal(Signal::STOP);
+    let begun = Instant::now();
+    let why = away(store.commit(&claim, &everything("1")).await);
+    assert!(begun.elapsed() < CALL + SLACK, "{:?}", begun.elapsed());
+    assert!(why.contains("within 400ms (store.timeout)"), "{why}");
+    assert!(why.contains("whether it was stored is not known"), "{why}");
+    // Many at once, on a connection that is yet to be made: none waits for another's limit.
+    let begun = Instant::now();
+    let signals = [signal("f", 1)];
+    let calls = (0..50).map(|_| store.record_signals(&signals));
+    for outcome in futures_util::future::join_all(calls).await {
+        away(outcome);
+    }
+    assert!(begun.elapsed() < CALL + SLACK, "{:?}", begun.elapsed());
+    server.signal(Signal::CONT);
+    answers(&store).await;
+    store.record_signals(&signals).await.unwrap();
+}
+
+/// The commit whose answer did not come waits in the server's buffer. Once the memory was read anew it must not be
+/// done any more: the new plan knows nothing of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_was_given_up_is_refused_once_the_memory_was_read() {
+    let Some(server) = redis::start(&[]).await else { return };
+    let store = quick(&server);
+    let claim = store.claim(&cluster(), "a", TTL).await.unwrap();
+    store.commit(&claim, &Changes::default()).await.unwrap();
+    let key = format!("{{bw:{}}}:claim", cluster());
+    let order = || server.ask::<u64>(&["HGET", &key, "order"]);
+    let before = order();
+    server.signal(Signal::STOP);
+    away(store.commit(&claim, &everything("given-up")).await);
+    server.signal(Signal::CONT);
+    wait::until(LIMIT, "it to be done all the same", || async { order() != before }).await;
+    let done = order();
+    answers(&store).await;
+    store.load(&cluster()).await.unwrap();
+    let settled = order();
+    assert!(settled > done, "had it been still on its way, it would be refused from here on");
+    store.load(&cluster()).await.unwrap();
+    assert_eq!(order(), settled, "once is enough");
+    store.commit(&claim, &everything("next")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_older_than_what_was_settled_is_refused() {
+    let Some(server) = redis::start(&[]).await else { return };
+    let store = server.store("");
+    let claim = store.claim(&cluster(), "a", TTL).await.unwrap();
+    let key = format!("{{bw:{}}}:claim", cluster());
+    let _: i64 = server.ask(&["HSET", &key, "order", "9007199254740991"]);
+    let refused = store.commit(&claim, &everything("1")).await;
+    assert_eq!(refused, Err(Error::Fenced { token: claim.token }));
+    assert!(store.load(&cluster()).await.unwrap().workers.is_empty());
+    let again = store.claim(&cluster(), "a", TTL).await.unwrap();
+    store.commit(&again, &everything("1")).await.expect("a new token begins anew");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_redis_is_away_and_nothing_is_half_written() {
+    let Some(server) = redis::start(&["--maxmemory-policy", "noeviction"]).await else { return };
+    let store: Arc<dyn Store> = Arc::new(server.store(""));
+    let claim = store.claim(&cluster(), "a", TTL).await.unwrap();
+    store.record_signals(&[signal("kept", 1)]).await.unwrap();
+    store.commit(&claim, &everything("1")).await.unwrap();
+    let before = all(&store).await;
+    let _: String = server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    // Holds what a full server still lets be done too: dropping.
+    let changes = Changes {
+        forget_workers: vec!["w1".into()],
+        forget_signals: vec![(SignalId::from("kept"), before.1[0].last_seen)],
+        ..everything("2")
+    };
+    for outcome in [
+        store.commit(&claim, &changes).await,
+        store.record_signals(&[signal("kept", 2), signal("new", 2)]).await,
+        store.claim(&"other".into(), "a", TTL).await.map(drop),
+    ] {
+        let why = away(outcome);
+        assert!(why.contains("it is full and takes no writes; raise its maxmemory"), "{why}");
+    }
+    assert_eq!(all(&store).await, before, "it is read as ever");
+    let _: String = server.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    store.commit(&claim, &changes).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scripts_that_the_server_forgot_are_loaded_again() {
+    let Some(server) = redis::start(&[]).await else { return };
+    let store = server.store("");
+    let claim = store.claim(&cluster(), "a", TTL).await.unwrap();
+    let _: String = server.ask(&["SCRIPT", "FLUSH"]);
+    store.record_signals(&[signal("f", 1)]).await.unwrap();
+    store.commit(&claim, &everything("1")).await.unwrap();
+    assert_eq!(store.load(&cluster()).await.unwrap().workers.len(), 1);
+}
+
+/// Each merges with what it read; the one that comes second must merge anew, or the first's is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_two_replicas_record_at_once_is_merged() {
+    let Some(server) = redis::start(&[]).await else { return };
+    let (one, two) = (server.store(""), server.store(""));
+    for n in 0..100 {
+        let id = format!("s{n}");
+        let (first, second) = ([signal(&id, 1)], [signal(&id, 2)]);
+        let recorded = tokio::join!(one.record_signals(&first), two.record_signals(&second));
+        assert_eq!(recorded, (Ok(()), Ok(())));
+        let [first, second] = [first, second].map(|[signal]| signal);
+        let stored = one.signals(&cluster()).await.unwrap();
+        let stored = stored.into_iter().find(|signal| signal.id.as_str() == id);
+        assert_eq!(stored, Some(first.merge(second)));
+    }
+}
+
+/// A caller that hangs up while its turn writes for others takes nothing from them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_that_is_cut_off_leaves_the_others_theirs() {
+    let Some(server) = redis::start(&[]).await else { return };
+    let store = server.store("");
+    server.signal(Signal::STOP);
+    let signals: Vec<_> = (0..20).map(|n| [signal(&format!("s{n}"), n)]).collect();
+    let mut calls: Vec<_> =
+        signals.iter().map(|signals| Box::pin(store.record_signals(signals))).collect();
+    for call in &mut calls {
+        // Gets in line; the first has the lead, and waits for the server.
+        assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+    drop(calls.remove(0));
+    server.signal(Signal::CONT);
+    for outcome in futures_util::future::join_all(calls).await {
+        assert_eq!(outcome, Ok(()));
+    }
+    assert!(store.signals(&cluster()).await.unwrap().len() >= 19);
+}
