@@ -4,6 +4,7 @@
 
 mod check_config;
 mod client;
+mod store;
 mod table;
 
 use crate::app::{self, App};
@@ -47,6 +48,9 @@ enum Command {
     Scale(client::ScaleOptions),
     /// Ask for a pass now.
     Reconcile(client::Connection),
+    /// Back up all that the store keeps, or move it to another.
+    #[command(subcommand)]
+    Store(store::Action),
 }
 
 #[derive(Debug, clap::Args)]
@@ -123,6 +127,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::History(options) => client::history(&options).await,
         Command::Scale(options) => client::scale(&options).await,
         Command::Reconcile(connection) => client::reconcile(&connection).await,
+        Command::Store(action) => store::execute(&action).await,
     }
 }
 

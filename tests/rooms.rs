@@ -87,7 +87,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "cli",
-        &["app", "clock", "config", "demo", "killpoint", "model", "telemetry", "wire"],
+        &["app", "clock", "config", "demo", "killpoint", "model", "store", "telemetry", "wire"],
         &["redb", "hyper"],
     ),
 ];

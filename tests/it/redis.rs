@@ -1,6 +1,7 @@
 //! The store in a real Redis: among faults of the server, of its settings, of other programs.
 
 mod access;
+mod copies;
 mod faults;
 mod foreign;
 mod program;
