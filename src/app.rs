@@ -157,9 +157,9 @@ impl App {
         spawn(tasks, "http".to_owned(), async move { Ok(server.await?) });
         let watching = shared::watch(self.store.clone(), self.readiness.clone(), serving.clone());
         spawn(tasks, "store".to_owned(), watching);
-        let handles =
-            self.loops.iter().map(|(name, reconciler)| (name.clone(), reconciler.handle()));
-        let waking = shared::wake(self.store.clone(), handles.collect(), serving.clone());
+        let loops = self.loops.iter();
+        let loops = loops.map(|(name, it)| (name.clone(), (it.handle(), it.claims()))).collect();
+        let waking = shared::wake(self.store.clone(), loops, serving.clone());
         spawn(tasks, "wakes".to_owned(), waking);
         for (name, world) in self.worlds {
             let listen = build::sim_listen(&self.config.borrow(), &name);

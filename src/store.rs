@@ -2,7 +2,7 @@
 //!
 //! Two kinds of write: [`Store::record_signals`] is the only unfenced one, since any replica may
 //! take a webhook; [`Store::commit`] asks for the claim and refuses an older token. Every write is
-//! whole or not at all, and durable when it answers (memory excepted).
+//! whole or not at all, and durable when it answers (memory excepted; Redis as its `appendfsync` has it).
 
 mod dump;
 mod embedded;

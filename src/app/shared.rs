@@ -2,7 +2,7 @@
 
 use crate::http::readiness::Readiness;
 use crate::model::ClusterName;
-use crate::reconcile::Handle;
+use crate::reconcile::{Claims, Handle};
 use crate::store::Store;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,10 +45,11 @@ pub(super) async fn watch(
     }
 }
 
-/// Wakes the loops of clusters for which other replicas took signals.
+/// Wakes the loops of clusters for which other replicas took signals, as far as we have the claim: another's pass
+/// would only ask everybody everything once more.
 pub(super) async fn wake(
     store: Arc<dyn Store>,
-    loops: BTreeMap<ClusterName, Handle>,
+    loops: BTreeMap<ClusterName, (Handle, Arc<Claims>)>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     loop {
@@ -56,7 +57,11 @@ pub(super) async fn wake(
             () = stop.cancelled() => return Ok(()),
             woken = store.wake() => woken,
         };
-        let concerned = |name: &ClusterName| woken.as_ref().is_none_or(|woken| woken == name);
-        loops.iter().filter(|(name, _)| concerned(name)).for_each(|(_, handle)| handle.wake());
+        for (name, (handle, claims)) in &loops {
+            let is_meant = woken.as_ref().is_none_or(|woken| woken == name);
+            if is_meant && claims.current().is_some() {
+                handle.wake();
+            }
+        }
     }
 }

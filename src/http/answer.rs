@@ -68,7 +68,7 @@ pub enum Code {
     NotJson,
     /// A fault of ours.
     Fault,
-    /// The store is away: nothing was stored.
+    /// The store is away: nothing was stored as far as we know.
     StoreAway,
     /// We are stopping: nothing was stored.
     Draining,
@@ -123,9 +123,10 @@ impl ApiError {
 
 impl From<crate::store::Error> for ApiError {
     fn from(error: crate::store::Error) -> Self {
-        // Whatever the store's trouble is: nothing was stored, and later it may be.
+        // Whatever the store's trouble is: nothing was stored as far as we know, and later it may be. Storing
+        // a delivery twice is storing it once.
         tracing::debug!(%error, "store refused");
-        Self::new(Code::StoreAway, "the store is away; nothing was stored")
+        Self::new(Code::StoreAway, "the store is away; send it again")
     }
 }
 

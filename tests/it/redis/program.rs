@@ -43,6 +43,18 @@ async fn ready(url: &str) -> usize {
     workers.iter().filter(|worker| worker.to_string().contains("\"ready\"")).count()
 }
 
+/// Turns of the loop that ended so.
+async fn passes(url: &str, outcome: &str) -> u64 {
+    let text = reqwest::get(format!("{url}/metrics")).await.unwrap().text().await.unwrap();
+    let counts = text.lines().filter(|line| line.starts_with("bellwether_passes_total{"));
+    let counts = counts.filter(|line| line.contains(outcome));
+    counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+}
+
+async fn standbys(url: &str) -> u64 {
+    passes(url, "outcome=\"standby\"").await
+}
+
 /// W-34, A-64
 #[tokio::test(flavor = "multi_thread")]
 async fn while_redis_is_away_nothing_is_taken_and_nothing_done_and_it_heals_by_itself() {
@@ -60,8 +72,7 @@ async fn while_redis_is_away_nothing_is_taken_and_nothing_done_and_it_heals_by_i
     assert_eq!(told["missing"], json!(["store"]));
     assert_eq!(post(&url, "meanwhile").await, 503);
     wait::until(LIMIT, "passes that fail", || async {
-        let text = reqwest::get(format!("{url}/metrics")).await.unwrap().text().await.unwrap();
-        text.lines().any(|line| line.contains("outcome=\"failed\"") && !line.ends_with(" 0"))
+        passes(&url, "outcome=\"failed\"").await > 0
     })
     .await;
     server.restart().await;
@@ -127,4 +138,13 @@ async fn two_replicas_share_the_work_and_a_delivery_to_either_wakes_the_holder()
     wait::until(LIMIT, "the holder's pass", || async { sees(&urls[0]).await }).await;
     let (_, status) = get(&urls[0], "/v1/status").await;
     assert_eq!(status["clusters"]["one"]["status"]["acting"], true, "{status}");
+    // The other one has nothing to do with what the holder takes.
+    let idle = standbys(&urls[1]).await;
+    for n in 0..3 {
+        let before = passes(&urls[0], "").await;
+        assert_eq!(post(&urls[0], &n.to_string()).await, 200);
+        wait::until(LIMIT, "the holder's pass", || async { passes(&urls[0], "").await > before })
+            .await;
+    }
+    assert_eq!(standbys(&urls[1]).await, idle);
 }
