@@ -13,6 +13,7 @@ use crate::model::{ClusterName, Signal, SignalId};
 use crate::store::{Error, Result};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 
@@ -21,6 +22,9 @@ const PLACES: usize = 1_024;
 
 /// Signals in one call at most, so that the first of a burst is not kept for the last. One caller's go together.
 const GROUP: usize = 512;
+
+/// What each signal adds to the time limit: the largest delivery that is taken must not be too large to be stored.
+const EACH: Duration = Duration::from_micros(50);
 
 /// Where signals wait.
 #[derive(Debug)]
@@ -124,7 +128,9 @@ impl Recorder {
     }
 
     async fn store(&self, link: &Link, batch: Batch) -> Result<()> {
-        let deadline = Instant::now() + link.timeout();
+        let count = u32::try_from(batch.len()).unwrap_or(u32::MAX);
+        let limit = link.timeout() + EACH.saturating_mul(count);
+        let deadline = Instant::now() + limit;
         let clusters: Vec<&ClusterName> = {
             let mut names: Vec<_> = batch.keys().map(|(cluster, _)| cluster).collect();
             names.dedup();
@@ -138,7 +144,7 @@ impl Recorder {
         for (cluster, id) in batch.keys() {
             known.arg(number(cluster)).arg(id.as_str());
         }
-        let mut there: Vec<String> = link.run(&known).await?;
+        let mut there: Vec<String> = link.run_within(&known, limit).await?;
         loop {
             let mut record = script::RECORD.prepare_invoke();
             for cluster in &clusters {
@@ -149,7 +155,7 @@ impl Recorder {
                 let merged = merged(there, signal, || Kind::Signals.key(cluster))?;
                 record.arg(number(cluster)).arg(id.as_str()).arg(there).arg(merged);
             }
-            let changed: Vec<String> = link.run(&record).await?;
+            let changed: Vec<String> = link.run_within(&record, limit).await?;
             if changed.is_empty() {
                 return Ok(());
             }

@@ -9,7 +9,7 @@
 
 local denied = forbidden({
   { 'HSET', 'id', 'record' }, { 'SET', 'record' }, { 'XADD', '1-0', 'entry', 'record' },
-  { 'XTRIM', 'MAXLEN', '1' }, { 'XSETID', '1-0' },
+  { 'XTRIM', 'MAXLEN', '1' },
 })
 if denied then return denied end
 for _, key in ipairs(KEYS) do
@@ -30,13 +30,9 @@ while i <= #ARGV do
     i = i + 4
   end
 end
-if ARGV[2] ~= '0' then
-  if redis.call('EXISTS', KEYS[8]) == 0 then
-    -- A stream keeps its last number when its last entry is gone.
-    redis.call('XADD', KEYS[8], ARGV[2] .. '-0', 'at', '0', 'entry', '')
-    redis.call('XTRIM', KEYS[8], 'MAXLEN', '=', '0')
-  else
-    redis.call('XSETID', KEYS[8], ARGV[2] .. '-0')
-  end
+-- Where the last entry is gone, all are; a stream keeps its last number without any.
+if ARGV[2] ~= '0' and redis.call('EXISTS', KEYS[8]) == 0 then
+  redis.call('XADD', KEYS[8], ARGV[2] .. '-0', 'at', '0', 'entry', '')
+  redis.call('XTRIM', KEYS[8], 'MAXLEN', '=', '0')
 end
 return 1

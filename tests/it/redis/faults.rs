@@ -175,6 +175,18 @@ async fn what_two_replicas_record_at_once_is_merged() {
     }
 }
 
+/// As many as one body may hold.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_largest_delivery_is_stored_whole_and_again() {
+    let Some(server) = redis::start(&[]).await else { return };
+    let store = server.store("");
+    let signals: Vec<_> = (0..100_000).map(|n| signal(&format!("s{n}"), 1)).collect();
+    store.record_signals(&signals).await.unwrap();
+    store.record_signals(&signals).await.unwrap();
+    let key = format!("{{bw:{}}}:signals", cluster());
+    assert_eq!(server.ask::<usize>(&["HLEN", &key]), signals.len());
+}
+
 /// A caller that hangs up while its turn writes for others takes nothing from them.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recording_that_is_cut_off_leaves_the_others_theirs() {
