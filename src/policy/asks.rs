@@ -89,7 +89,8 @@ impl Court<'_> {
         if let Some(until) = self.memory.down_held_until.filter(|until| self.now < *until) {
             return Err(Reason::AlertmanagerRestarted { until });
         }
-        self.watchdog_alive()
+        self.watchdog_alive()?;
+        self.watchdog_told()
     }
 
     /// Enough Alertmanagers answered to know of every pause.
@@ -104,17 +105,38 @@ impl Court<'_> {
 
     /// The watchdog alert reaches us all the time; when it stops, Prometheus may be dead.
     pub(super) fn watchdog_alive(&self) -> Result<(), Reason> {
-        let heard = |signal: &&Signal| {
-            matches!(signal.ask, Ask::Watchdog)
-                && !matches!(signal.source, Source::Alert { resolved: true, .. })
-        };
-        let last = self.signals.iter().filter(heard).map(|signal| signal.last_seen).max();
-        match last {
+        match self.last_watchdog() {
             Some(at) if duration::since(at, self.now) <= self.limits.alertmanager.watchdog_ttl => {
                 Ok(())
             }
             last => Err(Reason::WatchdogMissing { last }),
         }
+    }
+
+    /// That the watchdog is over is delivered at the next tick of its group only: till then the alerts of a
+    /// dead Prometheus end one by one, and the busy one may end before the idle one.
+    fn watchdog_told(&self) -> Result<(), Reason> {
+        let is_told = |signal: &Signal| {
+            signal.fingerprint().is_some_and(|print| self.truth.alerts.contains_key(print))
+        };
+        // One that is away might tell of it.
+        let all_answered = self.truth.answered() == self.truth.peers.len();
+        if all_answered && !self.watchdogs().any(is_told) {
+            return Err(Reason::WatchdogMissing { last: self.last_watchdog() });
+        }
+        Ok(())
+    }
+
+    fn last_watchdog(&self) -> Option<Timestamp> {
+        self.watchdogs().map(|signal| signal.last_seen).max()
+    }
+
+    /// Watchdogs that were not delivered as over.
+    fn watchdogs(&self) -> impl Iterator<Item = &Signal> {
+        self.signals.iter().filter(|signal| {
+            matches!(signal.ask, Ask::Watchdog)
+                && !matches!(signal.source, Source::Alert { resolved: true, .. })
+        })
     }
 
     /// The pool a signal speaks for.

@@ -209,6 +209,17 @@ fn w_04_a_silent_watchdog_holds_removal() {
     assert_eq!(standing(&world, "Idle"), Err(Reason::WatchdogMissing { last: None }));
 }
 
+/// Found by a real Prometheus that was killed: the busy alert was over, and that the watchdog was too had not been
+/// delivered yet.
+#[test]
+fn a_watchdog_that_is_told_no_more_holds_removal_before_that_is_delivered() {
+    let mut world = World::asked();
+    world.not_told_of("Watchdog");
+    assert_eq!(code(&world, "Idle"), "watchdog_missing");
+    assert_eq!(code(&world, "Sick"), "watchdog_missing");
+    assert_eq!(code(&world, "Up"), "counts");
+}
+
 #[test]
 fn an_alert_that_names_no_pool_of_ours_does_not_count() {
     let mut world = World::asked();
