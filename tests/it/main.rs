@@ -20,5 +20,6 @@ mod service;
 mod store_file;
 mod stories;
 mod support;
+mod traps;
 mod truth;
 mod wire;

@@ -8,7 +8,7 @@ mod real;
 mod record;
 mod schedule;
 mod tables;
-mod world;
+pub(crate) mod world;
 
 use bellwether::sim::alertmanager::Release;
 use futures_util::future::join_all;

@@ -64,19 +64,6 @@ async fn the_same_delivery_ten_times_acts_once() {
     }
 }
 
-/// Two Prometheuses send one alert with start times of their own.
-#[tokio::test(flavor = "multi_thread")]
-async fn two_replicas_of_prometheus_posting_one_alert_act_once() {
-    let Some(stage) = slow_stage("0.31").await else { return };
-    stage.fire("CPUHigh", UP).await;
-    stage.fire("CPUHigh", UP).await;
-    stage.settled(2).await;
-    stage.fire("CPUHigh", UP).await;
-    stage.quiet().await;
-    assert_eq!(stage.calls("launch"), 2, "one for min, one for the alert");
-    stage.stop().await;
-}
-
 /// W-72: the silence is set after the intent is stored, before the provider is called.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silence_set_between_plan_and_act_stops_the_act() {
@@ -104,30 +91,6 @@ async fn a_silence_set_between_plan_and_act_stops_the_act() {
         scene.launches() == 2
     })
     .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_silence_survives_alertmanagers_sigkill_for_us() {
-    let Some(mut stage) = stage(1, 4).await else { return };
-    stage.alertmanager.silence(&[("autoscale", "up")], "no growing today").await;
-    wait::until(LIMIT, "the silence to be seen", || async {
-        !stage.report().plan.memory.silences.is_empty()
-    })
-    .await;
-    stage.alertmanager.kill();
-    stage.alertmanager.restart().await;
-    stage.fire("CPUHigh", UP).await;
-    wait::until(LIMIT, "the remembered pause to be told", || async {
-        let report = stage.report();
-        report
-            .signals
-            .iter()
-            .any(|signal| matches!(signal.why, Some(Reason::Paused { remembered: true, .. })))
-    })
-    .await;
-    stage.quiet().await;
-    assert_eq!(stage.ready(), 1);
-    stage.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -370,7 +333,7 @@ async fn idle_without_prometheus(wait_for: &str) {
     let setting = Setting {
         pool,
         cluster,
-        prometheus: format!("http://127.0.0.1:{port}"),
+        prometheus: vec![format!("http://127.0.0.1:{port}")],
         ..Setting::default()
     };
     let Some(stage) = Stage::start(setting).await else { return };

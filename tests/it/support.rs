@@ -8,6 +8,7 @@ pub(crate) mod interposed;
 pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod prometheus;
+pub(crate) mod recorder;
 pub(crate) mod redis;
 pub(crate) mod scripted;
 pub(crate) mod server;

@@ -6,14 +6,12 @@ use super::schedule::{Event, Mode, Schedule, moment, seconds};
 use super::world::{World, write_zone};
 use crate::support::alertmanager::{self, RunningAlertmanager};
 use crate::support::scripted::{Answer, Request, Scripted};
-use crate::support::server::Server;
 use bellwether::clock::Clock;
 use bellwether::sim::alertmanager::Stop;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -72,15 +70,9 @@ async fn start(
     config: &str,
     origin: Timestamp,
 ) -> Option<RunningAlertmanager> {
-    let (program, folder, port) = alertmanager::prepare(version, config)?;
-    write_zone(&folder.path().join("zones"), origin);
     let arguments = world.arguments();
     let flags: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let zones = format!("ZONEINFO={}", folder.path().join("zones").display());
-    let mut arguments = vec![zones, program.display().to_string()];
-    arguments.extend(alertmanager::arguments(port, &flags));
-    let program = PathBuf::from("/usr/bin/env");
-    Some(RunningAlertmanager::new(Server::start(program, arguments, folder, port).await))
+    alertmanager::start_in_zones(version, config, &flags, |zones| write_zone(zones, origin)).await
 }
 
 /// Notes a delivery and answers it.

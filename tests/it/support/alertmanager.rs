@@ -3,7 +3,7 @@
 use super::server::{self, Server};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// A running Alertmanager; killed when dropped.
@@ -56,10 +56,31 @@ pub(crate) async fn start_peers_with<const N: usize>(
     peers.try_into().ok()
 }
 
-async fn start_with(version: &str, config: &str, flags: &[&str]) -> Option<RunningAlertmanager> {
+/// Starts one with these flags.
+pub(crate) async fn start_with(
+    version: &str,
+    config: &str,
+    flags: &[&str],
+) -> Option<RunningAlertmanager> {
     let (program, folder, port) = prepare(version, config)?;
     let server = Server::start(program, arguments(port, flags), folder, port).await;
     Some(RunningAlertmanager::new(server))
+}
+
+/// Starts one that knows time zones of its own, which `zones` writes into a folder.
+pub(crate) async fn start_in_zones(
+    version: &str,
+    config: &str,
+    flags: &[&str],
+    zones: impl FnOnce(&Path),
+) -> Option<RunningAlertmanager> {
+    let (program, folder, port) = prepare(version, config)?;
+    let place = folder.path().join("zones");
+    zones(&place);
+    let mut all = vec![format!("ZONEINFO={}", place.display()), program.display().to_string()];
+    all.extend(arguments(port, flags));
+    let program = PathBuf::from("/usr/bin/env");
+    Some(RunningAlertmanager::new(Server::start(program, all, folder, port).await))
 }
 
 /// What a start needs: the program, a folder with its configuration, a port.
@@ -100,10 +121,34 @@ impl RunningAlertmanager {
         .await;
     }
 
+    /// An alert of another clock: it fires since, and until, so long from now.
+    pub(crate) async fn fire_from(
+        &self,
+        labels: &[(&str, &str)],
+        (starts, ends): (SignedDuration, SignedDuration),
+    ) {
+        self.post_alert(labels, now() + starts, ends - starts).await;
+    }
+
+    /// Alerts fire or are over, all told in one request, as Prometheus does it.
+    pub(crate) async fn tell(&self, alerts: &[(&[(&str, &str)], bool)]) {
+        let at = now();
+        let told = |(labels, fires): &(&[(&str, &str)], bool)| {
+            let second = SignedDuration::from_secs(1);
+            alert(labels, at - second, if *fires { minutes(5) } else { second })
+        };
+        let told: Vec<Value> = alerts.iter().map(told).collect();
+        self.post("api/v2/alerts", &json!(told)).await;
+    }
+
     async fn post_alert(&self, labels: &[(&str, &str)], starts: Timestamp, lasts: SignedDuration) {
-        let alert = json!([{ "labels": object(labels), "annotations": { "summary": "a test" },
-            "startsAt": starts, "endsAt": starts + lasts }]);
-        self.post("api/v2/alerts", &alert).await;
+        self.post("api/v2/alerts", &json!([alert(labels, starts, lasts)])).await;
+    }
+
+    /// Another configuration, which it reads at once.
+    pub(crate) async fn reload(&self, config: &str) {
+        std::fs::write(self.server.folder.path().join("alertmanager.yml"), config).unwrap();
+        self.post("-/reload", &Value::Null).await;
     }
 
     /// Silences what carries all these labels, for an hour, as Ada. Its id.
@@ -177,6 +222,11 @@ impl RunningAlertmanager {
         assert!(status.is_success(), "{status}: {text}");
         text
     }
+}
+
+fn alert(labels: &[(&str, &str)], starts: Timestamp, lasts: SignedDuration) -> Value {
+    json!({ "labels": object(labels), "annotations": { "summary": "a test" },
+        "startsAt": starts, "endsAt": starts + lasts })
 }
 
 fn object(labels: &[(&str, &str)]) -> Value {

@@ -52,6 +52,15 @@ impl RunningPrometheus {
         self.server.kill();
     }
 
+    /// Reads its files anew, these among them; it must be started with `--web.enable-lifecycle`.
+    pub(crate) async fn reload(&self, files: &[(&str, &str)]) {
+        for (name, text) in files {
+            std::fs::write(self.server.folder.path().join(name), text).unwrap();
+        }
+        let reload = reqwest::Client::new().post(format!("{}/-/reload", self.url));
+        assert!(reload.send().await.unwrap().status().is_success());
+    }
+
     /// Waits until a query answers anything.
     pub(crate) async fn answers(&self, expression: &str) {
         self.until(expression, true).await;

@@ -90,7 +90,8 @@ async fn serve(mut connection: TcpStream, log: Arc<Mutex<Vec<Request>>>, script:
     let _ = write(&mut connection, script(&request)).await;
 }
 
-async fn read(connection: &mut TcpStream) -> Option<Request> {
+/// One whole request; `None` where the connection ends before.
+pub(super) async fn read(connection: &mut TcpStream) -> Option<Request> {
     let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
     loop {
         let text = String::from_utf8_lossy(&bytes).into_owned();

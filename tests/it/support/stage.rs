@@ -26,8 +26,14 @@ pub(crate) const QUIET: Duration = Duration::from_secs(3);
 pub(crate) struct Setting {
     /// Alertmanager's version.
     pub(crate) version: &'static str,
-    /// Prometheus' address, where the story has one.
-    pub(crate) prometheus: String,
+    /// Addresses of Alertmanagers beside the first.
+    pub(crate) peers: Vec<String>,
+    /// Lines of the whole service, for example `auth`.
+    pub(crate) service: String,
+    /// More fields of `alertmanager`, in flow style.
+    pub(crate) alertmanager: String,
+    /// Prometheus' addresses, where the story has any.
+    pub(crate) prometheus: Vec<String>,
     /// Lines of the cluster's section, for example guards.
     pub(crate) cluster: String,
     /// The pool, in flow style.
@@ -40,7 +46,10 @@ impl Default for Setting {
     fn default() -> Self {
         Self {
             version: "0.25",
-            prometheus: "http://127.0.0.1:1".to_owned(),
+            peers: Vec::new(),
+            service: String::new(),
+            alertmanager: "ttl_slack: 3s, restart_hold: 4s, watchdog_ttl: 10s".to_owned(),
+            prometheus: vec!["http://127.0.0.1:1".to_owned()],
             cluster: String::new(),
             pool: "{ provider: { sim: {} }, min: 1, max: 4, min_age: 0s, cooldown: { up: 1s, down: 1s } }".to_owned(),
             more: String::new(),
@@ -65,7 +74,16 @@ impl Stage {
         let port = super::ports::free();
         let routes = alertmanager_config(port);
         let alertmanager = alertmanager::start(setting.version, &routes).await?;
-        let yaml = config(&setting, port, &alertmanager.url);
+        Some(Self::beside(alertmanager, port, &setting).await)
+    }
+
+    /// Starts the service at a port, beside an Alertmanager that delivers there by its own routes.
+    pub(crate) async fn beside(
+        alertmanager: RunningAlertmanager,
+        port: u16,
+        setting: &Setting,
+    ) -> Self {
+        let yaml = config(setting, port, &alertmanager.url);
         let config = Config::parse(&yaml, &BTreeMap::<String, String>::new())
             .unwrap_or_else(|e| panic!("{e}"))
             .config;
@@ -87,7 +105,7 @@ impl Stage {
             stage.handles.values().all(|h| h.report().is_some())
         })
         .await;
-        Some(stage)
+        stage
     }
 
     /// Fires an alert with these labels, as Prometheus does: for a minute, unless sent again.
@@ -145,6 +163,17 @@ impl Stage {
         assert!(quiet.await.is_err(), "something was done: {:#?}", self.world.calls());
     }
 
+    /// Waits until so many passes more are done, each of which began after this was asked.
+    pub(crate) async fn passes(&self, count: usize) {
+        let handle = &self.handles[&ClusterName::from("default")];
+        // The first to end may have begun before.
+        for _ in 0..=count {
+            let before = self.report().pass.clone();
+            handle.wake();
+            wait::until(LIMIT, "a pass", || async { self.report().pass != before }).await;
+        }
+    }
+
     /// How many calls changed the world so far.
     pub(crate) fn acts(&self) -> usize {
         self.world.calls().len()
@@ -188,19 +217,29 @@ pub(crate) fn alertmanager_config(port: u16) -> String {
 }
 
 fn config(setting: &Setting, port: u16, alertmanager: &str) -> String {
+    let Setting { service, cluster, pool, more, .. } = setting;
+    let first = [alertmanager.to_owned()];
+    let alertmanagers = addresses(first.iter().chain(&setting.peers));
+    let prometheus = addresses(&setting.prometheus);
+    let fields = &setting.alertmanager;
     format!(
         "listen: 127.0.0.1:{port}
-store: {{ url: \"memory:\" }}
-alertmanager: {{ urls: [\"{alertmanager}\"], ttl_slack: 3s, restart_hold: 4s, watchdog_ttl: 10s }}
-prometheus: {{ urls: [\"{}\"], scrape_interval: 1s }}
+{service}store: {{ url: \"memory:\" }}
+alertmanager: {{ urls: [{alertmanagers}], {fields} }}
+prometheus: {{ urls: [{prometheus}], scrape_interval: 1s }}
 reconcile: {{ interval: 500ms, busy_interval: 100ms }}
 clusters:
   default:
     kubernetes: {{ sim: {{ boot: 300ms }} }}
     timing: {{ pending_age: 100ms, call: 2s }}
-{}    pools:
-      workers: {}
-{}",
-        setting.prometheus, setting.cluster, setting.pool, setting.more
+{cluster}    pools:
+      workers: {pool}
+{more}"
     )
+}
+
+/// Addresses as a list holds them.
+fn addresses<'a>(urls: impl IntoIterator<Item = &'a String>) -> String {
+    let quoted: Vec<String> = urls.into_iter().map(|url| format!("\"{url}\"")).collect();
+    quoted.join(", ")
 }
