@@ -1,5 +1,6 @@
 //! One pass at a time, on a simulated world: what it does, stores, tells and counts.
 
+mod pitfalls;
 mod stage;
 
 use bellwether::model::{Ask, Cordon, EntryKind, Failure, Memory, Reason, Want, WorkerState};
@@ -206,7 +207,7 @@ async fn a_launch_that_is_paused_right_before_its_call_is_as_if_it_had_not_been_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_fails_is_told_with_its_cause() {
+async fn w_38_a_call_that_fails_is_told_with_its_cause() {
     let stage = stage("min: 0, min_age: 0s", Duration::ZERO).await;
     stage.wish(1).await;
     stage.settle(SECOND * 10).await;

@@ -1,5 +1,6 @@
 //! The stage of these tests: a loop on a simulated world, and a monitoring that is told what to say.
 
+use crate::support::inlet::Line;
 use bellwether::alertmanager::Alertmanager;
 use bellwether::clock::Clock;
 use bellwether::config::{Config, KubernetesConfig};
@@ -108,6 +109,9 @@ pub(super) fn silence() -> Silence {
 
 pub(super) struct Stage {
     pub(super) reconciler: Reconciler,
+    parts: Parts,
+    /// The way to the store, which can be cut.
+    pub(super) line: Arc<Line>,
     pub(super) store: Arc<dyn Store>,
     pub(super) world: World,
     pub(super) metrics: Arc<Metrics>,
@@ -151,7 +155,8 @@ pub(super) async fn told_stage(pool: &str, ahead: Duration, monitoring: Monitori
     let world = World::new(sim, clock).unwrap();
     let retention = Retention { entries: 1_000, age: Duration::from_hours(24) };
     let theirs = Clock::starting_at(duration::after(start(), ahead));
-    let store: Arc<dyn Store> = Arc::new(store::Memory::new(theirs, retention));
+    let line = Arc::new(Line::new(store::Memory::new(theirs, retention)));
+    let store: Arc<dyn Store> = line.clone();
     let metrics = Arc::new(Metrics::new());
     let monitoring = Arc::new(monitoring);
     let (file, told) = watch::channel(Arc::new(config));
@@ -165,12 +170,17 @@ pub(super) async fn told_stage(pool: &str, ahead: Duration, monitoring: Monitori
         config: told,
         clock,
     };
-    let reconciler = Reconciler::new(cluster(), parts, "a");
+    let reconciler = Reconciler::new(cluster(), parts.clone(), "a");
     reconciler.claims().step(TTL).await;
-    Stage { reconciler, store, world, metrics, file }
+    Stage { reconciler, parts, line, store, world, metrics, file }
 }
 
 impl Stage {
+    /// Another process on the same store and world. It has no claim yet.
+    pub(super) fn other(&self) -> Reconciler {
+        Reconciler::new(cluster(), self.parts.clone(), "b")
+    }
+
     pub(super) async fn pass(&self) -> Outcome {
         self.reconciler.pass().await.0
     }

@@ -55,6 +55,11 @@ pub(crate) struct Reply {
 // === impl Line ===
 
 impl Line {
+    /// A line that is whole.
+    pub(crate) fn new(store: Memory) -> Self {
+        Self { store, cut: AtomicBool::new(false) }
+    }
+
     fn store(&self) -> Result<&Memory> {
         if self.cut.load(Ordering::SeqCst) {
             return Err(Error::Away("cut".to_owned()));
@@ -115,7 +120,7 @@ impl Inlet {
         let (config, receiver) = watch::channel(Arc::new(config));
         let retention = Retention { entries: 100, age: Duration::from_hours(1) };
         let store = Memory::new(Clock::system(), retention);
-        let line = Arc::new(Line { store, cut: AtomicBool::new(false) });
+        let line = Arc::new(Line::new(store));
         let woken = Arc::new(Mutex::new(Vec::new()));
         let (readiness, metrics) = (Readiness::new(), Arc::new(Metrics::new()));
         let state = http::State {

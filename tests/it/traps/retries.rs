@@ -13,6 +13,9 @@ async fn a_snapshot_that_comes_late_is_not_taken_for_the_present() {
         let mut plot = Plot::new(version, ONCE);
         plot.times = ("5s", "1h", "1s");
         let Some(scene) = Scene::start(plot).await else { return };
+        // Without it nothing would be taken for certain.
+        scene.stage.watchdog().await;
+        scene.delivered("Watchdog", 1).await;
         scene.recorder.rule(Rule::Answer(503));
         scene.stage.fire("CPUHigh", UP).await;
         scene.until("an attempt", || !scene.recorder.of("CPUHigh").is_empty()).await;
