@@ -88,3 +88,41 @@ fn every_feature_has_its_line_and_the_tests_it_names_exist() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(seen.len() > 40, "docs/features.md lists only {} features", seen.len());
 }
+
+/// A test by its path below `tests/it`, as `cargo test` names it: its room is a file, which holds it.
+fn is_there(path: &str) -> bool {
+    let Some((room, test)) = path.rsplit_once("::") else { return false };
+    let file = format!("tests/it/{}.rs", room.replace("::", "/"));
+    let code = fs::read_to_string(root().join(file)).unwrap_or_default();
+    code.contains(&format!("\nasync fn {test}(")) || code.contains(&format!("\nfn {test}("))
+}
+
+/// The tests of a room below `tests/it`, by the same paths.
+fn tests_of(room: &str) -> BTreeSet<String> {
+    let mut files = Vec::new();
+    sources(&root().join("tests/it").join(room), &mut files);
+    let mut found = BTreeSet::new();
+    for file in files {
+        let code = fs::read_to_string(&file).unwrap();
+        let name = file.file_stem().unwrap().to_str().unwrap();
+        for part in code.split("#[tokio::test").skip(1) {
+            let test = part.split("async fn ").nth(1).unwrap().split('(').next().unwrap();
+            found.insert(format!("{room}::{name}::{test}"));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_trap_names_its_test_and_every_test_of_a_trap_is_named() {
+    let page = read("docs/alertmanager.md");
+    let rows = page.lines().filter(|line| line.starts_with("| ") && line.contains("::"));
+    let last = |row: &str| row.split('`').rev().nth(1).unwrap_or_default().to_owned();
+    let named: Vec<String> = rows.map(last).collect();
+    let wrong: Vec<&String> = named.iter().filter(|test| !is_there(test)).collect();
+    assert!(wrong.is_empty(), "docs/alertmanager.md names what is not there: {wrong:#?}");
+    let once: BTreeSet<String> = named.iter().cloned().collect();
+    assert_eq!(once.len(), named.len(), "a test stands twice");
+    let unnamed: Vec<String> = tests_of("traps").difference(&once).cloned().collect();
+    assert!(unnamed.is_empty(), "docs/alertmanager.md lacks {unnamed:#?}");
+}
