@@ -48,6 +48,8 @@ async fn w_31_w_37_giving_back_a_claim_that_is_over_frees_nobody_elses() {
     let stage = stage("min: 1", Duration::ZERO).await;
     let other = overtaken(&stage).await;
     stage.reconciler.claims().release().await;
+    stage.reconciler.claims().step(TTL).await;
+    assert!(stage.reconciler.claims().current().is_none(), "it was not freed");
     assert_eq!(stage.pass().await, Outcome::Standby);
     assert!(stage.world.machines().is_empty());
     assert_eq!(other.pass().await.0, Outcome::Changed, "the other still has it");
