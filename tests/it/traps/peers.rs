@@ -49,6 +49,8 @@ fn peers(deliveries: &[Delivery]) -> BTreeSet<&str> {
 async fn two_peers_that_both_deliver_act_once() {
     on_both(|version| async move {
         let Some((scene, other)) = pair("1ms", Plot::new(version, ONCE)).await else { return };
+        // The first tells of its delivery when it is answered, so that the second is surely not told before.
+        scene.recorder.rule(Rule::Late(Duration::from_secs(1)));
         fire(&scene, &other, "CPUHigh", UP).await;
         scene.until("both to deliver", || peers(&scene.recorder.of("CPUHigh")).len() == 2).await;
         scene.stage.settled(2).await;
