@@ -66,11 +66,8 @@ async fn a_node_that_is_younger_than_the_alert_about_it_stays() {
         scene.until("it to count", || scene.counts("OldKernel")).await;
         assert_eq!(scene.still().await, 1, "{version}: only what min asked for");
         scene.stage.fire("NewFault", &about).await;
-        scene
-            .until("the node to be replaced", || {
-                scene.stage.calls("terminate") == 1 && scene.stage.ready() == 1
-            })
-            .await;
+        scene.until("the node to be replaced", || scene.stage.calls("terminate") == 1).await;
+        scene.stage.settled(1).await;
         assert_eq!(scene.still().await, 2);
         scene.stage.stop().await;
     })
