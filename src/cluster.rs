@@ -3,6 +3,8 @@
 //! No method waits for anything to finish: a drain is a series of short steps over several passes.
 //! Nodes are named by name *and* UID; a node that was re-created under its old name is another one.
 
+pub mod fence;
+
 use crate::model::{ClusterView, NodeRef, PoolName, View, WorkerId};
 use async_trait::async_trait;
 use std::fmt;

@@ -7,6 +7,8 @@
 pub enum Point {
     /// The store answered who asked for a claim; the loop does not know it yet.
     Claimed,
+    /// The cluster answered who asked for its lease; the loop does not know it yet.
+    LeaseHeld,
     /// The store answered who prolonged its claim; the loop does not know it yet.
     Renewed,
     /// A webhook's signals are stored; it is not answered yet.
@@ -33,14 +35,17 @@ pub enum Point {
     Uncordoned,
     /// The pass' outcome is committed; nothing was reported yet.
     OutcomeCommitted,
+    /// The lease is given back; the claim is not.
+    LeaseLetGo,
     /// The claim is given back; the process has not ended yet.
     Released,
 }
 
 impl Point {
     /// All points, in the order in which a worker's life meets them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Claimed,
+        Self::LeaseHeld,
         Self::Renewed,
         Self::SignalStored,
         Self::RecordsCommitted,
@@ -54,6 +59,7 @@ impl Point {
         Self::NodeRemoved,
         Self::Uncordoned,
         Self::OutcomeCommitted,
+        Self::LeaseLetGo,
         Self::Released,
     ];
 
@@ -61,6 +67,7 @@ impl Point {
     pub fn name(self) -> &'static str {
         match self {
             Self::Claimed => "claimed",
+            Self::LeaseHeld => "lease_held",
             Self::Renewed => "renewed",
             Self::SignalStored => "signal_stored",
             Self::RecordsCommitted => "records_committed",
@@ -74,6 +81,7 @@ impl Point {
             Self::NodeRemoved => "node_removed",
             Self::Uncordoned => "uncordoned",
             Self::OutcomeCommitted => "outcome_committed",
+            Self::LeaseLetGo => "lease_let_go",
             Self::Released => "released",
         }
     }

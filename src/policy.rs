@@ -22,6 +22,7 @@ mod draft;
 mod fit;
 #[cfg(test)]
 mod fixtures;
+mod forgotten;
 mod leaving;
 mod limits;
 mod need;
@@ -297,12 +298,9 @@ fn remember(scene: &Scene<'_>) -> ClusterMemory {
             memory.alertmanagers.insert(peer.url.clone(), before);
         }
     }
+    forgotten::notice(scene, &mut memory);
     if let (None, Ok(view)) = (&memory.uid, scene.view()) {
         memory.uid = Some(view.uid.clone());
-        if view.nodes.iter().any(|node| node.worker.is_some()) && scene.memory.workers.is_empty() {
-            // Machines of ours and no record: the store was lost.
-            hold_removals(&mut memory, scene, scene.limits.timing.rebuild_hold);
-        }
     }
     memory
 }

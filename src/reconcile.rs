@@ -20,6 +20,7 @@ pub use report::{PoolReport, Report, SignalReport};
 use crate::alertmanager::Alertmanager;
 use crate::clock::Clock;
 use crate::cluster::Cluster;
+use crate::cluster::fence::Fence;
 use crate::config::{ClusterConfig, Config};
 use crate::killpoint::{self, Point};
 use crate::metrics::{Metrics, seconds};
@@ -52,6 +53,8 @@ pub struct Parts {
     pub provider: Arc<dyn Provider>,
     /// Kubernetes.
     pub cluster: Arc<dyn Cluster>,
+    /// Who may act on it, as it has it itself.
+    pub fence: Arc<dyn Fence>,
     /// The truth about alerts.
     pub alertmanager: Arc<dyn Alertmanager>,
     /// Guards and wanted sizes.
@@ -117,7 +120,8 @@ impl Handle {
 impl Reconciler {
     /// A loop for one cluster of the configuration.
     pub fn new(name: ClusterName, parts: Parts, holder: &str) -> Self {
-        let claims = Claims::new(name.clone(), holder, parts.store.clone(), parts.clock);
+        let (store, fence) = (parts.store.clone(), parts.fence.clone());
+        let claims = Claims::new(name.clone(), holder, store, fence, parts.clock);
         let (report, _) = watch::channel(None);
         let clients = Mutex::new((parts.alertmanager.clone(), parts.prometheus.clone()));
         let (claims, wake) = (Arc::new(claims), Arc::new(Notify::new()));

@@ -9,12 +9,14 @@ mod advance;
 pub mod alertmanager;
 mod cluster;
 pub mod control;
+mod fence;
 mod metrics;
 mod provider;
 mod state;
 mod workload;
 
 pub use cluster::Cluster;
+pub use fence::Witness;
 pub use provider::Provider;
 pub use state::{Call, Faults};
 pub use workload::{Workload, WorkloadKind};

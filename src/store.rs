@@ -13,7 +13,7 @@ mod redis;
 pub use dump::Dump;
 pub use embedded::Embedded;
 #[cfg(test)]
-pub(crate) use holding::Holding;
+pub(crate) use holding::{Bid, Holding};
 pub use memory::Memory;
 pub use redis::Redis;
 
@@ -34,8 +34,15 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     async fn now(&self) -> Result<Timestamp>;
 
     /// Takes the claim of a cluster if it is free, expired, or already this holder's, with a token
-    /// that is larger than every token before. [`Error::Held`] while another holds it.
-    async fn claim(&self, cluster: &ClusterName, holder: &str, ttl: Duration) -> Result<Claim>;
+    /// that is larger than every token before, and than `past`: one that this store gave out and has
+    /// forgotten. [`Error::Held`] while another holds it.
+    async fn claim(
+        &self,
+        cluster: &ClusterName,
+        holder: &str,
+        ttl: Duration,
+        past: Token,
+    ) -> Result<Claim>;
 
     /// Prolongs a claim. [`Error::Fenced`] when it expired or went to another.
     async fn renew(&self, claim: &Claim, ttl: Duration) -> Result<Claim>;
@@ -43,11 +50,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Gives a claim back. One that is not ours any more stays untouched: [`Error::Fenced`].
     async fn release(&self, claim: &Claim) -> Result<()>;
 
-    /// All memory of a cluster; empty for one that was never seen.
+    /// All memory of a cluster; empty for one that was never seen. A store that can forget what it
+    /// answered tells its life.
     async fn load(&self, cluster: &ClusterName) -> Result<model::Memory>;
 
     /// Stores a set of changes whole, or nothing: [`Error::Fenced`] when the claim expired (taken
-    /// by another or not) or another token was given out since. History entries get their numbers
+    /// by another or not), was taken in another life of the store, or another token was given out since. History entries get their numbers
     /// here, and what passes [`Retention`] goes. A signal to forget stays when its `last_seen` is
     /// another than the one given: it was delivered again.
     async fn commit(&self, claim: &Claim, changes: &Changes) -> Result<()>;

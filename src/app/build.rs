@@ -63,6 +63,7 @@ impl App {
             store: self.store.clone(),
             provider: Arc::new(provider::Guarded::new(machines, guarded, self.metrics.clone())),
             cluster: Arc::new(sim::Cluster::new(world.clone())),
+            fence: Arc::new(sim::Witness::new(world.clone())),
             alertmanager: Arc::new(alertmanager::Http::new(
                 &limits.alertmanager,
                 self.metrics.clone(),

@@ -82,7 +82,7 @@ pub struct Timing {
     pub unhelpable_max: Duration,
     /// `gone_for`: how long records of gone workers are kept. Default 1 h.
     pub gone_for: Duration,
-    /// `rebuild_hold`: no removal for this long when the store was new. Default 10 m.
+    /// `rebuild_hold`: no removal for this long when the store was new, or may have forgotten. Default 10 m.
     pub rebuild_hold: Duration,
     /// `call`: limit for one call of the provider or the cluster. Default 30 s.
     pub call: Duration,

@@ -19,6 +19,10 @@ pub struct Memory {
     pub pools: BTreeMap<PoolName, PoolMemory>,
     /// What belongs to the cluster.
     pub cluster: ClusterMemory,
+    /// Which life of the store this was read from, where a store has several: its server was started anew, or
+    /// another took its place, and what was written last may be forgotten. Told by the store, not kept.
+    #[serde(skip)]
+    pub life: Option<String>,
 }
 
 impl Memory {
@@ -89,8 +93,12 @@ pub struct ClusterMemory {
     pub silences: BTreeMap<SilenceId, Silence>,
     /// When each Alertmanager said it started.
     pub alertmanagers: BTreeMap<String, Timestamp>,
-    /// No removal until then: an Alertmanager restarted, or the store was new.
+    /// No removal until then: an Alertmanager restarted.
     pub down_held_until: Option<Timestamp>,
+    /// The life of the store that this was written in.
+    pub store_life: Option<String>,
+    /// When the store was last found to be empty, or in another life than before.
+    pub store_forgot: Option<Timestamp>,
     /// Workers that could not be removed, and until when they are no candidates.
     pub refusals: BTreeMap<WorkerId, Refusal>,
     /// Since when nothing but kube-system pods without a budget holds this worker.

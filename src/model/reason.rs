@@ -183,6 +183,11 @@ pub enum Reason {
         /// Removals wait until then.
         until: Timestamp,
     },
+    /// The store may have forgotten what was written last: it was started anew, or another server took its place.
+    StoreForgot {
+        /// What it holds waits until then.
+        until: Timestamp,
+    },
     /// The watchdog alert does not arrive.
     WatchdogMissing {
         /// When it last did.
@@ -412,7 +417,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every code, in the order of the list.
-    pub const CODES: [&'static str; 81] = [
+    pub const CODES: [&'static str; 82] = [
         "nothing_asked",
         "pods_pending",
         "alert_step",
@@ -440,6 +445,7 @@ impl Reason {
         "wrong_target",
         "alertmanager_away",
         "alertmanager_restarted",
+        "store_forgot",
         "watchdog_missing",
         "guard_fails",
         "guard_unknown",
@@ -527,6 +533,7 @@ impl Reason {
             Self::WrongTarget { .. } => "wrong_target",
             Self::AlertmanagerAway { .. } => "alertmanager_away",
             Self::AlertmanagerRestarted { .. } => "alertmanager_restarted",
+            Self::StoreForgot { .. } => "store_forgot",
             Self::WatchdogMissing { .. } => "watchdog_missing",
             Self::GuardFails { .. } => "guard_fails",
             Self::GuardUnknown { .. } => "guard_unknown",
@@ -642,6 +649,12 @@ impl fmt::Display for Reason {
             }
             Self::AlertmanagerRestarted { until } => {
                 write!(f, "Alertmanager restarted; no removal until {until}")
+            }
+            Self::StoreForgot { until } => {
+                write!(
+                    f,
+                    "the store may have forgotten what was written last; nothing of the kind until {until}"
+                )
             }
             Self::WatchdogMissing { .. } => f.write_str("no watchdog alert"),
             Self::GuardFails { guard, detail } => {

@@ -5,8 +5,8 @@
 //! intervals never shows in the API; the API is needed because silences, inhibition and resolution
 //! never come by webhook. `resolved` and absence are never a cause to act.
 
-use super::pauses;
 use super::scene::labels;
+use super::{forgotten, pauses};
 use crate::config::{ClusterConfig, Require};
 use crate::model::{
     AlertState, Ask, ClusterMemory, Direction, Fingerprint, PoolName, Reason, Signal, Source,
@@ -86,6 +86,7 @@ impl Court<'_> {
     /// What must hold before anything is removed because of an alert.
     pub(super) fn removal(&self) -> Result<(), Reason> {
         self.confirmed()?;
+        forgotten::removals(self.memory, &self.limits.timing, self.now)?;
         if let Some(until) = self.memory.down_held_until.filter(|until| self.now < *until) {
             return Err(Reason::AlertmanagerRestarted { until });
         }

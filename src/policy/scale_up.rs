@@ -3,7 +3,7 @@
 use super::draft::Draft;
 use super::need::Need;
 use super::scene::Scene;
-use super::{breaker, limits, order, pauses};
+use super::{breaker, forgotten, limits, order, pauses};
 use crate::config::{Mode, PoolConfig};
 use crate::model::{
     Decision, Direction, Intent, Permit, PoolMemory, PoolName, Reason, Verdict, Worker,
@@ -75,10 +75,15 @@ fn held(
         return Err(Reason::IntentOpen { batch: batch.clone() });
     }
     paused(scene, pool, need, draft)?;
+    let cooldown = match &need.permit {
+        Some(permit) if is_urgent(permit) => None,
+        _ if need.by_alert_only => Some(pool.cooldown.up),
+        _ => Some(pool.cooldown.pending),
+    };
+    let timing = &scene.limits.timing;
+    forgotten::launches(&draft.plan.memory, timing, cooldown.unwrap_or_default(), scene.now)?;
     let memory = draft.pool(&pool.name);
-    let cooldown = if need.by_alert_only { pool.cooldown.up } else { pool.cooldown.pending };
-    let waits = !need.permit.as_ref().is_some_and(is_urgent);
-    if waits
+    if let Some(cooldown) = cooldown
         && let Some(until) = limits::up_cooling(memory, cooldown, scene.now, need.by_alert_only)
     {
         return Err(Reason::Cooldown { direction: Direction::Up, until });

@@ -12,6 +12,7 @@ mod decisions;
 mod demand;
 mod ends;
 mod fit;
+mod forgotten;
 mod joining;
 mod leaving;
 mod limits;

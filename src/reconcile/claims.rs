@@ -1,12 +1,14 @@
-//! Keeping the claim: renewed every third of its time as long as passes can act with it.
+//! Keeping the claim, and with it the cluster's lease: renewed every third of its time as long as passes can act
+//! with it.
 //!
 //! Only the asking is here; what an answer means is in [`belief`].
 
 pub(super) mod belief;
 
 use crate::clock::Clock;
+use crate::cluster::fence::{self, Fence, Refusal};
 use crate::killpoint::{self, Point};
-use crate::model::{Claim, ClusterName};
+use crate::model::{Claim, ClusterName, Token};
 use crate::store::{self, Error, Store};
 use belief::{Ask, Belief, Idle};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +22,7 @@ pub struct Claims {
     cluster: ClusterName,
     holder: String,
     store: Arc<dyn Store>,
+    fence: Arc<dyn Fence>,
     clock: Clock,
     belief: Mutex<Belief>,
     gained: Notify,
@@ -33,12 +36,14 @@ impl Claims {
         cluster: ClusterName,
         holder: &str,
         store: Arc<dyn Store>,
+        fence: Arc<dyn Fence>,
         clock: Clock,
     ) -> Self {
         Self {
             cluster,
             holder: holder.to_owned(),
             store,
+            fence,
             clock,
             belief: Mutex::default(),
             gained: Notify::new(),
@@ -81,9 +86,10 @@ impl Claims {
         }
     }
 
-    /// Gives the claim back, so that another process need not wait for its end.
+    /// Gives claim and lease back, so that another process need not wait for their end.
     pub async fn release(&self) {
         let Some(claim) = self.lock().give_back() else { return };
+        self.let_go(&claim).await;
         let answer = self.store.release(&claim).await;
         killpoint::reached(Point::Released);
         if let Err(error) = answer {
@@ -101,20 +107,56 @@ impl Claims {
                 tracing::error!(section = "claim", cluster = %self.cluster, "a pass is overdue; the claim is not renewed");
                 return;
             }
-            Ask::Claim => {
-                let answer = self.store.claim(&self.cluster, &self.holder, ttl).await;
-                killpoint::reached(Point::Claimed);
-                answer
-            }
-            Ask::Renew(claim) => {
-                let answer = self.store.renew(&claim, ttl).await;
-                killpoint::reached(Point::Renewed);
-                answer
-            }
+            Ask::Claim => self.take(ttl).await,
+            Ask::Renew(claim) => self.prolong(&claim, ttl).await,
         };
         self.tell(&answer);
         if self.lock().hear(answer, asked_at, ttl) {
             self.gained.notify_one();
+        }
+    }
+
+    /// A claim that has the lease, too.
+    async fn take(&self, ttl: Duration) -> store::Result<Claim> {
+        let claim = self.claim(ttl, Token(0)).await?;
+        match self.hold(&claim, ttl).await {
+            Err(Refusal::Outdated { last }) => {
+                tracing::warn!(section = "claim", cluster = %self.cluster, token = %claim.token, %last, "store has forgotten what it gave out");
+                let claim = self.claim(ttl, last).await?;
+                held(claim.clone(), self.hold(&claim, ttl).await)
+            }
+            answer => held(claim, answer),
+        }
+    }
+
+    async fn prolong(&self, claim: &Claim, ttl: Duration) -> store::Result<Claim> {
+        let renewed = self.store.renew(claim, ttl).await;
+        killpoint::reached(Point::Renewed);
+        if let Err(Error::Fenced { .. }) = renewed {
+            // Whoever has the claim now need not wait for the lease's end.
+            self.let_go(claim).await;
+        }
+        let claim = renewed?;
+        held(claim.clone(), self.hold(&claim, ttl).await)
+    }
+
+    async fn claim(&self, ttl: Duration, past: Token) -> store::Result<Claim> {
+        let answer = self.store.claim(&self.cluster, &self.holder, ttl, past).await;
+        killpoint::reached(Point::Claimed);
+        answer
+    }
+
+    async fn hold(&self, claim: &Claim, ttl: Duration) -> fence::Result<()> {
+        let answer = self.fence.hold(claim, ttl).await;
+        killpoint::reached(Point::LeaseHeld);
+        answer
+    }
+
+    async fn let_go(&self, claim: &Claim) {
+        let answer = self.fence.let_go(claim).await;
+        killpoint::reached(Point::LeaseLetGo);
+        if let Err(refusal) = answer {
+            tracing::debug!(section = "claim", cluster = %self.cluster, %refusal, "lease was not given back");
         }
     }
 
@@ -135,6 +177,16 @@ impl Claims {
     }
 }
 
+/// What a claim is worth, by what the cluster said of it.
+pub(super) fn held(claim: Claim, answer: fence::Result<()>) -> store::Result<Claim> {
+    match answer {
+        Ok(()) => Ok(claim),
+        Err(Refusal::Held { holder, until }) => Err(Error::Held { holder, until }),
+        Err(Refusal::Outdated { .. }) => Err(Error::Fenced { token: claim.token }),
+        Err(Refusal::Away(why)) => Err(Error::Away(why)),
+    }
+}
+
 impl Drop for PassWatch<'_> {
     fn drop(&mut self) {
         self.0.lock().pass_ended();
@@ -144,21 +196,41 @@ impl Drop for PassWatch<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::SimConfig;
+    use crate::sim::{Witness, World};
     use crate::store::{Memory, Retention};
     use jiff::Timestamp;
 
     const TTL: Duration = Duration::from_secs(10);
 
-    /// Two processes at one store; the first has the claim.
-    async fn two() -> (Claims, Claims) {
-        let clock = Clock::starting_at(Timestamp::UNIX_EPOCH);
-        let store: Arc<dyn Store> =
-            Arc::new(Memory::new(clock, Retention { entries: 1, age: TTL }));
-        let [one, other] =
-            ["a", "b"].map(|holder| Claims::new("c".into(), holder, store.clone(), clock));
+    fn store(clock: Clock) -> Arc<Memory> {
+        Arc::new(Memory::new(clock, Retention { entries: 1, age: TTL }))
+    }
+
+    /// Two processes at one cluster, each with its store; the first has the claim.
+    async fn two_at(clock: Clock, stores: [Arc<Memory>; 2]) -> (Claims, Claims) {
+        let world = World::new(&SimConfig::default(), clock).unwrap();
+        let [store, theirs] = stores;
+        let claims = |holder, store: Arc<Memory>| {
+            Claims::new("c".into(), holder, store, Arc::new(Witness::new(world.clone())), clock)
+        };
+        let (one, other) = (claims("a", store), claims("b", theirs));
         one.step(TTL).await;
         assert!(one.current().is_some());
         (one, other)
+    }
+
+    /// Two processes at one store; the first has the claim.
+    async fn two() -> (Claims, Claims) {
+        let clock = Clock::starting_at(Timestamp::UNIX_EPOCH);
+        let store = store(clock);
+        two_at(clock, [store.clone(), store]).await
+    }
+
+    /// Two at stores that know nothing of each other: two installs, or one store after it forgot.
+    async fn strangers() -> (Claims, Claims) {
+        let clock = Clock::starting_at(Timestamp::UNIX_EPOCH);
+        two_at(clock, [store(clock), store(clock)]).await
     }
 
     /// Both keep on, for longer than a claim lives.
@@ -175,6 +247,32 @@ mod tests {
         let (one, other) = two().await;
         keep_on(&one, &other).await;
         assert!(one.current().is_some() && other.current().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_stores_of_one_cluster_give_one_of_them_the_right_to_act() {
+        let (one, other) = strangers().await;
+        keep_on(&one, &other).await;
+        assert!(one.current().is_some() && other.current().is_none());
+    }
+
+    /// The second one's store gave out the very token that the first one has.
+    #[tokio::test(start_paused = true)]
+    async fn a_token_grows_past_one_that_the_store_has_forgotten() {
+        let (one, other) = strangers().await;
+        let first = one.current().unwrap().token;
+        one.release().await;
+        other.step(TTL).await;
+        assert!(other.current().unwrap().token > first);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_fenced_lets_go_of_the_lease_at_once() {
+        let (one, other) = strangers().await;
+        one.store.release(&one.current().unwrap()).await.unwrap();
+        one.step(TTL).await;
+        other.step(TTL).await;
+        assert!(one.current().is_none() && other.current().is_some());
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,6 +12,7 @@ mod recovery;
 mod state;
 mod tests;
 
+use crate::cluster::fence::Lease;
 use desk::Desk;
 use state::{Kept, Replica, Seen, State};
 use stateright::{Checker, HasDiscoveries, Model, Property};
@@ -131,6 +132,8 @@ struct Check {
     may: &'static [Fault],
     /// Whether time may go on between the check right before a call and the call.
     late_calls: bool,
+    /// Whether the cluster's lease is asked, too; else the store alone is.
+    lease: bool,
     mutant: Option<Mutant>,
     /// States from which it is known that somebody acts again.
     recovers: Mutex<HashSet<u64>>,
@@ -158,6 +161,8 @@ impl Model for Check {
             store: Arc::new(Kept::default()),
             before: None,
             lost: false,
+            lease: Lease::default(),
+            witnessed: None,
             machines: Arc::default(),
             authors: Arc::default(),
             need: 1,
@@ -186,8 +191,7 @@ impl Model for Check {
     }
 
     fn within_boundary(&self, state: &State) -> bool {
-        let tokens = state.store.holder.as_ref().map_or(0, |holder| holder.token.0);
-        state.authors.len() <= INTENTS && tokens <= TOKENS
+        state.authors.len() <= INTENTS && moves::token(&state.store.holding).0 <= TOKENS
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
@@ -220,7 +224,7 @@ impl Check {
     /// Whether a process that believes in its claim has it.
     fn knows(&self, state: &State, who: usize) -> bool {
         let believed = state.replicas[who].belief.current(self.boot(state, who));
-        believed.is_none_or(|claim| state.has_claim(who, claim.token, state.stores()))
+        believed.is_none_or(|claim| state.has_claim(who, claim.token))
     }
 
     fn with(horizon: u8, faults: u8, may: &'static [Fault]) -> Self {
@@ -230,6 +234,7 @@ impl Check {
             faults,
             may,
             late_calls: true,
+            lease: false,
             mutant: None,
             recovers: Mutex::default(),
         }

@@ -1,6 +1,7 @@
 //! Everything a world is: plain data, so that it can be written down and compared.
 
 use super::workload::Workload;
+use crate::cluster::fence::Lease;
 use crate::model::{
     Cordon, Instance, InstanceId, InstanceState, NodeName, Offering, Price, Resources, Taint, Uid,
     WorkerId, duration,
@@ -26,6 +27,9 @@ pub(super) struct State {
     pub(super) workloads: BTreeMap<String, Workload>,
     pub(super) calls: Vec<Call>,
     pub(super) faults: Faults,
+    /// Who may act.
+    #[serde(default)]
+    pub(super) lease: Lease,
 }
 
 /// A machine, and what it will become.
@@ -192,6 +196,7 @@ impl State {
             workloads: BTreeMap::new(),
             calls: Vec::new(),
             faults: Faults::default(),
+            lease: Lease::default(),
         };
         state.nodes.insert("server".into(), server(now));
         state

@@ -12,9 +12,10 @@ mod tables;
 
 use self::file::Opened;
 use self::queue::{Queue, Write};
+use super::holding::Bid;
 use super::{Dump, Error, HistoryQuery, Result, Retention, Store};
 use crate::clock::Clock;
-use crate::model::{self, Changes, Claim, ClusterName, Entry, Signal};
+use crate::model::{self, Changes, Claim, ClusterName, Entry, Signal, Token};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use redb::ReadTransaction;
@@ -67,9 +68,15 @@ impl Store for Embedded {
         Ok(self.clock.now())
     }
 
-    async fn claim(&self, cluster: &ClusterName, holder: &str, ttl: Duration) -> Result<Claim> {
-        let (cluster, holder) = (cluster.clone(), holder.to_owned());
-        self.write_claim(Write::Take { cluster, holder, ttl }).await
+    async fn claim(
+        &self,
+        cluster: &ClusterName,
+        holder: &str,
+        ttl: Duration,
+        past: Token,
+    ) -> Result<Claim> {
+        let bid = Bid { cluster: cluster.clone(), holder: holder.to_owned(), ttl, past };
+        self.write_claim(Write::Take(bid)).await
     }
 
     async fn renew(&self, claim: &Claim, ttl: Duration) -> Result<Claim> {

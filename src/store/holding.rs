@@ -6,6 +6,16 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+/// Who asks for a claim: as [`Store::claim`](super::Store::claim) is asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Bid {
+    pub(crate) cluster: ClusterName,
+    pub(crate) holder: String,
+    pub(crate) ttl: Duration,
+    /// A token that was given out and may be forgotten.
+    pub(crate) past: Token,
+}
+
 /// The claim of one cluster as it is stored. It is never deleted, so that tokens grow for ever.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Holding {
@@ -32,29 +42,19 @@ impl Holding {
         self.token
     }
 
-    /// Gives the claim to `holder` under the next token, unless another has it.
-    pub(crate) fn take(
-        &mut self,
-        cluster: &ClusterName,
-        holder: &str,
-        ttl: Duration,
-        now: Timestamp,
-    ) -> Result<Claim> {
+    /// Gives the claim to who asks, under the next token, unless another has it.
+    pub(crate) fn take(&mut self, bid: &Bid, now: Timestamp) -> Result<Claim> {
         if let Some(held) = &self.held
-            && held.holder != holder
+            && held.holder != bid.holder
             && now < held.expires
         {
             return Err(Error::Held { holder: held.holder.clone(), until: held.expires });
         }
-        let expires = duration::after(now, ttl);
-        self.token = Token(self.token.0 + 1);
-        self.held = Some(Held { holder: holder.to_owned(), expires });
-        Ok(Claim {
-            cluster: cluster.clone(),
-            holder: holder.to_owned(),
-            token: self.token,
-            expires,
-        })
+        let expires = duration::after(now, bid.ttl);
+        self.token = Token(self.token.max(bid.past).0 + 1);
+        self.held = Some(Held { holder: bid.holder.clone(), expires });
+        let (cluster, holder) = (bid.cluster.clone(), bid.holder.clone());
+        Ok(Claim { cluster, holder, token: self.token, expires })
     }
 
     /// Prolongs the claim while it is current.

@@ -1,20 +1,25 @@
 //! The reference: everything in one map behind one lock, gone with the process.
 
-use super::holding::Holding;
+use super::holding::{Bid, Holding};
 use super::{Dump, Error, HistoryQuery, Result, Retention, Store};
 use crate::clock::Clock;
 use crate::model::{self, Changes, Claim, ClusterName, Entry, Signal, SignalId, Token};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+/// How many stores there were in this process.
+static LIVES: AtomicU64 = AtomicU64::new(0);
 
 /// A store in memory. A clone is another replica's handle on the same store.
 #[derive(Clone, Debug)]
 pub struct Memory {
     clock: Clock,
     retention: Retention,
+    life: u64,
     clusters: Arc<Mutex<BTreeMap<ClusterName, Kept>>>,
 }
 
@@ -31,7 +36,8 @@ struct Kept {
 impl Memory {
     /// An empty store.
     pub fn new(clock: Clock, retention: Retention) -> Self {
-        Self { clock, retention, clusters: Arc::default() }
+        let life = LIVES.fetch_add(1, Ordering::Relaxed);
+        Self { clock, retention, life, clusters: Arc::default() }
     }
 
     /// Each write checks first and changes then, so what a panic leaves behind is whole.
@@ -46,10 +52,17 @@ impl Store for Memory {
         Ok(self.clock.now())
     }
 
-    async fn claim(&self, cluster: &ClusterName, holder: &str, ttl: Duration) -> Result<Claim> {
+    async fn claim(
+        &self,
+        cluster: &ClusterName,
+        holder: &str,
+        ttl: Duration,
+        past: Token,
+    ) -> Result<Claim> {
         let mut clusters = self.clusters();
         let kept = clusters.entry(cluster.clone()).or_default();
-        kept.holding.take(cluster, holder, ttl, self.clock.now())
+        let bid = Bid { cluster: cluster.clone(), holder: holder.to_owned(), ttl, past };
+        kept.holding.take(&bid, self.clock.now())
     }
 
     async fn renew(&self, claim: &Claim, ttl: Duration) -> Result<Claim> {
@@ -65,7 +78,8 @@ impl Store for Memory {
     }
 
     async fn load(&self, cluster: &ClusterName) -> Result<model::Memory> {
-        Ok(self.clusters().get(cluster).map(|kept| kept.memory.clone()).unwrap_or_default())
+        let kept = self.clusters().get(cluster).map(|kept| kept.memory.clone());
+        Ok(model::Memory { life: Some(self.life.to_string()), ..kept.unwrap_or_default() })
     }
 
     async fn commit(&self, claim: &Claim, changes: &Changes) -> Result<()> {

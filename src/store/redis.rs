@@ -97,9 +97,15 @@ impl Store for Redis {
         micros_since_1970(seconds.saturating_mul(1_000_000).saturating_add(micros))
     }
 
-    async fn claim(&self, cluster: &ClusterName, holder: &str, ttl: Duration) -> Result<Claim> {
+    async fn claim(
+        &self,
+        cluster: &ClusterName,
+        holder: &str,
+        ttl: Duration,
+        past: Token,
+    ) -> Result<Claim> {
         let mut call = script::TAKE.prepare_invoke();
-        claim_keys(&mut call, cluster).arg(holder).arg(micros(ttl));
+        claim_keys(&mut call, cluster).arg(holder).arg(micros(ttl)).arg(past.0);
         let (word, told, expires): (String, String, i64) = self.link.run(&call).await?;
         let expires = micros_since_1970(expires)?;
         if word == "held" {
@@ -129,8 +135,10 @@ impl Store for Redis {
         self.settle(cluster).await?;
         let kinds = [Kind::Workers, Kind::Intents, Kind::Pools, Kind::Cluster];
         let found = self.read(cluster, &kinds).await?;
-        let found = found.try_into().map_err(|_| strange("more or less than was asked"))?;
-        memory(cluster, found)
+        let [workers, intents, pools, own, life] =
+            found.try_into().map_err(|_| strange("more or less than was asked"))?;
+        let life = life.into_iter().next();
+        Ok(model::Memory { life, ..memory(cluster, [workers, intents, pools, own])? })
     }
 
     async fn commit(&self, claim: &Claim, changes: &Changes) -> Result<()> {
@@ -247,6 +255,7 @@ fn memory(cluster: &ClusterName, found: [Vec<String>; 4]) -> Result<model::Memor
         intents: intents.into_iter().map(|(_, it)| (it.request.batch.clone(), it)).collect(),
         pools: pools.into_iter().map(|(name, it)| (name.as_str().into(), it)).collect(),
         cluster: own.transpose()?.unwrap_or_default(),
+        life: None,
     })
 }
 

@@ -140,7 +140,7 @@ async fn giving_back_survives(point: Point, fate: Fate) {
 /// The story in which a point is reached. Without a wildcard: a new point does not compile before it has one.
 async fn survives(point: Point, fate: Fate) {
     match point {
-        Point::Claimed | Point::Renewed => claiming_survives(point, fate).await,
+        Point::Claimed | Point::LeaseHeld | Point::Renewed => claiming_survives(point, fate).await,
         Point::SignalStored
         | Point::IntentCommitted
         | Point::LaunchAnswered
@@ -153,7 +153,7 @@ async fn survives(point: Point, fate: Fate) {
         | Point::TerminateAnswered
         | Point::NodeRemoved => scaling_down_survives(point, fate).await,
         Point::Uncordoned => taking_back_survives(point, fate).await,
-        Point::Released => giving_back_survives(point, fate).await,
+        Point::LeaseLetGo | Point::Released => giving_back_survives(point, fate).await,
     }
 }
 
@@ -171,6 +171,11 @@ async fn asked_to_end_at_any_point_it_ends_in_order_and_the_next_acts_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_it_claimed_the_next_acts_once() {
     survives(Point::Claimed, Fate::Killed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_after_it_has_the_lease_the_next_acts_once() {
+    survives(Point::LeaseHeld, Fate::Killed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -239,6 +244,11 @@ async fn killed_after_a_node_is_removed_it_ends_one_worker() {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_an_uncordon_it_ends_none() {
     survives(Point::Uncordoned, Fate::Killed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_after_it_let_go_of_the_lease_the_next_acts_once() {
+    survives(Point::LeaseLetGo, Fate::Killed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ mod program;
 mod replicas;
 mod wakes;
 
+use crate::contract::store::cluster;
 use crate::support::wait;
 use bellwether::store::{Error, Store};
 use std::time::Duration;
@@ -26,7 +27,8 @@ fn away<T: std::fmt::Debug>(outcome: Result<T, Error>) -> String {
     }
 }
 
-/// Waits until the store answers.
+/// Waits until the store answers what it keeps: the time it tells even while it reads its file.
 async fn answers(store: &dyn Store) {
-    wait::until(LIMIT, "redis to answer", || async { store.now().await.is_ok() }).await;
+    let answers = || async { store.load(&cluster()).await.is_ok() };
+    wait::until(LIMIT, "redis to answer", answers).await;
 }

@@ -125,7 +125,8 @@ async fn the_claim_is_held_for_its_time() {
         let top = format!("store: {{ url: \"memory:\", claim_ttl: {text} }}");
         let service = Service::start(&top, "boot: 1h", "min: 0");
         service.passes_reach(1).await;
-        let other = service.store.claim(&"default".into(), "other", ttl).await.unwrap_err();
+        let other =
+            service.store.claim(&"default".into(), "other", ttl, Token(0)).await.unwrap_err();
         let Error::Held { until, .. } = other else { panic!("{other}") };
         let left = duration::until(until, service.store.now().await.unwrap());
         assert!(left <= ttl && left > ttl / 2, "{left:?} of {ttl:?}");
@@ -138,7 +139,7 @@ async fn remembered(history: &str) -> usize {
     let top = format!("store: {{ url: \"memory:\", history: {history} }}");
     let app = app(&yaml(&format!("listen: 127.0.0.1:0\n{top}"), "boot: 1h", "min: 0"));
     let (store, cluster) = (app.store(), ClusterName::from("elsewhere"));
-    let claim = store.claim(&cluster, "test", Duration::from_mins(1)).await.unwrap();
+    let claim = store.claim(&cluster, "test", Duration::from_mins(1), Token(0)).await.unwrap();
     let now = store.now().await.unwrap();
     let entry = |ago| Entry {
         id: 0,

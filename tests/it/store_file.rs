@@ -35,7 +35,7 @@ fn shared(dir: &Path) -> Arc<dyn Store> {
 /// A store with something of everything in it, closed.
 async fn filled(dir: &Path) {
     let store = open(dir).unwrap();
-    let claim = store.claim(&cluster(), "a", Duration::from_mins(1)).await.unwrap();
+    let claim = store.claim(&cluster(), "a", Duration::from_mins(1), Token(0)).await.unwrap();
     for n in 0..50 {
         store.record_signals(&[signal(&format!("s{n}"), n)]).await.unwrap();
         store.commit(&claim, &everything(&n.to_string())).await.unwrap();
@@ -67,12 +67,12 @@ async fn what_is_loaded_after_a_restart_is_what_was_there() {
 async fn tokens_and_claims_outlive_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let ttl = Duration::from_mins(1);
-    let first = open(dir.path()).unwrap().claim(&cluster(), "a", ttl).await.unwrap();
+    let first = open(dir.path()).unwrap().claim(&cluster(), "a", ttl, Token(0)).await.unwrap();
     let store = open(dir.path()).unwrap();
-    assert!(matches!(store.claim(&cluster(), "b", ttl).await, Err(Error::Held { .. })));
+    assert!(matches!(store.claim(&cluster(), "b", ttl, Token(0)).await, Err(Error::Held { .. })));
     store.release(&first).await.unwrap();
     drop(store);
-    let second = open(dir.path()).unwrap().claim(&cluster(), "b", ttl).await.unwrap();
+    let second = open(dir.path()).unwrap().claim(&cluster(), "b", ttl, Token(0)).await.unwrap();
     assert!(second.token > first.token);
 }
 
@@ -82,7 +82,7 @@ async fn history_numbers_outlive_their_entries_and_a_restart() {
     let none = Retention { entries: 0, age: Duration::ZERO };
     for expected in 1..3_u64 {
         let store = Embedded::open(dir.path(), Clock::system(), RETENTION).unwrap();
-        let claim = store.claim(&cluster(), "a", Duration::from_mins(1)).await.unwrap();
+        let claim = store.claim(&cluster(), "a", Duration::from_mins(1), Token(0)).await.unwrap();
         let now = store.now().await.unwrap();
         let entry = Entry { at: now, ..entry("x", 0) };
         let changes = Changes { history: vec![entry], ..Changes::default() };
@@ -170,7 +170,7 @@ async fn a_record_of_an_unknown_kind_is_an_error_and_not_left_out() {
     drop(store);
     tamper(dir.path(), "claims", "cluster", "{}");
     let store = open(dir.path()).unwrap();
-    let claimed = store.claim(&cluster(), "b", Duration::from_secs(1)).await;
+    let claimed = store.claim(&cluster(), "b", Duration::from_secs(1), Token(0)).await;
     assert!(matches!(claimed, Err(Error::Unreadable(_))), "a token is not guessed: {claimed:?}");
 }
 
@@ -271,7 +271,7 @@ async fn many_writers_at_once_are_each_answered_for_their_own_write() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).unwrap();
     let ttl = Duration::from_mins(1);
-    let claim = store.claim(&cluster(), "a", ttl).await.unwrap();
+    let claim = store.claim(&cluster(), "a", ttl, Token(0)).await.unwrap();
     let stale = Claim { token: Token(0), ..claim.clone() };
     let writes = (0..2_000_u64).map(|n| {
         let (store, claim, stale) = (&store, &claim, &stale);
@@ -366,7 +366,7 @@ async fn the_child_that_is_killed() {
         return;
     }
     let store = open(Path::new("store")).unwrap();
-    let claim = store.claim(&cluster(), "a", Duration::from_hours(1)).await.unwrap();
+    let claim = store.claim(&cluster(), "a", Duration::from_hours(1), Token(0)).await.unwrap();
     let seven = (0..7).map(|task| {
         let (store, token) = (&store, claim.token);
         async move {
@@ -462,7 +462,7 @@ fn acknowledge(id: &str) {
 async fn readers_see_the_last_committed_state_while_writers_write() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).unwrap();
-    let claim = store.claim(&cluster(), "a", Duration::from_mins(10)).await.unwrap();
+    let claim = store.claim(&cluster(), "a", Duration::from_mins(10), Token(0)).await.unwrap();
     let write = async {
         for n in 0..200 {
             let mark = n.to_string();

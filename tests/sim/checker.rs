@@ -5,16 +5,17 @@ mod end;
 mod growth;
 mod removal;
 
+use crate::primaries::Primaries;
 use crate::scenario::CLUSTER;
 use bellwether::clock::Clock;
 use bellwether::config::Config;
 use bellwether::model::{
-    BatchId, Claim, ClusterName, ClusterView, EntryKind, Instance, InstanceId, InstanceState,
-    Memory, NodeRef, PoolName, Silence, Token, Uid, View, WorkerId, duration,
+    BatchId, Claim, ClusterName, ClusterView, Entry, EntryKind, Instance, InstanceId,
+    InstanceState, Memory, NodeRef, PoolName, Silence, Token, Uid, View, WorkerId, duration,
 };
 use bellwether::reconcile::Claims;
 use bellwether::sim::World;
-use bellwether::store::{self, HistoryQuery, Store as _};
+use bellwether::store::{HistoryQuery, Store as _};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -92,7 +93,7 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Checker {
     pub(crate) clock: Clock,
-    store: Arc<store::Memory>,
+    store: Arc<Primaries>,
     world: World,
     config: watch::Receiver<Arc<Config>>,
     state: Mutex<State>,
@@ -111,7 +112,7 @@ impl Checker {
     pub(crate) fn new(
         clock: Clock,
         world: &World,
-        store: Arc<store::Memory>,
+        store: Arc<Primaries>,
         config: watch::Receiver<Arc<Config>>,
     ) -> Self {
         let (world, state) = (world.clone(), Mutex::new(State::default()));
@@ -161,7 +162,7 @@ impl Checker {
         state.seen.remove(&replica);
     }
 
-    /// The store gave or prolonged a claim, whoever heard of it.
+    /// The cluster witnessed a claim that the store gave or prolonged, whoever heard of it.
     pub(crate) fn granted(&self, claim: &Claim) {
         let mut state = self.state();
         if let Some(before) = &state.granted
@@ -269,7 +270,7 @@ impl Checker {
     }
 
     async fn memory(&self) -> Memory {
-        self.store.load(&CLUSTER.into()).await.unwrap()
+        self.store.present().load(&CLUSTER.into()).await.unwrap()
     }
 
     /// Every machine of a pool, as it really is.
@@ -316,13 +317,21 @@ impl Checker {
 
     /// Whether the history has a line about this act before it.
     async fn is_told(&self, what: &str, worker: &WorkerId) -> bool {
-        let query = HistoryQuery { limit: 100_000, before: None };
-        let history = self.store.history(&CLUSTER.into(), &query).await.unwrap();
-        history.iter().any(|entry| {
+        self.history().await.iter().any(|entry| {
             let is_it =
                 entry.worker.as_ref() == Some(worker) || entry.detail.contains(worker.as_str());
             entry.kind == EntryKind::Intent && is_it && entry.what == what && entry.reason.is_some()
         })
+    }
+
+    /// All that was ever told, what was forgotten since then included.
+    async fn history(&self) -> Vec<Entry> {
+        let query = HistoryQuery { limit: 100_000, before: None };
+        let mut told = Vec::new();
+        for store in self.store.all() {
+            told.extend(store.history(&CLUSTER.into(), &query).await.unwrap());
+        }
+        told
     }
 
     /// I3: nobody paused it. A silence counts from a moment after it was set: it must be possible to know of it.
@@ -346,9 +355,12 @@ impl Checker {
         }
     }
 
-    /// I9: what was answered 2xx is in the store.
+    /// I9: what was answered 2xx is in the store, or was until it failed over.
     pub(crate) async fn answered(&self, fingerprints: &[String]) {
-        let signals = self.store.signals(&CLUSTER.into()).await.unwrap();
+        let mut signals = Vec::new();
+        for store in self.store.all() {
+            signals.extend(store.signals(&CLUSTER.into()).await.unwrap());
+        }
         for print in fingerprints {
             if !signals.iter().any(|signal| signal.id.as_str() == print) {
                 self.violated("I9", format!("alert {print} was answered 200 and is not stored"));

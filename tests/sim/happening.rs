@@ -116,6 +116,8 @@ pub(crate) enum What {
     Fault { faults: Box<Faults>, lasts: Duration },
     /// A link of one replica is in trouble for a while.
     Trouble { replica: usize, link: Link, trouble: Trouble, lasts: Duration },
+    /// The server that takes over from the store's lags for a while, and then takes over.
+    FailOver { lasts: Duration },
     /// Deliveries meet this for a while.
     Mail { mail: Mail, lasts: Duration },
     /// A process dies, and is started again soon.
@@ -158,6 +160,9 @@ impl fmt::Display for What {
             Self::Fault { faults, lasts } => write!(f, "for {lasts:?}: {}", on(faults)),
             Self::Trouble { replica, link, trouble, lasts } => {
                 write!(f, "for {lasts:?} replica {replica} and its {link:?}: {trouble:?}")
+            }
+            Self::FailOver { lasts } => {
+                write!(f, "the store's next primary lags for {lasts:?}, and takes over")
             }
             Self::Mail { mail, lasts } => write!(f, "for {lasts:?} deliveries are {mail:?}"),
             Self::Crash { replica, when } => write!(f, "replica {replica} dies in {when:?}"),

@@ -3,13 +3,15 @@
 use crate::checker::Checker;
 use crate::happening::{Link, Trouble};
 use crate::monitoring::Monitoring;
+use crate::primaries::Primaries;
 use crate::replica::Control;
 use async_trait::async_trait;
 use bellwether::alertmanager::Alertmanager;
+use bellwether::cluster::fence::{self, Fence, Refusal};
 use bellwether::cluster::{self, Cluster, Eviction, Mark};
 use bellwether::model::{
     Changes, Claim, ClusterName, ClusterView, Entry, EntryKind, Guard, Instance, InstanceId,
-    LaunchRequest, Memory, NodeRef, PoolName, Shape, Signal, Truth, View, Want,
+    LaunchRequest, Memory, NodeRef, PoolName, Shape, Signal, Token, Truth, View, Want,
 };
 use bellwether::prometheus::Prometheus;
 use bellwether::provider::{self, Launched, Provider};
@@ -29,7 +31,8 @@ pub(crate) struct Links {
     pub(crate) checker: Arc<Checker>,
     pub(crate) machines: sim::Provider,
     pub(crate) cluster: sim::Cluster,
-    pub(crate) store: Arc<store::Memory>,
+    pub(crate) witness: sim::Witness,
+    pub(crate) store: Arc<Primaries>,
     pub(crate) monitoring: Arc<Mutex<Monitoring>>,
     troubles: Mutex<Vec<(Link, Trouble)>>,
     /// The process that runs now.
@@ -50,8 +53,8 @@ impl Links {
     pub(crate) fn new(
         replica: usize,
         checker: Arc<Checker>,
-        (machines, cluster): (sim::Provider, sim::Cluster),
-        store: Arc<store::Memory>,
+        world: &sim::World,
+        store: Arc<Primaries>,
         monitoring: Arc<Mutex<Monitoring>>,
     ) -> Self {
         let (troubles, kept, process) = Default::default();
@@ -59,8 +62,9 @@ impl Links {
         Self {
             replica,
             checker,
-            machines,
-            cluster,
+            machines: sim::Provider::new(world.clone()),
+            cluster: sim::Cluster::new(world.clone()),
+            witness: sim::Witness::new(world.clone()),
             store,
             monitoring,
             troubles,
@@ -265,6 +269,30 @@ impl Cluster for Linked {
     }
 }
 
+fn out_of_reach() -> fence::Result<()> {
+    Err(Refusal::Away("no answer".to_owned()))
+}
+
+#[async_trait]
+impl Fence for Linked {
+    async fn hold(&self, claim: &Claim, ttl: Duration) -> fence::Result<()> {
+        let links = &self.0;
+        let (witness, checker, claim) =
+            (links.witness.clone(), links.checker.clone(), claim.clone());
+        let call = async move {
+            let answer = witness.hold(&claim, ttl).await;
+            answer.inspect(|()| checker.granted(&claim))
+        };
+        links.send(Link::Cluster, call, out_of_reach).await
+    }
+
+    async fn let_go(&self, claim: &Claim) -> fence::Result<()> {
+        let (witness, claim) = (self.0.witness.clone(), claim.clone());
+        let call = async move { witness.let_go(&claim).await };
+        self.0.send(Link::Cluster, call, out_of_reach).await
+    }
+}
+
 /// How long a client waits for Alertmanager and Prometheus.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -299,7 +327,7 @@ impl Prometheus for Linked {
 impl Store for Linked {
     async fn now(&self) -> store::Result<Timestamp> {
         let links = &self.0;
-        links.ask(Link::Store, links.store.now(), store_away).await
+        links.ask(Link::Store, links.store.present().now(), store_away).await
     }
 
     async fn claim(
@@ -307,57 +335,52 @@ impl Store for Linked {
         cluster: &ClusterName,
         holder: &str,
         ttl: Duration,
+        past: Token,
     ) -> store::Result<Claim> {
         let links = &self.0;
-        let (inner, checker) = (links.store.clone(), links.checker.clone());
+        let inner = links.store.present();
         let (cluster, holder) = (cluster.clone(), holder.to_owned());
-        let call = async move {
-            let claim = inner.claim(&cluster, &holder, ttl).await;
-            claim.inspect(|claim| checker.granted(claim))
-        };
+        let call = async move { inner.claim(&cluster, &holder, ttl, past).await };
         let link = if links.trouble(Link::Store).is_some() { Link::Store } else { Link::Claim };
         links.send(link, call, store_away).await
     }
 
     async fn renew(&self, claim: &Claim, ttl: Duration) -> store::Result<Claim> {
         let links = &self.0;
-        let (inner, checker, claim) = (links.store.clone(), links.checker.clone(), claim.clone());
-        let call = async move {
-            let claim = inner.renew(&claim, ttl).await;
-            claim.inspect(|claim| checker.granted(claim))
-        };
+        let (inner, claim) = (links.store.present(), claim.clone());
+        let call = async move { inner.renew(&claim, ttl).await };
         let link = if links.trouble(Link::Store).is_some() { Link::Store } else { Link::Claim };
         links.send(link, call, store_away).await
     }
 
     async fn release(&self, claim: &Claim) -> store::Result<()> {
-        let (inner, claim) = (self.0.store.clone(), claim.clone());
+        let (inner, claim) = (self.0.store.present(), claim.clone());
         self.0.send(Link::Store, async move { inner.release(&claim).await }, store_away).await
     }
 
     async fn load(&self, cluster: &ClusterName) -> store::Result<Memory> {
         let links = &self.0;
-        links.ask(Link::Store, links.store.load(cluster), store_away).await
+        links.ask(Link::Store, links.store.present().load(cluster), store_away).await
     }
 
     async fn commit(&self, claim: &Claim, changes: &Changes) -> store::Result<()> {
         if changes.history.iter().any(|entry| entry.kind == EntryKind::Intent) {
             self.0.process.lock().unwrap().begins_acts();
         }
-        let (inner, claim, changes) = (self.0.store.clone(), claim.clone(), changes.clone());
+        let (inner, claim, changes) = (self.0.store.present(), claim.clone(), changes.clone());
         let call = async move { inner.commit(&claim, &changes).await };
         self.0.send(Link::Store, call, store_away).await
     }
 
     async fn record_signals(&self, signals: &[Signal]) -> store::Result<()> {
-        let (inner, signals) = (self.0.store.clone(), signals.to_vec());
+        let (inner, signals) = (self.0.store.present(), signals.to_vec());
         let call = async move { inner.record_signals(&signals).await };
         self.0.send(Link::Store, call, store_away).await
     }
 
     async fn signals(&self, cluster: &ClusterName) -> store::Result<Vec<Signal>> {
         let links = &self.0;
-        links.ask(Link::Store, links.store.signals(cluster), store_away).await
+        links.ask(Link::Store, links.store.present().signals(cluster), store_away).await
     }
 
     async fn history(
@@ -366,16 +389,16 @@ impl Store for Linked {
         query: &HistoryQuery,
     ) -> store::Result<Vec<Entry>> {
         let links = &self.0;
-        links.ask(Link::Store, links.store.history(cluster, query), store_away).await
+        links.ask(Link::Store, links.store.present().history(cluster, query), store_away).await
     }
 
     async fn dump(&self, cluster: &ClusterName) -> store::Result<store::Dump> {
         let links = &self.0;
-        links.ask(Link::Store, links.store.dump(cluster), store_away).await
+        links.ask(Link::Store, links.store.present().dump(cluster), store_away).await
     }
 
     async fn restore(&self, cluster: &ClusterName, dump: &store::Dump) -> store::Result<()> {
         let links = &self.0;
-        links.ask(Link::Store, links.store.restore(cluster, dump), store_away).await
+        links.ask(Link::Store, links.store.present().restore(cluster, dump), store_away).await
     }
 }

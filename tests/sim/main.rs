@@ -17,6 +17,7 @@ mod happening;
 mod links;
 mod monitoring;
 mod post;
+mod primaries;
 mod prometheus;
 mod replica;
 mod scenario;

@@ -121,8 +121,22 @@ fn happenings(rng: &mut StdRng, scenario: &Scenario) -> Vec<Happening> {
         all.push(Happening { at: at_moment, what: trouble(rng, scenario) });
         at += rng.random_range(gap / 4..gap * 2);
     }
+    if scenario.seed.is_multiple_of(3) {
+        all.extend(fail_overs(scenario.seed));
+    }
     all.sort_by_key(|happening| happening.at);
     all
+}
+
+/// A draw of its own, so that what else happens stays what it was.
+fn fail_overs(seed: u64) -> Vec<Happening> {
+    let rng = &mut StdRng::seed_from_u64(!seed);
+    let one = |_| {
+        let at = Duration::from_millis(rng.random_range(30_000..HOURS * 3_600_000));
+        let lasts = Duration::from_millis(rng.random_range(10..10_000));
+        Happening { at, what: What::FailOver { lasts } }
+    };
+    (0..4).map(one).collect()
 }
 
 fn load(rng: &mut StdRng, scenario: &Scenario) -> What {

@@ -7,6 +7,7 @@ use crate::happening::{Mail, What, When};
 use crate::links::{Linked, Links};
 use crate::monitoring::{BEHIND, EVALUATION, Monitoring};
 use crate::post::{Post, carry};
+use crate::primaries::Primaries;
 use crate::replica::{self, Control, Fate};
 use crate::scenario::{CLUSTER, HOURS, Scenario};
 use bellwether::clock::Clock;
@@ -18,7 +19,7 @@ use bellwether::model::{ClusterName, duration};
 use bellwether::provider::guarded::GuardedConfig;
 use bellwether::provider::{self, Guarded};
 use bellwether::reconcile::{Handle, Parts, Reconciler};
-use bellwether::sim::{self, Faults, World};
+use bellwether::sim::{Faults, World};
 use bellwether::store::{self, Retention};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
@@ -103,7 +104,7 @@ struct Universe<'a> {
     clock: Clock,
     config: watch::Sender<Arc<Config>>,
     world: World,
-    store: Arc<store::Memory>,
+    store: Arc<Primaries>,
     checker: Arc<Checker>,
     monitoring: Arc<Mutex<Monitoring>>,
     links: Vec<Arc<Links>>,
@@ -125,7 +126,7 @@ impl<'a> Universe<'a> {
         let KubernetesConfig::Sim(sim) = &limits.kubernetes;
         let world = World::new(sim, clock).unwrap();
         let retention = Retention { entries: 100_000, age: Duration::from_hours(24) };
-        let store = Arc::new(store::Memory::new(clock, retention));
+        let store = Arc::new(Primaries::new(clock, retention));
         let checker = Arc::new(Checker::new(clock, &world, store.clone(), watched));
         let monitoring = Arc::new(Mutex::new(Monitoring::new(
             world.clone(),
@@ -135,9 +136,8 @@ impl<'a> Universe<'a> {
             origin,
         )));
         let link = |replica| {
-            let parts = (sim::Provider::new(world.clone()), sim::Cluster::new(world.clone()));
             let (checker, store) = (checker.clone(), store.clone());
-            Arc::new(Links::new(replica, checker, parts, store, monitoring.clone()))
+            Arc::new(Links::new(replica, checker, &world, store, monitoring.clone()))
         };
         let links = (0..scenario.replicas).map(link).collect();
         let running = (0..scenario.replicas).map(|_| None).collect();
@@ -340,6 +340,7 @@ impl<'a> Universe<'a> {
             provider: Arc::new(Guarded::new(Arc::new(linked.clone()), guarded, metrics.clone()))
                 as Arc<dyn provider::Provider>,
             cluster: Arc::new(linked.clone()),
+            fence: Arc::new(linked.clone()),
             alertmanager: Arc::new(linked.clone()),
             prometheus: Arc::new(linked),
             metrics: metrics.clone(),

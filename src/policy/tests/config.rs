@@ -318,8 +318,9 @@ fn gone() -> World {
 }
 
 fn store_lost() -> World {
-    let mut world = World::of(1);
-    world.memory = crate::model::Memory::default();
+    let mut world = World::of(3);
+    world.down();
+    world.memory.cluster.store_forgot = Some(duration::before(world.now, MINUTE * 2));
     world
 }
 

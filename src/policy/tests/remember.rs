@@ -45,10 +45,10 @@ fn a_new_store_beside_machines_of_ours_holds_removal() {
     world.memory.cluster.uid = None;
     let memory = world.plan().memory;
     assert_eq!(memory.uid, Some(UID.into()));
-    assert_eq!(memory.down_held_until, Some(duration::after(world.now, MINUTE * 10)));
+    assert_eq!(memory.store_forgot, Some(world.now));
     let mut empty = World::of(0);
     empty.memory.cluster.uid = None;
-    assert_eq!(empty.plan().memory.down_held_until, None, "nothing was lost");
+    assert_eq!(empty.plan().memory.store_forgot, None, "nothing was lost");
 }
 
 #[test]

@@ -198,7 +198,7 @@ fn a_lost_store_holds_removal_until_it_is_rebuilt() {
     };
     world.apply(&plan);
     world.run();
-    assert_eq!(code(&world), "alertmanager_restarted");
+    assert_eq!(code(&world), "store_forgot");
     world.later(MINUTE * 11);
     assert_eq!(world.drains().len(), 1);
 }

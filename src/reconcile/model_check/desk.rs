@@ -8,9 +8,9 @@ use crate::config::{
 };
 use crate::metrics::Metrics;
 use crate::model::{
-    Act, Changes, Claim, ClusterView, Failure, Instance, InstanceId, InstanceState, LaunchRequest,
-    Market, Memory, Observed, Offering, Plan, PoolName, Reason, Resources, Shape, Truth, Verdict,
-    View, Worker, WorkerId,
+    Act, Changes, Claim, ClusterMemory, ClusterView, Failure, Instance, InstanceId, InstanceState,
+    LaunchRequest, Market, Memory, Observed, Offering, Plan, PoolName, Reason, Resources, Shape,
+    Truth, Verdict, View, Worker, WorkerId,
 };
 use crate::policy;
 use crate::provider::{self, Launched};
@@ -91,9 +91,11 @@ impl<T> Hashed<T> {
     }
 }
 
+/// Nothing is there yet, in a cluster that was seen before.
 impl Default for Record {
     fn default() -> Self {
-        Self::of(Memory::default())
+        let cluster = ClusterMemory { uid: Some(UID.into()), ..ClusterMemory::default() };
+        Self::of(Memory { cluster, ..Memory::default() })
     }
 }
 

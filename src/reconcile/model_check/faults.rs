@@ -46,6 +46,7 @@ impl Check {
             }
             _ => claim,
         };
+        state.lease.let_go(&claim);
         if holding.release(&claim, now).is_ok() {
             self.write(state, |store| (store.holding, store.holder) = (holding, None));
         }

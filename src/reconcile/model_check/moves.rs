@@ -4,9 +4,11 @@
 use super::desk::{Call, Look, instance_id};
 use super::state::{Answer, Done, Holder, Kept, Machine, Pass, Replica, Seen, State, epoch};
 use super::{Action, Check, Fault, Mutant, OVERDUE, TICK, TTL};
+use crate::cluster::fence::Refusal;
 use crate::model::{Claim, LaunchRequest, Token, duration};
 use crate::reconcile::claims::belief::Ask;
-use crate::store::{self, Error, Holding};
+use crate::reconcile::claims::held;
+use crate::store::{self, Bid, Error, Holding};
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,13 +116,35 @@ impl Check {
             // It says nothing new to one who has no claim.
             return false;
         }
-        let answer = answer.map(|(holding, claim)| {
+        let answer = answer.and_then(|(holding, claim)| {
             let holder = Holder { who, token: claim.token, until: duration::after(now, TTL) };
             self.write(state, |store| (store.holding, store.holder) = (holding, Some(holder)));
-            claim
+            self.hold(state, who, claim)
         });
         state.replica(who).answer = Some(Answer { asked_at, answer });
         true
+    }
+
+    /// The lease beside the claim, as the keeper asks for it.
+    fn hold(&self, state: &mut State, who: usize, claim: Claim) -> store::Result<Claim> {
+        if !self.lease {
+            return Ok(claim);
+        }
+        let now = state.clusters();
+        let answer = state.lease.hold(&claim, TTL, now);
+        if let Err(Refusal::Outdated { last }) = answer {
+            let (mut holding, ahead) = (state.store.holding.clone(), state.stores());
+            let claim = holding.take(&bid(who, last), ahead)?;
+            let until = duration::after(ahead, TTL);
+            let holder = Holder { who, token: claim.token, until };
+            self.write(state, |store| (store.holding, store.holder) = (holding, Some(holder)));
+            return self.hold(state, who, claim);
+        }
+        if answer.is_ok() {
+            let until = duration::after(now, TTL);
+            state.witnessed = Some(Holder { who, token: claim.token, until });
+        }
+        held(claim, answer)
     }
 
     fn take(
@@ -137,7 +161,7 @@ impl Check {
             let _ = holding.release(&claim_of(holder.who, holder.token), now);
         }
         let before = holding.clone();
-        let mut claim = holding.take(&"c".into(), NAMES[who], TTL, now)?;
+        let mut claim = holding.take(&bid(who, Token(0)), now)?;
         if self.mutant == Some(Mutant::TokenStays) {
             claim.token = token(&before).max(Token(1));
             set_token(holding, claim.token);
@@ -366,8 +390,12 @@ pub(super) fn claim_of(who: usize, token: Token) -> Claim {
     Claim { cluster: "c".into(), holder: NAMES[who].to_owned(), token, expires }
 }
 
+fn bid(who: usize, past: Token) -> Bid {
+    Bid { cluster: "c".into(), holder: NAMES[who].to_owned(), ttl: TTL, past }
+}
+
 /// The last token given out, read and written as the store's file holds it.
-fn token(holding: &Holding) -> Token {
+pub(super) fn token(holding: &Holding) -> Token {
     let stored = serde_json::to_value(holding).unwrap();
     serde_json::from_value(stored["token"].clone()).unwrap()
 }

@@ -2,6 +2,7 @@
 
 use super::TICK;
 use super::desk::{Planned, Record};
+use crate::cluster::fence::Lease;
 use crate::model::{BatchId, Claim, Token, WorkerId, duration};
 use crate::reconcile::claims::belief::Belief;
 use crate::reconcile::{MAX_SKEW, skew};
@@ -23,6 +24,10 @@ pub(super) struct State {
     pub(super) before: Option<Arc<Kept>>,
     /// Whether it has lost one.
     pub(super) lost: bool,
+    /// The cluster's lease, where it is asked.
+    pub(super) lease: Lease,
+    /// Who really has it: noted as the store's holder is.
+    pub(super) witnessed: Option<Holder>,
     /// Every machine that was ever launched.
     pub(super) machines: Arc<Vec<Machine>>,
     /// Who stored which intent.
@@ -138,6 +143,11 @@ impl State {
         duration::after(epoch(), TICK * u32::from(self.tick + self.ahead))
     }
 
+    /// The cluster's clock, which is not the store's.
+    pub(super) fn clusters(&self) -> Timestamp {
+        duration::after(epoch(), TICK * u32::from(self.tick))
+    }
+
     /// The wall clock of a process: one is right, the other as wrong as is allowed.
     fn wall(&self, who: usize) -> Timestamp {
         let astray = if self.replicas[who].astray { 5 } else { 0 };
@@ -157,17 +167,18 @@ impl State {
 
     /// Notes something that is done by one who has not got the claim.
     pub(super) fn note(&mut self, what: Seen, who: usize, claim: &Claim) {
-        if !self.has_claim(who, claim.token, self.stores()) {
+        if !self.has_claim(who, claim.token) {
             self.seen.insert(what);
         }
     }
 
-    /// Whether this process has the claim, by the store's truth.
-    pub(super) fn has_claim(&self, who: usize, token: Token, now: Timestamp) -> bool {
-        self.store
-            .holder
-            .as_ref()
-            .is_some_and(|holder| holder.who == who && holder.token == token && now < holder.until)
+    /// Whether this process has the claim, by the truth of the lease where it is asked, else of the store.
+    pub(super) fn has_claim(&self, who: usize, token: Token) -> bool {
+        let (truth, now) = match &self.witnessed {
+            Some(holder) => (Some(holder), self.clusters()),
+            None => (self.store.holder.as_ref(), self.stores()),
+        };
+        truth.is_some_and(|holder| holder.who == who && holder.token == token && now < holder.until)
     }
 }
 

@@ -1,7 +1,9 @@
 //! What holds, what does not and why that is borne, and that every guard is needed for it.
 
 use super::state::State;
-use super::{ALIVE, ASTRAY, Action, BELIEF, CHECKED, Check, FENCE, Fault, Mutant, NEED, ONCE};
+use super::{
+    ALIVE, ASTRAY, Action, BELIEF, CHECKED, Check, FENCE, Fault, LATE, Mutant, NEED, ONCE,
+};
 use stateright::Model as _;
 use std::collections::BTreeSet;
 
@@ -70,6 +72,28 @@ fn all_holds_for_longer_and_whatever_two_things_go_wrong() {
     assert_eq!(Check::with(6, 0, &[]).broken(), nothing());
     assert_eq!(Check::with(4, 1, PROCESS).broken(), nothing());
     assert_eq!(Check::with(3, 2, PROCESS).broken(), nothing());
+}
+
+/// Who has the lease too is not doubted by anybody, whatever the store forgets; the hole is closed by waiting, see
+/// `policy::forgotten`.
+#[test]
+fn with_the_lease_a_store_that_loses_its_last_write_shakes_no_claim() {
+    let check = Check { lease: true, ..Check::with(3, 1, LOSS) };
+    assert_eq!(check.broken(), BTreeSet::from([NEED]));
+    let check = Check { lease: true, ..prompt(Check::with(3, 1, LOSS)) };
+    assert_eq!(check.broken(), BTreeSet::from([LATE]), "there is no such call any more");
+}
+
+#[test]
+fn with_the_lease_a_store_whose_clock_goes_ahead_shakes_no_claim() {
+    let check = Check { lease: true, ..Check::with(3, 1, AHEAD) };
+    assert_eq!(check.broken(), nothing());
+}
+
+#[test]
+fn with_the_lease_all_holds_whatever_goes_wrong_with_a_process() {
+    let check = Check { lease: true, ..Check::with(3, 1, PROCESS) };
+    assert_eq!(check.broken(), nothing());
 }
 
 /// Both at once, as after a fail-over to a machine that lagged: no intent takes effect twice even then.

@@ -8,6 +8,7 @@ use super::file::{Opened, broken};
 use super::tables::{Refusal, Tables};
 use crate::clock::Clock;
 use crate::model::{Changes, Claim, ClusterName, Signal};
+use crate::store::holding::Bid;
 use crate::store::{Dump, Error, Result, Retention};
 use redb::WriteTransaction;
 use std::collections::VecDeque;
@@ -25,7 +26,7 @@ const GROUP: usize = 256;
 #[derive(Debug)]
 pub(super) enum Write {
     /// Take a claim; answered with it.
-    Take { cluster: ClusterName, holder: String, ttl: Duration },
+    Take(Bid),
     /// Prolong a claim; answered with it.
     Renew { claim: Claim, ttl: Duration },
     /// Give a claim back.

@@ -88,10 +88,10 @@ impl<'t> Tables<'t> {
         now: Timestamp,
     ) -> Outcome<Option<Claim>> {
         match write {
-            Write::Take { cluster, holder, ttl } => {
-                let mut holding = self.holding(&cluster)?;
-                let claim = holding.take(&cluster, &holder, ttl, now)?;
-                self.hold(&cluster, &holding)?;
+            Write::Take(bid) => {
+                let mut holding = self.holding(&bid.cluster)?;
+                let claim = holding.take(&bid, now)?;
+                self.hold(&bid.cluster, &holding)?;
                 Ok(Some(claim))
             }
             Write::Renew { claim, ttl } => {
@@ -259,6 +259,7 @@ pub(super) fn load(at: &ReadTransaction, cluster: &ClusterName) -> Result<Memory
             .map(|(k, v)| (k.as_str().into(), v))
             .collect(),
         cluster: memory.unwrap_or_default(),
+        life: None,
     })
 }
 

@@ -48,10 +48,17 @@ end
 -- A whole number as text; Lua's own way gives 1.7e+15.
 local function text(number) return string.format('%.0f', number) end
 
--- Whether the claim in this key is held under this token by this holder, now.
+-- Which life of the store this is: another after a restart and after a fail-over, which both may have forgotten
+-- what was written last. The same for ever where the user may not ask.
+local function life()
+  local told = redis.pcall('INFO', 'server')
+  return type(told) == 'string' and string.match(told, 'run_id:(%w+)') or 'unknown'
+end
+
+-- Whether the claim in this key is held under this token by this holder, now, and was taken in this life.
 local function is_current(key, token, holder, now)
-  local held = redis.call('HMGET', key, 'token', 'holder', 'expires')
-  return held[1] == token and held[2] == holder and now < tonumber(held[3] or 0)
+  local held = redis.call('HMGET', key, 'token', 'holder', 'expires', 'life')
+  return held[1] == token and held[2] == holder and now < tonumber(held[3] or 0) and held[4] == life()
 end
 
 local refused = refusal()

@@ -5,5 +5,5 @@
 -- reply  1; 0 when the claim is not current
 
 if not is_current(KEYS[2], ARGV[1], ARGV[2], clock()) then return 0 end
-redis.call('HDEL', KEYS[2], 'holder', 'expires')
+redis.call('HDEL', KEYS[2], 'holder', 'expires', 'life')
 return 1

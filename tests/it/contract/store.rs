@@ -58,6 +58,7 @@ on_every_store! {
     the_same_holder_takes_its_claim_again_with_a_larger_token,
     an_expired_claim_goes_to_another_with_a_larger_token,
     tokens_grow_after_release,
+    tokens_grow_past_one_that_is_told,
     renewing_prolongs_the_claim,
     renewing_after_expiry_is_refused,
     a_24_release_by_a_non_owner_is_refused,
@@ -82,7 +83,7 @@ async fn a_claim_that_is_held_is_refused_with_its_holder(stage: Stage) {
     let claim = take(&stage.one, "a").await;
     let until = claim.expires;
     assert_eq!(until, duration::after(start(), TTL));
-    let refused = stage.two.claim(&cluster(), "b", TTL).await;
+    let refused = stage.two.claim(&cluster(), "b", TTL, Token(0)).await;
     assert_eq!(refused, Err(Error::Held { holder: "a".into(), until }));
 }
 
@@ -108,6 +109,14 @@ async fn tokens_grow_after_release(stage: Stage) {
     assert!(new.token > old.token);
 }
 
+async fn tokens_grow_past_one_that_is_told(stage: Stage) {
+    let claim = stage.one.claim(&cluster(), "a", TTL, Token(41)).await.unwrap();
+    assert_eq!(claim.token, Token(42));
+    stage.one.commit(&claim, &Changes::default()).await.unwrap();
+    let smaller = stage.one.claim(&cluster(), "a", TTL, Token(7)).await.unwrap();
+    assert_eq!(smaller.token, Token(43));
+}
+
 async fn renewing_prolongs_the_claim(stage: Stage) {
     let claim = take(&stage.one, "a").await;
     stage.pass(TTL / 2).await;
@@ -115,7 +124,10 @@ async fn renewing_prolongs_the_claim(stage: Stage) {
     assert_eq!(renewed.token, claim.token);
     assert_eq!(renewed.expires, duration::after(claim.expires, TTL / 2));
     stage.pass(TTL * 3 / 4).await;
-    assert!(matches!(stage.two.claim(&cluster(), "b", TTL).await, Err(Error::Held { .. })));
+    assert!(matches!(
+        stage.two.claim(&cluster(), "b", TTL, Token(0)).await,
+        Err(Error::Held { .. })
+    ));
     stage.one.commit(&claim, &one_entry()).await.expect("the stored expiry counts, not the copy's");
 }
 
@@ -132,7 +144,10 @@ async fn a_24_release_by_a_non_owner_is_refused(stage: Stage) {
     assert_eq!(stage.two.release(&stranger).await, fenced(&claim));
     let wrong = Claim { token: Token(claim.token.0 + 1), ..claim.clone() };
     assert_eq!(stage.two.release(&wrong).await, fenced(&wrong));
-    assert!(matches!(stage.two.claim(&cluster(), "b", TTL).await, Err(Error::Held { .. })));
+    assert!(matches!(
+        stage.two.claim(&cluster(), "b", TTL, Token(0)).await,
+        Err(Error::Held { .. })
+    ));
 }
 
 async fn a_stale_token_is_refused_at_commit(stage: Stage) {
@@ -181,7 +196,7 @@ async fn a_refused_commit_changes_nothing_at_all(stage: Stage) {
 
 async fn a_commit_is_loaded_as_it_was_written(stage: Stage) {
     let claim = take(&stage.one, "a").await;
-    assert_eq!(stage.two.load(&cluster()).await.unwrap(), model::Memory::default());
+    assert_eq!(loaded(&stage.two, &cluster()).await, model::Memory::default());
     let changes = everything("1");
     stage.one.commit(&claim, &changes).await.unwrap();
     let memory = stage.two.load(&cluster()).await.unwrap();
@@ -282,8 +297,8 @@ async fn clusters_are_isolated(stage: Stage) {
     let claim = take(&stage.one, "a").await;
     stage.one.commit(&claim, &everything("1")).await.unwrap();
     stage.one.record_signals(&[signal("f", 1)]).await.unwrap();
-    let theirs = stage.two.claim(&other, "b", TTL).await.unwrap();
-    assert_eq!(stage.two.load(&other).await.unwrap(), model::Memory::default());
+    let theirs = stage.two.claim(&other, "b", TTL, Token(0)).await.unwrap();
+    assert_eq!(loaded(&stage.two, &other).await, model::Memory::default());
     assert_eq!(stage.two.signals(&other).await.unwrap(), []);
     let before = all(&stage.one).await;
     let changes = Changes { forget_workers: vec!["w1".into()], ..one_entry() };
@@ -298,7 +313,7 @@ async fn odd_names_and_ids_are_keys_like_others(stage: Stage) {
     for name in names {
         let signals = names.map(|id| Signal { cluster: name.into(), ..signal(id, 1) });
         stage.one.record_signals(&signals).await.unwrap();
-        let claim = stage.one.claim(&name.into(), name, TTL).await.unwrap();
+        let claim = stage.one.claim(&name.into(), name, TTL, Token(0)).await.unwrap();
         let workers = names.map(|id| Worker { id: id.into(), ..worker(name) }).to_vec();
         stage.one.commit(&claim, &Changes { workers, ..one_entry() }).await.unwrap();
     }
@@ -317,7 +332,7 @@ async fn odd_names_and_ids_are_keys_like_others(stage: Stage) {
 
 async fn the_claim_is_given_to_one_of_many_at_once(stage: Stage) {
     let (name, holders) = (cluster(), ["a", "b", "c", "d"]);
-    let claims = holders.map(|holder| stage.one.claim(&name, holder, TTL));
+    let claims = holders.map(|holder| stage.one.claim(&name, holder, TTL, Token(0)));
     let given = futures_util::future::join_all(claims).await;
     assert_eq!(given.iter().filter(|claim| claim.is_ok()).count(), 1);
 }
@@ -351,7 +366,7 @@ async fn the_configuration_names_the_store() {
 }
 
 async fn take(store: &Arc<dyn Store>, holder: &str) -> Claim {
-    store.claim(&cluster(), holder, TTL).await.unwrap()
+    store.claim(&cluster(), holder, TTL, Token(0)).await.unwrap()
 }
 
 async fn numbers(store: &Arc<dyn Store>, before: Option<u64>, limit: usize) -> Vec<u64> {
@@ -360,11 +375,16 @@ async fn numbers(store: &Arc<dyn Store>, before: Option<u64>, limit: usize) -> V
     entries.into_iter().map(|entry| entry.id).collect()
 }
 
+/// What is kept, whatever life of the store it is read in.
+async fn loaded(store: &Arc<dyn Store>, cluster: &ClusterName) -> model::Memory {
+    model::Memory { life: None, ..store.load(cluster).await.unwrap() }
+}
+
 /// Everything that a store tells of the cluster.
 pub(crate) async fn all(store: &Arc<dyn Store>) -> (model::Memory, Vec<Signal>, Vec<Entry>) {
     let query = HistoryQuery { limit: usize::MAX, before: None };
     (
-        store.load(&cluster()).await.unwrap(),
+        loaded(store, &cluster()).await,
         store.signals(&cluster()).await.unwrap(),
         store.history(&cluster(), &query).await.unwrap(),
     )

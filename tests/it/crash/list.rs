@@ -6,13 +6,15 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// What the loop and the inlet call to change something. Of what else these traits offer, all but one are looks.
-const EFFECTS: [&str; 11] = [
+const EFFECTS: [&str; 13] = [
     "provider.launch",
     "provider.terminate",
     "cluster.cordon",
     "cluster.uncordon",
     "cluster.evict_step",
     "cluster.remove_node",
+    "fence.hold",
+    "fence.let_go",
     "store.claim",
     "store.renew",
     "store.release",
@@ -87,14 +89,18 @@ fn every_effect_is_followed_by_a_kill_point() {
 #[test]
 fn every_call_to_others_is_an_effect_or_a_look() {
     let mut offered = BTreeSet::new();
-    for room in ["provider", "cluster", "store"] {
-        let text = read(&format!("src/{room}.rs"));
+    let fence = ("fence", "cluster/fence");
+    for (room, file) in
+        [("provider", "provider"), ("cluster", "cluster"), fence, ("store", "store")]
+    {
+        let text = read(&format!("src/{file}.rs"));
         let body = text.split_once("pub trait ").unwrap().1.split_once("\n}").unwrap().0;
         let methods = body.split("async fn ").skip(1);
         let names = methods.map(|rest| rest.split(['(', '<']).next().unwrap_or_default());
         offered.extend(names.map(|name| format!("{room}.{name}")));
     }
-    let known = EFFECTS.iter().chain(&LOOKS).chain([&BY_HAND]).map(|call| (*call).to_owned()).collect();
+    let known =
+        EFFECTS.iter().chain(&LOOKS).chain([&BY_HAND]).map(|call| (*call).to_owned()).collect();
     assert_eq!(offered, known);
 }
 

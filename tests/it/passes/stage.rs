@@ -164,6 +164,7 @@ pub(super) async fn told_stage(pool: &str, ahead: Duration, monitoring: Monitori
         store: store.clone(),
         provider: Arc::new(sim::Provider::new(world.clone())),
         cluster: Arc::new(sim::Cluster::new(world.clone())),
+        fence: Arc::new(sim::Witness::new(world.clone())),
         alertmanager: monitoring.clone(),
         prometheus: monitoring,
         metrics: metrics.clone(),

@@ -4,6 +4,7 @@ use super::{LIMIT, TTL, answers, away};
 use crate::contract::store::{all, cluster, everything, signal};
 use crate::support::authority::Authority;
 use crate::support::{redis, wait};
+use bellwether::model::Token;
 use bellwether::store::{HistoryQuery, Store};
 use std::path::Path;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ async fn a_user_of_redis_needs_no_more_than_the_page_says() {
     let own = format!("username: bellwether, password: {SECRET}");
     let (one, two) = (server.store(&own), server.store(&own));
     assert_eq!(two.wake().await, None);
-    let claim = one.claim(&cluster(), "a", TTL).await.unwrap();
+    let claim = one.claim(&cluster(), "a", TTL, Token(0)).await.unwrap();
     one.record_signals(&[signal("f", 1)]).await.unwrap();
     one.commit(&claim, &everything("1")).await.unwrap();
     one.renew(&claim, TTL).await.unwrap();
@@ -61,14 +62,14 @@ async fn what_a_user_may_not_do_is_told_and_nothing_is_half_written() {
     let words = ["ACL", "SETUSER", "weak", "on", ">weak", "~{bw:*", "+@all", "-xadd"];
     let _: String = server.ask(&words);
     let store: Arc<dyn Store> = Arc::new(server.store("username: weak, password: weak"));
-    let claim = store.claim(&cluster(), "a", TTL).await.unwrap();
+    let claim = store.claim(&cluster(), "a", TTL, Token(0)).await.unwrap();
     let before = all(&store).await;
     let why = away(store.commit(&claim, &everything("1")).await);
     assert!(why.contains("docs/redis.md says what store.username must be allowed"), "{why}");
     assert_eq!(all(&store).await, before);
     let _: String = server.ask(&["ACL", "SETUSER", "weak", "+xadd", "-set"]);
     away(store.record_signals(&[signal("f", 1)]).await);
-    away(store.claim(&cluster(), "a", TTL).await);
+    away(store.claim(&cluster(), "a", TTL, Token(0)).await);
     assert_eq!(all(&store).await, before);
     store.renew(&claim, TTL).await.expect("the claim that stood stands");
 }
@@ -84,7 +85,7 @@ async fn a_password_is_renewed_without_a_restart() {
     let (config, watched) = watch::channel(read("first"));
     let renewed = read("second");
     let store = redis::open(&watched, redis::RETENTION);
-    store.claim(&cluster(), "a", TTL).await.unwrap();
+    store.claim(&cluster(), "a", TTL, Token(0)).await.unwrap();
     server.kill();
     server.change("first", "second");
     server.restart().await;
@@ -119,7 +120,7 @@ async fn redis_is_spoken_to_over_tls_with_certificates_of_both_sides() {
         redis::store(&format!("url: \"{url}\", ca_file: \"{ca}\", client_cert_file: \"{own}\""))
     };
     let store: Arc<dyn Store> = Arc::new(at(&ours.ca_file(), &ours.client_file()));
-    let claim = store.claim(&cluster(), "a", TTL).await.unwrap();
+    let claim = store.claim(&cluster(), "a", TTL, Token(0)).await.unwrap();
     store.commit(&claim, &everything("1")).await.unwrap();
     assert_eq!(store.wake().await, None, "wakes come over it too");
     // A client of TLS for others in the same process: both of rustls's back ends are there, one is chosen.

@@ -21,7 +21,7 @@ async fn stages() -> Vec<Stage> {
 
 /// Something of everything, entries that are gone among it.
 async fn fill(stage: &Stage) {
-    let claim = stage.one.claim(&cluster(), "a", TTL).await.unwrap();
+    let claim = stage.one.claim(&cluster(), "a", TTL, Token(0)).await.unwrap();
     for n in 0..5 {
         stage.one.record_signals(&[signal(&format!("s{n}"), n)]).await.unwrap();
         stage.one.commit(&claim, &everything(&n.to_string())).await.unwrap();
@@ -39,7 +39,8 @@ async fn every_store_restores_what_every_store_dumps() {
             to.one.restore(&cluster(), &dump).await.unwrap();
             assert_eq!(all(&to.two).await, all(&from.one).await);
             assert_eq!(to.two.dump(&cluster()).await.unwrap(), dump);
-            let claim = to.two.claim(&cluster(), "b", TTL).await.expect("nobody has the claim");
+            let claim =
+                to.two.claim(&cluster(), "b", TTL, Token(0)).await.expect("nobody has the claim");
             assert!(claim.token > dump.token, "tokens grow on");
             to.two.commit(&claim, &everything("more")).await.unwrap();
             let query = HistoryQuery { limit: 1, before: None };
@@ -53,7 +54,7 @@ async fn numbers_grow_on_after_a_history_that_is_gone() {
     for to in &stages().await {
         let dump = Dump { token: Token(7), last_entry: 9, ..Dump::default() };
         to.one.restore(&cluster(), &dump).await.unwrap();
-        let claim = to.one.claim(&cluster(), "b", TTL).await.unwrap();
+        let claim = to.one.claim(&cluster(), "b", TTL, Token(0)).await.unwrap();
         assert_eq!(claim.token.0, 8);
         to.one.commit(&claim, &everything("1")).await.unwrap();
         let query = HistoryQuery { limit: 9, before: None };
@@ -66,7 +67,7 @@ async fn nothing_is_restored_over_anything() {
     let dump = Dump { last_entry: 9, ..Dump::default() };
     for to in &stages().await {
         to.one.record_signals(&[signal("f", 1)]).await.unwrap();
-        let claim = to.one.claim(&"claimed".into(), "a", TTL).await.unwrap();
+        let claim = to.one.claim(&"claimed".into(), "a", TTL, Token(0)).await.unwrap();
         to.one.release(&claim).await.unwrap();
         for name in [cluster(), "claimed".into()] {
             let before = to.one.dump(&name).await.unwrap();
@@ -108,7 +109,7 @@ async fn a_store_is_moved_from_the_file_to_redis_and_back() {
     let before = {
         let store = Embedded::open(&folder.join("data"), Clock::system(), redis::RETENTION);
         let store: Arc<dyn Store> = Arc::new(store.unwrap());
-        let claim = store.claim(&cluster(), "a", TTL).await.unwrap();
+        let claim = store.claim(&cluster(), "a", TTL, Token(0)).await.unwrap();
         store.record_signals(&[signal("f", 1)]).await.unwrap();
         store.commit(&claim, &everything("1")).await.unwrap();
         all(&store).await

@@ -4,7 +4,7 @@ use super::{LIMIT, TTL, answers, away};
 use crate::contract::store::{all, cluster, everything, signal};
 use crate::support::redis::{self, RunningRedis};
 use crate::support::wait;
-use bellwether::model::{Changes, SignalId};
+use bellwether::model::{Changes, SignalId, Token};
 use bellwether::store::{Error, Redis, Store};
 use rustix::process::Signal;
 use std::future::Future as _;
@@ -26,7 +26,7 @@ fn quick(server: &RunningRedis) -> Redis {
 async fn all_is_there_after_the_server_was_killed_and_started_again() {
     let Some(mut server) = redis::start(&DURABLE).await else { return };
     let store: Arc<dyn Store> = Arc::new(server.store(""));
-    let claim = store.claim(&cluster(), "a", TTL).await.unwrap();
+    let claim = store.claim(&cluster(), "a", TTL, Token(0)).await.unwrap();
     for n in 0..20 {
         store.record_signals(&[signal(&format!("s{n}"), n)]).await.unwrap();
         store.commit(&claim, &everything(&n.to_string())).await.unwrap();
@@ -38,10 +38,30 @@ async fn all_is_there_after_the_server_was_killed_and_started_again() {
     server.restart().await;
     answers(&*store).await;
     assert_eq!(all(&store).await, before);
-    store.commit(&claim, &everything("more")).await.expect("the claim outlived it too");
-    store.release(&claim).await.unwrap();
-    let next = store.claim(&cluster(), "b", TTL).await.unwrap();
+    let next = store.claim(&cluster(), "a", TTL, Token(0)).await.unwrap();
     assert!(next.token > claim.token);
+}
+
+/// Whether it forgot anything, nobody can tell: so whoever had the claim looks at everything anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_started_again_lives_anew_and_knows_no_claim_of_before() {
+    let Some(mut server) = redis::start(&DURABLE).await else { return };
+    let store = server.store("");
+    let claim = store.claim(&cluster(), "a", TTL, Token(0)).await.unwrap();
+    store.commit(&claim, &everything("1")).await.unwrap();
+    let life = || async { store.load(&cluster()).await.unwrap().life.expect("Redis can forget") };
+    let before = life().await;
+    assert_eq!(life().await, before);
+    server.kill();
+    server.restart().await;
+    answers(&store).await;
+    assert_ne!(life().await, before);
+    let fenced = Error::Fenced { token: claim.token };
+    assert_eq!(store.commit(&claim, &everything("2")).await, Err(fenced.clone()));
+    assert_eq!(store.renew(&claim, TTL).await.map(drop), Err(fenced.clone()));
+    assert_eq!(store.release(&claim).await, Err(fenced));
+    let again = store.claim(&cluster(), "a", TTL, Token(0)).await.expect("it was its own");
+    store.commit(&again, &everything("2")).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,17 +70,17 @@ async fn a_redis_that_is_not_there_is_away_until_it_comes() {
     server.kill();
     let store = server.store("");
     assert!(away(store.now().await).contains("cannot be reached"));
-    assert!(away(store.claim(&cluster(), "a", TTL).await).contains("nothing was stored"));
+    assert!(away(store.claim(&cluster(), "a", TTL, Token(0)).await).contains("nothing was stored"));
     server.restart().await;
     answers(&store).await;
-    store.claim(&cluster(), "a", TTL).await.unwrap();
+    store.claim(&cluster(), "a", TTL, Token(0)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_hangs_is_away_within_the_limit_and_comes_back() {
     let Some(server) = redis::start(&[]).await else { return };
     let store = quick(&server);
-    let claim = store.claim(&cluster(), "a", TTL).await.unwrap();
+    let claim = store.claim(&cluster(), "a", TTL, Token(0)).await.unwrap();
     server.signal(Signal::STOP);
     let begun = Instant::now();
     let why = away(store.commit(&claim, &everything("1")).await);
@@ -86,7 +106,7 @@ async fn a_redis_that_hangs_is_away_within_the_limit_and_comes_back() {
 async fn a_commit_that_was_given_up_is_refused_once_the_memory_was_read() {
     let Some(server) = redis::start(&[]).await else { return };
     let store = quick(&server);
-    let claim = store.claim(&cluster(), "a", TTL).await.unwrap();
+    let claim = store.claim(&cluster(), "a", TTL, Token(0)).await.unwrap();
     store.commit(&claim, &Changes::default()).await.unwrap();
     let key = format!("{{bw:{}}}:claim", cluster());
     let order = || server.ask::<u64>(&["HGET", &key, "order"]);
@@ -109,13 +129,13 @@ async fn a_commit_that_was_given_up_is_refused_once_the_memory_was_read() {
 async fn a_commit_older_than_what_was_settled_is_refused() {
     let Some(server) = redis::start(&[]).await else { return };
     let store = server.store("");
-    let claim = store.claim(&cluster(), "a", TTL).await.unwrap();
+    let claim = store.claim(&cluster(), "a", TTL, Token(0)).await.unwrap();
     let key = format!("{{bw:{}}}:claim", cluster());
     let _: i64 = server.ask(&["HSET", &key, "order", "9007199254740991"]);
     let refused = store.commit(&claim, &everything("1")).await;
     assert_eq!(refused, Err(Error::Fenced { token: claim.token }));
     assert!(store.load(&cluster()).await.unwrap().workers.is_empty());
-    let again = store.claim(&cluster(), "a", TTL).await.unwrap();
+    let again = store.claim(&cluster(), "a", TTL, Token(0)).await.unwrap();
     store.commit(&again, &everything("1")).await.expect("a new token begins anew");
 }
 
@@ -123,7 +143,7 @@ async fn a_commit_older_than_what_was_settled_is_refused() {
 async fn a_full_redis_is_away_and_nothing_is_half_written() {
     let Some(server) = redis::start(&["--maxmemory-policy", "noeviction"]).await else { return };
     let store: Arc<dyn Store> = Arc::new(server.store(""));
-    let claim = store.claim(&cluster(), "a", TTL).await.unwrap();
+    let claim = store.claim(&cluster(), "a", TTL, Token(0)).await.unwrap();
     store.record_signals(&[signal("kept", 1)]).await.unwrap();
     store.commit(&claim, &everything("1")).await.unwrap();
     let before = all(&store).await;
@@ -137,7 +157,7 @@ async fn a_full_redis_is_away_and_nothing_is_half_written() {
     for outcome in [
         store.commit(&claim, &changes).await,
         store.record_signals(&[signal("kept", 2), signal("new", 2)]).await,
-        store.claim(&"other".into(), "a", TTL).await.map(drop),
+        store.claim(&"other".into(), "a", TTL, Token(0)).await.map(drop),
     ] {
         let why = away(outcome);
         assert!(why.contains("it is full and takes no writes; raise its maxmemory"), "{why}");
@@ -151,7 +171,7 @@ async fn a_full_redis_is_away_and_nothing_is_half_written() {
 async fn scripts_that_the_server_forgot_are_loaded_again() {
     let Some(server) = redis::start(&[]).await else { return };
     let store = server.store("");
-    let claim = store.claim(&cluster(), "a", TTL).await.unwrap();
+    let claim = store.claim(&cluster(), "a", TTL, Token(0)).await.unwrap();
     let _: String = server.ask(&["SCRIPT", "FLUSH"]);
     store.record_signals(&[signal("f", 1)]).await.unwrap();
     store.commit(&claim, &everything("1")).await.unwrap();

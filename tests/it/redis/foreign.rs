@@ -3,7 +3,7 @@
 use super::{TTL, away};
 use crate::contract::store::{cluster, everything, signal};
 use crate::support::redis;
-use bellwether::model::{Changes, Signal};
+use bellwether::model::{Changes, Signal, Token};
 use bellwether::store::{Error, Store};
 
 fn unreadable<T: std::fmt::Debug>(outcome: Result<T, Error>) -> String {
@@ -21,7 +21,7 @@ fn key(kind: &str) -> String {
 async fn keys_of_another_type_are_refused_and_stay() {
     let Some(server) = redis::start(&[]).await else { return };
     let store = server.store("");
-    let claim = store.claim(&cluster(), "a", TTL).await.unwrap();
+    let claim = store.claim(&cluster(), "a", TTL, Token(0)).await.unwrap();
     for kind in ["claim", "signals", "workers", "intents", "pools", "cluster", "history"] {
         let key = key(kind);
         let _: i64 = server.ask(&["COPY", &key, "aside", "REPLACE"]);
@@ -30,7 +30,7 @@ async fn keys_of_another_type_are_refused_and_stay() {
         let why = unreadable(store.commit(&claim, &everything("1")).await);
         assert!(why.contains(&key) && why.contains("store.url"), "{why}");
         match kind {
-            "claim" => drop(unreadable(store.claim(&cluster(), "b", TTL).await)),
+            "claim" => drop(unreadable(store.claim(&cluster(), "b", TTL, Token(0)).await)),
             "signals" => drop(unreadable(store.record_signals(&[signal("f", 1)]).await)),
             "history" => {}
             _ => drop(unreadable(store.load(&cluster()).await)),
@@ -48,11 +48,12 @@ async fn keys_of_another_type_are_refused_and_stay() {
 async fn what_a_newer_version_wrote_is_refused_and_stays() {
     let Some(server) = redis::start(&[]).await else { return };
     let store = server.store("");
-    let claim = store.claim(&cluster(), "a", TTL).await.unwrap();
+    let claim = store.claim(&cluster(), "a", TTL, Token(0)).await.unwrap();
     let _: String = server.ask(&["SET", &key("schema"), "2"]);
     let commit = store.commit(&claim, &everything("1")).await;
     let record = store.record_signals(&[signal("f", 1)]).await;
-    let (load, take) = (store.load(&cluster()).await, store.claim(&cluster(), "b", TTL).await);
+    let (load, take) =
+        (store.load(&cluster()).await, store.claim(&cluster(), "b", TTL, Token(0)).await);
     for why in [unreadable(commit), unreadable(record), unreadable(load), unreadable(take)] {
         assert!(why.contains("schema 2") && why.contains("newer version"), "{why}");
     }
@@ -65,7 +66,7 @@ async fn what_a_newer_version_wrote_is_refused_and_stays() {
 async fn a_record_of_no_kind_we_know_is_refused_for_itself_only() {
     let Some(server) = redis::start(&[]).await else { return };
     let store = server.store("");
-    let claim = store.claim(&cluster(), "a", TTL).await.unwrap();
+    let claim = store.claim(&cluster(), "a", TTL, Token(0)).await.unwrap();
     let theirs = "{\"ask\":\"dance\"}";
     let _: i64 = server.ask(&["HSET", &key("signals"), "odd", theirs]);
     let (odd, even) = ([signal("odd", 1)], [signal("even", 1)]);

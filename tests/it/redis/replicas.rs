@@ -4,7 +4,8 @@ use super::{LIMIT, TTL, away};
 use crate::contract::store::{cluster, everything, signal};
 use crate::support::redis::{self, RunningRedis};
 use crate::support::wait;
-use bellwether::store::Store;
+use bellwether::model::Token;
+use bellwether::store::{Error, Store};
 
 /// A replica that has all that the primary has.
 async fn replica_of(primary: &RunningRedis) -> Option<RunningRedis> {
@@ -23,7 +24,7 @@ async fn a_replica_that_may_only_be_read_is_away() {
     let Some(replica) = replica_of(&primary).await else { return };
     let store = replica.store("");
     for outcome in [
-        store.claim(&cluster(), "a", TTL).await.map(drop),
+        store.claim(&cluster(), "a", TTL, Token(0)).await.map(drop),
         store.record_signals(&[signal("f", 1)]).await,
     ] {
         let why = away(outcome);
@@ -33,7 +34,7 @@ async fn a_replica_that_may_only_be_read_is_away() {
         );
     }
     let _: String = replica.ask(&["REPLICAOF", "NO", "ONE"]);
-    store.claim(&cluster(), "a", TTL).await.expect("it is a primary by now");
+    store.claim(&cluster(), "a", TTL, Token(0)).await.expect("it is a primary by now");
 }
 
 /// Three Sentinels, who ask for a password, watch a primary and its replica.
@@ -59,8 +60,9 @@ sentinel failover-timeout main 3000
     let url = format!("redis+sentinel://{}/main/0", hosts.join(","));
     let login = "sentinel: { username: watcher, password: watch }";
     let store = redis::store(&format!("url: \"{url}\", {login}"));
-    let claim = store.claim(&cluster(), "a", TTL).await.unwrap();
+    let claim = store.claim(&cluster(), "a", TTL, Token(0)).await.unwrap();
     store.commit(&claim, &everything("1")).await.unwrap();
+    let life = store.load(&cluster()).await.unwrap().life;
     wait::until(LIMIT, "the replica to have it", || async {
         let key = format!("{{bw:{}}}:workers", cluster());
         replica.ask::<i64>(&["HLEN", &key]) == 1
@@ -79,7 +81,11 @@ sentinel failover-timeout main 3000
         store.record_signals(&[signal("after", 1)]).await.is_ok()
     })
     .await;
-    assert_eq!(store.load(&cluster()).await.unwrap().workers.len(), 1);
+    let memory = store.load(&cluster()).await.unwrap();
+    assert_eq!(memory.workers.len(), 1);
+    assert!(life.is_some() && memory.life != life, "it may have forgotten something");
+    let refused = store.commit(&claim, &everything("2")).await;
+    assert_eq!(refused, Err(Error::Fenced { token: claim.token }));
     let role: String = replica.ask(&["INFO", "replication"]);
     assert!(role.contains("role:master"), "{role}");
     let wrong = redis::store(&format!("url: \"{}\", {login}", url.replace("/main", "/other")));

@@ -8,7 +8,7 @@ use bellwether::http::readiness::Readiness;
 use bellwether::http::reads::ClusterReport;
 use bellwether::http::{self, Handle, Limits};
 use bellwether::metrics::Metrics;
-use bellwether::model::{self, Changes, Claim, ClusterName, Entry, PassId, Signal};
+use bellwether::model::{self, Changes, Claim, ClusterName, Entry, PassId, Signal, Token};
 use bellwether::store::{Dump, Error, HistoryQuery, Memory, Result, Retention, Store};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -73,8 +73,14 @@ impl Store for Line {
     async fn now(&self) -> Result<Timestamp> {
         self.store()?.now().await
     }
-    async fn claim(&self, cluster: &ClusterName, holder: &str, ttl: Duration) -> Result<Claim> {
-        self.store()?.claim(cluster, holder, ttl).await
+    async fn claim(
+        &self,
+        cluster: &ClusterName,
+        holder: &str,
+        ttl: Duration,
+        past: Token,
+    ) -> Result<Claim> {
+        self.store()?.claim(cluster, holder, ttl, past).await
     }
     async fn renew(&self, claim: &Claim, ttl: Duration) -> Result<Claim> {
         self.store()?.renew(claim, ttl).await

@@ -8,7 +8,7 @@ use bellwether::clock::Clock;
 use bellwether::config::Config;
 use bellwether::metrics::Metrics;
 use bellwether::model::{
-    Ask, Changes, Claim, ClusterName, Entry, Fingerprint, Memory, Signal, SignalId, Source,
+    Ask, Changes, Claim, ClusterName, Entry, Fingerprint, Memory, Signal, SignalId, Source, Token,
 };
 use bellwether::reconcile::{Parts, Reconciler};
 use bellwether::sim::{self, World};
@@ -37,8 +37,14 @@ impl Store for Interposed {
     async fn now(&self) -> Result<Timestamp> {
         self.inner.now().await
     }
-    async fn claim(&self, cluster: &ClusterName, holder: &str, ttl: Duration) -> Result<Claim> {
-        self.inner.claim(cluster, holder, ttl).await
+    async fn claim(
+        &self,
+        cluster: &ClusterName,
+        holder: &str,
+        ttl: Duration,
+        past: Token,
+    ) -> Result<Claim> {
+        self.inner.claim(cluster, holder, ttl, past).await
     }
     async fn renew(&self, claim: &Claim, ttl: Duration) -> Result<Claim> {
         self.inner.renew(claim, ttl).await
@@ -121,6 +127,7 @@ clusters:
             store: store.clone(),
             provider: Arc::new(sim::Provider::new(world.clone())),
             cluster: Arc::new(sim::Cluster::new(world.clone())),
+            fence: Arc::new(sim::Witness::new(world.clone())),
             alertmanager: Arc::new(client::Http::new(&limits.alertmanager, metrics.clone())),
             prometheus: Arc::new(prometheus::Http::new(&limits.prometheus, metrics.clone())),
             metrics,

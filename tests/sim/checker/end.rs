@@ -3,14 +3,11 @@
 use super::{Checker, is_live, is_ours};
 use crate::scenario::{CLUSTER, SECRET};
 use bellwether::model::{ClusterName, Node, WorkerState};
-use bellwether::store::{HistoryQuery, Store as _};
 
 impl Checker {
     /// I10: the secret shows in nothing that leaves the process.
     pub(crate) async fn no_secret(&self, shown: &[String]) {
-        let query = HistoryQuery { limit: 100_000, before: None };
-        let history = self.store.history(&CLUSTER.into(), &query).await.unwrap();
-        let history = serde_json::to_string(&history).unwrap();
+        let history = serde_json::to_string(&self.history().await).unwrap();
         if shown.iter().chain([&history]).any(|text| text.contains(SECRET)) {
             self.violated("I10", "the token shows".to_owned());
         }

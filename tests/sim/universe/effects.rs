@@ -37,6 +37,7 @@ impl Universe<'_> {
             What::Trouble { replica, link, trouble, .. } => {
                 self.links[*replica].begin(*link, *trouble);
             }
+            What::FailOver { .. } => self.store.lag(),
             What::Mail { mail, .. } => self.mail.push(*mail),
             What::Crash { replica, when } => {
                 if let Some(running) = &self.running[*replica] {
@@ -102,6 +103,7 @@ impl Universe<'_> {
             What::Trouble { replica, link, trouble, .. } => {
                 self.links[*replica].end(*link, *trouble);
             }
+            What::FailOver { .. } => self.store.fail_over(),
             What::Mail { mail, .. } => {
                 if let Some(at) = self.mail.iter().position(|one| one == mail) {
                     self.mail.remove(at);
@@ -191,7 +193,7 @@ impl Universe<'_> {
             first_seen: now,
             last_seen: now,
         };
-        let store = self.store.clone();
+        let store = self.store.present();
         let handles: Vec<Handle> =
             self.running.iter().flatten().map(|one| one.handle.clone()).collect();
         tokio::spawn(async move {
@@ -206,6 +208,7 @@ pub(super) fn lasts(what: &What) -> Option<Duration> {
     match what {
         What::Fault { lasts, .. }
         | What::Trouble { lasts, .. }
+        | What::FailOver { lasts }
         | What::Mail { lasts, .. }
         | What::Blind { lasts, .. }
         | What::Silent { lasts, .. }

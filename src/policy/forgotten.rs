@@ -1,0 +1,52 @@
+//! A store that may have forgotten what was written last: after a fail-over, a restart, or when it is empty though
+//! there are machines of ours. What was under way then shows by itself, in the provider's list and on the nodes; till
+//! it surely does, nothing is bought and nothing begins to be removed.
+
+use super::scene::Scene;
+use crate::config::Timing;
+use crate::model::{ClusterMemory, Reason, duration};
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// Notes the store's life, and when it is another than the one that the memory was written in.
+pub(super) fn notice(scene: &Scene<'_>, memory: &mut ClusterMemory) {
+    let (before, now) = (&scene.memory.cluster.store_life, &scene.memory.life);
+    let is_another = before.is_some() && before != now;
+    if is_another || is_lost(scene) {
+        memory.store_forgot = Some(scene.now);
+    }
+    memory.store_life.clone_from(now);
+}
+
+/// Machines of ours, and not a word of the cluster.
+fn is_lost(scene: &Scene<'_>) -> bool {
+    let is_new = scene.memory.cluster.uid.is_none() && scene.memory.workers.is_empty();
+    let is_node = || scene.view().is_ok_and(|view| view.nodes.iter().any(|it| it.worker.is_some()));
+    let is_listed = |pool| scene.instances(pool).is_ok_and(|list| !list.is_empty());
+    is_new && (is_node() || scene.limits.pools.keys().any(is_listed))
+}
+
+/// Launches wait for the longest call, whose machine may not be listed yet, and for the cooldown that a launch which
+/// was forgotten would have begun.
+pub(super) fn launches(
+    memory: &ClusterMemory,
+    timing: &Timing,
+    cooldown: Duration,
+    now: Timestamp,
+) -> Result<(), Reason> {
+    held(memory, timing.call + cooldown, now)
+}
+
+/// Removals wait for `rebuild_hold`.
+pub(super) fn removals(
+    memory: &ClusterMemory,
+    timing: &Timing,
+    now: Timestamp,
+) -> Result<(), Reason> {
+    held(memory, timing.rebuild_hold, now)
+}
+
+fn held(memory: &ClusterMemory, wait: Duration, now: Timestamp) -> Result<(), Reason> {
+    let until = memory.store_forgot.map(|at| duration::after(at, wait));
+    until.filter(|until| now < *until).map_or(Ok(()), |until| Err(Reason::StoreForgot { until }))
+}

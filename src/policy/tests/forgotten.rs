@@ -1,0 +1,109 @@
+//! A store that may have forgotten what was written last.
+
+use crate::model::{Reason, duration};
+use crate::policy::fixtures::{MINUTE, SECOND, World, code};
+
+/// Memory as it was written in one life of the store, read in another.
+fn failed_over(mut world: World) -> World {
+    world.memory.cluster.store_life = Some("one".to_owned());
+    world.memory.life = Some("another".to_owned());
+    world
+}
+
+/// What a pass noted is what the next one reads.
+fn note(world: &mut World) {
+    world.memory.cluster = world.plan().memory;
+}
+
+fn short_of_room(world: &mut World) {
+    world.up(None);
+    world.pending(5, 1_500);
+}
+
+#[test]
+fn a_launch_waits_for_the_longest_call_and_one_cooldown() {
+    let mut world = failed_over(World::of(1));
+    world.limits.timing.call = SECOND * 30;
+    world.pool().cooldown.pending = MINUTE;
+    short_of_room(&mut world);
+    assert_eq!(code(&world), "store_forgot", "in the very pass that finds out");
+    note(&mut world);
+    let until = duration::after(world.now, SECOND * 90);
+    assert_eq!(world.held(), Reason::StoreForgot { until });
+    world.later(SECOND * 89);
+    assert_eq!(code(&world), "store_forgot");
+    world.later(SECOND);
+    assert!(world.launches() > 0);
+}
+
+#[test]
+fn a_step_of_an_alert_waits_for_its_own_cooldown() {
+    let mut world = failed_over(World::of(1));
+    world.up(Some(1));
+    note(&mut world);
+    let wait = world.limits.timing.call + world.limits.pools.values().next().unwrap().cooldown.up;
+    world.later(wait.checked_sub(SECOND).unwrap());
+    assert_eq!(code(&world), "store_forgot");
+    world.later(SECOND);
+    assert_eq!(world.launches(), 1);
+}
+
+#[test]
+fn a_worker_that_is_missing_waits_for_the_longest_call() {
+    let mut world = failed_over(World::of(0));
+    world.pool().min = 1;
+    assert_eq!(code(&world), "store_forgot");
+    note(&mut world);
+    world.later(world.limits.timing.call);
+    assert_eq!(world.launches(), 1, "no cooldown holds what is missing");
+}
+
+#[test]
+fn a_removal_waits_for_the_rebuild_hold() {
+    let mut world = failed_over(World::of(3));
+    world.limits.timing.rebuild_hold = MINUTE * 10;
+    world.down();
+    assert_eq!(code(&world), "store_forgot");
+    note(&mut world);
+    world.later(MINUTE * 9);
+    assert_eq!(code(&world), "store_forgot");
+    world.later(MINUTE);
+    assert!(!world.drains().is_empty());
+}
+
+#[test]
+fn each_new_life_counts_anew_and_the_same_one_does_not() {
+    let mut world = failed_over(World::of(1));
+    note(&mut world);
+    let first = world.memory.cluster.store_forgot;
+    assert_eq!(first, Some(world.now));
+    world.later(MINUTE);
+    note(&mut world);
+    assert_eq!(world.memory.cluster.store_forgot, first, "nothing new");
+    world.memory.life = Some("a third".to_owned());
+    note(&mut world);
+    assert_eq!(world.memory.cluster.store_forgot, Some(world.now));
+}
+
+/// The first pass of all, and a store that cannot forget.
+#[test]
+fn a_store_that_tells_no_other_life_holds_nothing() {
+    for (before, now) in [(None, Some("one")), (None, None), (Some("one"), Some("one"))] {
+        let mut world = World::of(1);
+        world.memory.cluster.store_life = before.map(str::to_owned);
+        world.memory.life = now.map(str::to_owned);
+        short_of_room(&mut world);
+        assert!(world.launches() > 0, "{before:?} {now:?}");
+    }
+}
+
+/// A machine that has not joined yet has no node to be known by.
+#[test]
+fn an_empty_store_beside_a_machine_of_ours_holds_launches() {
+    let mut world = World::of(1);
+    world.unjoined(1);
+    world.memory.workers.clear();
+    world.memory.cluster.uid = None;
+    short_of_room(&mut world);
+    assert_eq!(code(&world), "store_forgot");
+}
