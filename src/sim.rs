@@ -3,13 +3,15 @@
 //! One seeded world plays provider ([`Provider`]) and cluster ([`Cluster`]) at once, and serves the
 //! metrics that the shipped rules read. It moves when it is looked at: every call first brings it to
 //! the clock's time, so it lives in real time in the demo and in virtual time in tests. The same
-//! seed and the same calls at the same times make the same world.
+//! seed and the same calls at the same times make the same world. One that is kept in a file is shared
+//! by all processes that name the file.
 
 mod advance;
 pub mod alertmanager;
 mod cluster;
 pub mod control;
 mod fence;
+mod file;
 mod metrics;
 mod provider;
 mod state;
@@ -24,10 +26,12 @@ pub use workload::{Workload, WorkloadKind};
 use crate::clock::Clock;
 use crate::config::SimConfig;
 use crate::model::{ClusterView, Cordon, Instance, InstanceId, NodeName, duration};
+use file::Kept;
 use serde_json::{Value, json};
 use state::State;
+use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// A world, cheap to clone.
@@ -35,7 +39,15 @@ use std::time::Duration;
 pub struct World {
     config: Arc<SimConfig>,
     clock: Clock,
-    state: Arc<Mutex<State>>,
+    known: Arc<Mutex<Known>>,
+}
+
+/// What this process knows of a world.
+#[derive(Debug)]
+struct Known {
+    state: State,
+    /// Where it is kept, if it is.
+    kept: Option<Kept>,
 }
 
 /// What a world refuses.
@@ -66,12 +78,18 @@ pub enum Error {
 impl World {
     /// A new world, or the one kept in the configured file.
     pub fn new(config: &SimConfig, clock: Clock) -> Result<Self, Error> {
-        let kept = match &config.state {
-            Some(path) if path.exists() => Some(read(path)?),
-            _ => None,
-        };
-        let state = kept.unwrap_or_else(|| State::new(config.seed, clock.now()));
-        Ok(Self { config: Arc::new(config.clone()), clock, state: Arc::new(Mutex::new(state)) })
+        let state = State::new(config.seed, clock.now());
+        let kept = config.state.as_deref().map(Kept::new).transpose();
+        let opened = kept.and_then(|kept| {
+            let mut known = Known { state, kept };
+            known.alone(clock, |_| Ok(()))?;
+            Ok(known)
+        });
+        let known = opened.map_err(|source| Error::File {
+            path: config.state.as_deref().unwrap_or(Path::new("")).display().to_string(),
+            source,
+        })?;
+        Ok(Self { config: Arc::new(config.clone()), clock, known: Arc::new(Mutex::new(known)) })
     }
 
     /// Sets how many pods a workload has, and of what kind; a new name is a new workload.
@@ -236,48 +254,53 @@ impl World {
 
     /// Looks at the world as it is now.
     fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
-        let state = self.now();
-        look(&state)
+        self.alone(|known| Ok(look(&known.state)))
     }
 
     /// Changes the world as it is now; written down before the answer.
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        let mut state = self.now();
-        let answer = change(&mut state);
-        // What follows at once from the change is part of it, whoever looks next and when.
-        let now = state.now;
-        state.advance(now);
-        if let Some(path) = &self.config.state
-            && let Err(error) = write(path, &state)
-        {
+        self.alone(|known| {
+            let answer = change(&mut known.state);
+            // What follows at once from the change is part of it, whoever looks next and when.
+            let now = known.state.now;
+            known.state.advance(now);
+            if let Some(kept) = &mut known.kept {
+                kept.write(&known.state)?;
+            }
+            Ok(answer)
+        })
+    }
+
+    /// Alone with the world as it is now, whoever changed it last.
+    fn alone<T>(&self, act: impl FnOnce(&mut Known) -> io::Result<T>) -> T {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.alone(self.clock, act).unwrap_or_else(|error| {
             // The world is a test's: going on with one that is not written down would lie to it.
-            panic!("sim.state {}: {error}", path.display());
-        }
-        answer
+            let path = self.config.state.as_deref().unwrap_or(Path::new("")).display();
+            panic!("sim.state {path}: {error}")
+        })
     }
+}
 
-    fn now(&self) -> MutexGuard<'_, State> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.clock.now();
+impl Known {
+    fn alone<T>(
+        &mut self,
+        clock: Clock,
+        act: impl FnOnce(&mut Self) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let _alone = self.kept.as_ref().map(Kept::alone).transpose()?;
+        if let Some(kept) = &mut self.kept
+            && let Some(news) = kept.news()?
+        {
+            self.state = news;
+        }
+        let now = clock.now();
         // Each change brings the world to its own moment: at that moment nothing more happens.
-        if state.now < now {
-            state.advance(now);
+        if self.state.now < now {
+            self.state.advance(now);
         }
-        state
+        act(self)
     }
-}
-
-fn read(path: &Path) -> Result<State, Error> {
-    let file = |source| Error::File { path: path.display().to_string(), source };
-    let text = std::fs::read(path).map_err(file)?;
-    serde_json::from_slice(&text).map_err(|error| file(error.into()))
-}
-
-/// Beside and renamed, so that a crash leaves the old world or the new one.
-fn write(path: &Path, state: &State) -> std::io::Result<()> {
-    let beside = path.with_extension("new");
-    std::fs::write(&beside, serde_json::to_vec(state)?)?;
-    std::fs::rename(&beside, path)
 }
 
 #[cfg(test)]
