@@ -79,10 +79,11 @@ pub struct Reconciler {
     report: watch::Sender<Option<Arc<Report>>>,
 }
 
-/// What others may do with a loop: wake it, and read what it last reported.
+/// What others may do with a loop: wake it, ask whether it may act, and read what it last reported.
 #[derive(Clone, Debug)]
 pub struct Handle {
     wake: Arc<Notify>,
+    claims: Arc<Claims>,
     report: watch::Receiver<Option<Arc<Report>>>,
 }
 
@@ -109,6 +110,11 @@ impl Handle {
         self.wake.notify_one();
     }
 
+    /// Whether it has the claim now. Not as of the last pass, which may be long ago, or have failed.
+    pub fn may_act(&self) -> bool {
+        self.claims.current().is_some()
+    }
+
     /// What the last pass reported, if there was one.
     pub fn report(&self) -> Option<Arc<Report>> {
         self.report.borrow().clone()
@@ -130,7 +136,11 @@ impl Reconciler {
 
     /// To wake it and to read its reports.
     pub fn handle(&self) -> Handle {
-        Handle { wake: self.wake.clone(), report: self.report.subscribe() }
+        Handle {
+            wake: self.wake.clone(),
+            claims: self.claims.clone(),
+            report: self.report.subscribe(),
+        }
     }
 
     /// The claim's keeper; its own task must call [`Claims::keep`].
@@ -211,7 +221,7 @@ impl Reconciler {
             None => (Outcome::Standby, memory.workers.clone()),
             Some(claim) => self.act(&parts, &claim, &turn).await?,
         };
-        self.publish(&turn, outcome, &workers);
+        self.publish(&turn, &workers);
         Ok((outcome, due(&plan, interval, now)))
     }
 
@@ -273,9 +283,9 @@ impl Reconciler {
         Ok((memory, signals))
     }
 
-    fn publish(&self, turn: &Turn<'_>, outcome: Outcome, workers: &Workers) {
+    fn publish(&self, turn: &Turn<'_>, workers: &Workers) {
         report::gauges(&self.parts.metrics, turn, workers);
-        self.report.send_replace(Some(Arc::new(report::report(turn, outcome, workers))));
+        self.report.send_replace(Some(Arc::new(report::report(turn, workers))));
     }
 
     fn count(&self, outcome: Outcome) {

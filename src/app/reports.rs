@@ -20,17 +20,18 @@ pub(super) fn handle(loops: BTreeMap<ClusterName, Handle>) -> http::Handle {
             }
         }),
         report: Box::new(move |cluster| {
-            loops.get(cluster)?.report().map(|report| Arc::new(shown(&report)))
+            let handle = loops.get(cluster)?;
+            handle.report().map(|report| Arc::new(shown(&report, handle.may_act())))
         }),
     }
 }
 
-fn shown(report: &Report) -> ClusterReport {
+fn shown(report: &Report, may_act: bool) -> ClusterReport {
     ClusterReport {
         at: report.at,
         pass: report.pass.clone(),
         status: json!({
-            "acting": report.acting,
+            "acting": may_act,
             "pending_pods": report.pending_pods,
             "pauses": report.pauses,
             "alertmanagers": report.alertmanagers,

@@ -1,6 +1,6 @@
 //! What a turn saw and decided, for people and machines: one value for the API, the gauges, the demo.
 
-use super::{Outcome, Turn, Workers};
+use super::{Turn, Workers};
 use crate::metrics::Metrics;
 use crate::model::{
     BreakerState, ClusterName, Cordon, Decision, Node, PassId, PeerState, Plan, PoolName,
@@ -21,8 +21,6 @@ pub struct Report {
     pub at: Timestamp,
     /// The turn.
     pub pass: PassId,
-    /// Whether this process may act: it holds the claim.
-    pub acting: bool,
     /// Pools with their sizes and what was decided.
     pub pools: Vec<PoolReport>,
     /// Every worker that is not gone.
@@ -76,13 +74,12 @@ pub struct SignalReport {
 }
 
 /// The report of a turn.
-pub(super) fn report(turn: &Turn<'_>, outcome: Outcome, workers: &Workers) -> Report {
+pub(super) fn report(turn: &Turn<'_>, workers: &Workers) -> Report {
     let view = turn.observed.cluster.known();
     Report {
         cluster: turn.limits.name.clone(),
         at: turn.now,
         pass: turn.pass.clone(),
-        acting: outcome != Outcome::Standby,
         pools: turn.plan.decisions.iter().map(|decision| pool(turn, decision, workers)).collect(),
         workers: workers.values().filter(|worker| worker.is_live()).cloned().collect(),
         nodes: view.map(|view| view.nodes.clone()).unwrap_or_default(),
