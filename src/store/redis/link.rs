@@ -34,6 +34,7 @@ struct Open {
     number: u64,
     /// Where it leads, for errors.
     server: String,
+    since: Instant,
     connection: MultiplexedConnection,
 }
 
@@ -80,8 +81,9 @@ impl Link {
         limit: Duration,
         ask: impl AsyncFnOnce(MultiplexedConnection) -> redis::RedisResult<T>,
     ) -> Result<T, Fault> {
-        let deadline = Instant::now() + limit;
-        let Open { number, server, connection } = self.opened(deadline, limit).await?;
+        let begun = Instant::now();
+        let deadline = begun + limit;
+        let Open { number, server, since, connection } = self.opened(deadline, limit).await?;
         match tokio::time::timeout_at(deadline, ask(connection)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
@@ -91,8 +93,11 @@ impl Link {
                 Err(fault::meaning(&server, &error, Sent::Perhaps))
             }
             Err(_) => {
-                // It may be half open: nobody is to wait for it again.
-                self.drop_connection(number);
+                // It may be half open: nobody is to wait for it again. One that was only made meanwhile did not
+                // have the whole limit, and a slow one would never be kept, while all that it is sent is done.
+                if since <= begun {
+                    self.drop_connection(number);
+                }
                 Err(fault::late(&server, limit, Sent::Perhaps))
             }
         }
@@ -145,7 +150,7 @@ impl Link {
         primary::check(&self.url, &mut connection).await.map_err(said)?;
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         tracing::info!(section = "store", server, "connected to redis");
-        Ok(Open { number, server, connection })
+        Ok(Open { number, server, since: Instant::now(), connection })
     }
 
     fn access(&self) -> RedisAccess {
