@@ -113,16 +113,27 @@ fn tests_of(room: &str) -> BTreeSet<String> {
     found
 }
 
-#[test]
-fn every_trap_names_its_test_and_every_test_of_a_trap_is_named() {
-    let page = read("docs/alertmanager.md");
-    let rows = page.lines().filter(|line| line.starts_with("| ") && line.contains("::"));
+/// Each row of the page's table of this room ends with a test that exists, and each test of the room has one row.
+fn rows_are_the_tests_of(page: &str, room: &str) {
+    let text = read(page);
+    let rows =
+        text.lines().filter(|line| line.starts_with("| ") && line.contains(&format!("`{room}::")));
     let last = |row: &str| row.split('`').rev().nth(1).unwrap_or_default().to_owned();
     let named: Vec<String> = rows.map(last).collect();
     let wrong: Vec<&String> = named.iter().filter(|test| !is_there(test)).collect();
-    assert!(wrong.is_empty(), "docs/alertmanager.md names what is not there: {wrong:#?}");
+    assert!(wrong.is_empty(), "{page} names what is not there: {wrong:#?}");
     let once: BTreeSet<String> = named.iter().cloned().collect();
     assert_eq!(once.len(), named.len(), "a test stands twice");
-    let unnamed: Vec<String> = tests_of("traps").difference(&once).cloned().collect();
-    assert!(unnamed.is_empty(), "docs/alertmanager.md lacks {unnamed:#?}");
+    let unnamed: Vec<String> = tests_of(room).difference(&once).cloned().collect();
+    assert!(unnamed.is_empty(), "{page} lacks {unnamed:#?}");
+}
+
+#[test]
+fn every_trap_names_its_test_and_every_test_of_a_trap_is_named() {
+    rows_are_the_tests_of("docs/alertmanager.md", "traps");
+}
+
+#[test]
+fn every_failure_of_a_replica_names_its_test_and_every_test_of_one_is_named() {
+    rows_are_the_tests_of("docs/operations.md", "replicas");
 }

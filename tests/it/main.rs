@@ -15,6 +15,8 @@ mod prometheus;
 mod redis;
 mod reload;
 mod render;
+#[cfg(feature = "killpoints")]
+mod replicas;
 mod schedules;
 mod service;
 mod store_file;

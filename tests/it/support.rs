@@ -8,6 +8,8 @@ pub(crate) mod interposed;
 pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod prometheus;
+#[cfg(feature = "killpoints")]
+pub(crate) mod proxy;
 pub(crate) mod recorder;
 pub(crate) mod redis;
 pub(crate) mod scripted;

@@ -82,6 +82,12 @@ impl Process {
         PathBuf::from(format!("/proc/{}/root{path}", self.child.id()))
     }
 
+    /// Its process id.
+    #[cfg(feature = "killpoints")]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).unwrap();
