@@ -3,8 +3,8 @@
 use super::{Checker, is_live, is_ours};
 use crate::scenario::CLUSTER;
 use bellwether::model::{
-    BatchId, ClusterName, Instance, LaunchRequest, Memory, Permit, PoolName, Purpose, Uid, Worker,
-    WorkerId, WorkerState, duration,
+    BatchId, ClusterName, Instance, LaunchRequest, Memory, Node, Permit, PoolName, Purpose, Uid,
+    Worker, WorkerId, WorkerState, duration,
 };
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -67,7 +67,8 @@ impl Checker {
     }
 
     /// I2: no pod is launched for again while the batch that is for it is on its way. Where a worker came to
-    /// nothing meanwhile, some pods are a need again, and nobody can say which.
+    /// nothing meanwhile, some pods are a need again, and nobody can say which; and so is a pod whose room on it another
+    /// pod was given, which could have gone elsewhere: the scheduler decides that.
     fn once(&self, pods: &[Uid], request: &LaunchRequest, memory: &Memory) {
         let now = self.now();
         for pod in pods {
@@ -84,10 +85,27 @@ impl Checker {
             };
             let mut its =
                 memory.workers.values().filter(|worker| worker.batch.as_ref() == Some(&before));
-            if !memory.workers.values().any(failed) && its.any(Worker::is_coming) {
+            let is_coming = !memory.workers.values().any(failed) && its.any(Worker::is_coming);
+            if is_coming && !self.is_taken(&before, memory) {
                 self.violated("I2", format!("pod {pod} is launched for, and {before} comes"));
             }
         }
+    }
+
+    /// Whether a pod that a batch was not launched for stands on a worker of it.
+    fn is_taken(&self, batch: &BatchId, memory: &Memory) -> bool {
+        let view = self.view();
+        let is_its = |node: &&Node| {
+            let worker = node.worker.as_ref().and_then(|id| memory.workers.get(id));
+            worker.is_some_and(|worker| worker.batch.as_ref() == Some(batch))
+        };
+        let nodes: BTreeSet<_> =
+            view.nodes.iter().filter(is_its).map(|node| &node.at.name).collect();
+        let state = self.state();
+        view.pods
+            .iter()
+            .filter(|pod| pod.node().is_some_and(|node| nodes.contains(node)))
+            .any(|pod| state.launched_for.get(&pod.uid).is_none_or(|(meant, _)| meant != batch))
     }
 
     /// I2: what alerts ask for without pods is served once in a cooldown, however often it is delivered.
