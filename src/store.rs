@@ -76,11 +76,22 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// only a token.
     async fn restore(&self, cluster: &ClusterName, dump: &Dump) -> Result<()>;
 
-    /// Waits until somebody else may have recorded signals: of this cluster, or, where that is not known, of
-    /// any. Only a hint, for the sake of speed; a store that nobody else can write never answers.
-    async fn wake(&self) -> Option<ClusterName> {
+    /// Waits until somebody else did something that is worth a look at once. Only a hint, for the sake of
+    /// speed; a store that nobody else can write never answers.
+    async fn wake(&self) -> Wake {
         std::future::pending().await
     }
+}
+
+/// What somebody else did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// Recorded signals of this cluster.
+    Recorded(ClusterName),
+    /// Gave back the claim of this cluster.
+    Released(ClusterName),
+    /// Perhaps anything, of any cluster: nobody listened for a while.
+    Unknown,
 }
 
 /// Which part of the history.

@@ -3,7 +3,7 @@
 use crate::http::readiness::Readiness;
 use crate::model::ClusterName;
 use crate::reconcile::{Claims, Handle};
-use crate::store::Store;
+use crate::store::{Store, Wake};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub(super) async fn watch(
 }
 
 /// Wakes the loops of clusters for which other replicas took signals, as far as we have the claim: another's pass
-/// would only ask everybody everything once more.
+/// would only ask everybody everything once more. Where a claim was given back, it is asked for at once.
 pub(super) async fn wake(
     store: Arc<dyn Store>,
     loops: BTreeMap<ClusterName, (Handle, Arc<Claims>)>,
@@ -58,9 +58,14 @@ pub(super) async fn wake(
             woken = store.wake() => woken,
         };
         for (name, (handle, claims)) in &loops {
-            let is_meant = woken.as_ref().is_none_or(|woken| woken == name);
+            let is_meant = match &woken {
+                Wake::Recorded(woken) | Wake::Released(woken) => woken == name,
+                Wake::Unknown => true,
+            };
             if is_meant && claims.current().is_some() {
                 handle.wake();
+            } else if is_meant && !matches!(woken, Wake::Recorded(_)) {
+                claims.seek();
             }
         }
     }

@@ -8,13 +8,16 @@ pub(super) mod belief;
 use crate::clock::Clock;
 use crate::cluster::fence::{self, Fence, Refusal};
 use crate::killpoint::{self, Point};
-use crate::model::{Claim, ClusterName, Token};
+use crate::model::{Claim, ClusterName, Token, duration};
 use crate::store::{self, Error, Store};
 use belief::{Ask, Belief, Idle};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+
+/// How long after another's claim should be over it is asked for.
+const JUST_AFTER: Duration = Duration::from_millis(100);
 
 /// The claim of one cluster, as far as this process holds it.
 #[derive(Debug)]
@@ -26,6 +29,8 @@ pub struct Claims {
     clock: Clock,
     belief: Mutex<Belief>,
     gained: Notify,
+    /// Told that the claim may be free.
+    sought: Notify,
 }
 
 /// Ends the watch over a pass when dropped.
@@ -47,6 +52,7 @@ impl Claims {
             clock,
             belief: Mutex::default(),
             gained: Notify::new(),
+            sought: Notify::new(),
         }
     }
 
@@ -66,6 +72,11 @@ impl Claims {
         PassWatch(self)
     }
 
+    /// Asks for the claim without waiting for the next time: another may have given it back.
+    pub fn seek(&self) {
+        self.sought.notify_one();
+    }
+
     /// Notes what a pass found of our clock.
     pub(super) fn judge_clock(&self, is_astray: bool) {
         self.lock().judge_clock(is_astray);
@@ -77,11 +88,12 @@ impl Claims {
     pub async fn keep(&self, ttl: impl Fn() -> Duration, stop: CancellationToken) {
         loop {
             let ttl = ttl();
-            self.step(ttl).await;
+            let next = self.step(ttl).await;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return self.release().await,
-                () = tokio::time::sleep(ttl / 3) => {}
+                () = self.sought.notified() => {}
+                () = tokio::time::sleep(next) => {}
             }
         }
     }
@@ -97,22 +109,35 @@ impl Claims {
         }
     }
 
-    /// One attempt to hold the claim for another `ttl`.
-    pub async fn step(&self, ttl: Duration) {
+    /// One attempt to hold the claim for another `ttl`; how long to wait until the next.
+    pub async fn step(&self, ttl: Duration) -> Duration {
         let asked_at = self.clock.boottime();
         let ask = self.lock().ask(asked_at);
         let answer = match ask {
-            Ask::Nothing(Idle::Astray) => return,
+            Ask::Nothing(Idle::Astray) => return ttl / 3,
             Ask::Nothing(Idle::Overdue) => {
                 tracing::error!(section = "claim", cluster = %self.cluster, "a pass is overdue; the claim is not renewed");
-                return;
+                return ttl / 3;
             }
             Ask::Claim => self.take(ttl).await,
             Ask::Renew(claim) => self.prolong(&claim, ttl).await,
         };
         self.tell(&answer);
+        let next = self.next(&answer, ttl);
         if self.lock().hear(answer, asked_at, ttl) {
             self.gained.notify_one();
+        }
+        next
+    }
+
+    /// A claim that ends before the usual time is asked for at its end.
+    fn next(&self, answer: &store::Result<Claim>, ttl: Duration) -> Duration {
+        match answer {
+            Err(Error::Held { until, .. }) => {
+                let left = duration::since(self.clock.now(), *until);
+                (left + JUST_AFTER).min(ttl / 3)
+            }
+            _ => ttl / 3,
         }
     }
 
@@ -247,6 +272,39 @@ mod tests {
         let (one, other) = two().await;
         keep_on(&one, &other).await;
         assert!(one.current().is_some() && other.current().is_none());
+    }
+
+    /// Both keep asking by themselves; the first one's process has died at some point between two renewals.
+    #[tokio::test(start_paused = true)]
+    async fn a_claim_whose_holder_died_is_taken_right_after_its_end() {
+        let (one, other) = two().await;
+        tokio::time::advance(TTL / 5).await;
+        let ends = one.clock.boottime() + TTL * 4 / 5;
+        let stop = CancellationToken::new();
+        let gained = async {
+            other.gained().await;
+            stop.cancel();
+            one.clock.boottime()
+        };
+        let ((), at) = tokio::join!(other.keep(|| TTL, stop.clone()), gained);
+        assert!(at >= ends && at < ends + JUST_AFTER * 2, "{ends:?} {at:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_claim_that_is_sought_is_asked_for_at_once() {
+        let (one, other) = two().await;
+        let begun = one.clock.boottime();
+        let stop = CancellationToken::new();
+        let gained = async {
+            tokio::task::yield_now().await;
+            one.release().await;
+            other.seek();
+            other.gained().await;
+            stop.cancel();
+            one.clock.boottime()
+        };
+        let ((), at) = tokio::join!(other.keep(|| TTL, stop.clone()), gained);
+        assert_eq!(at, begun);
     }
 
     #[tokio::test(start_paused = true)]

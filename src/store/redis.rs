@@ -17,7 +17,7 @@ use self::keys::Kind;
 use self::link::Link;
 use self::record::Recorder;
 use self::wake::Wakes;
-use super::{Dump, Error, HistoryQuery, Result, Retention, Store};
+use super::{Dump, Error, HistoryQuery, Result, Retention, Store, Wake};
 use crate::config::{Config, RedisUrl};
 use crate::model::{self, Changes, Claim, ClusterName, Entry, Intent, Signal, Token, Worker};
 use async_trait::async_trait;
@@ -128,6 +128,7 @@ impl Store for Redis {
     async fn release(&self, claim: &Claim) -> Result<()> {
         let mut call = script::RELEASE.prepare_invoke();
         claim_keys(&mut call, &claim.cluster).arg(claim.token.0).arg(&claim.holder);
+        call.arg(keys::wakes(self.link.url().database)).arg(&self.name);
         current(self.link.run(&call).await?, claim)
     }
 
@@ -197,7 +198,7 @@ impl Store for Redis {
         copy::restore(&self.link, cluster, dump).await
     }
 
-    async fn wake(&self) -> Option<ClusterName> {
+    async fn wake(&self) -> Wake {
         self.wakes.next(&self.link, &self.name).await
     }
 }

@@ -61,5 +61,11 @@ local function is_current(key, token, holder, now)
   return held[1] == token and held[2] == holder and now < tonumber(held[3] or 0) and held[4] == life()
 end
 
+-- Tells the other replicas what was done to the cluster of this schema key. A hint: where the user may not publish,
+-- they look in their own time.
+local function wake(channel, who, did, key)
+  redis.pcall('PUBLISH', channel, who .. ' ' .. did .. ' ' .. string.match(key, '^{bw:(.*)}:schema$'))
+end
+
 local refused = refusal()
 if refused then return refused end

@@ -24,8 +24,6 @@ for i = 3, #ARGV, 4 do
 end
 for i = 1, #KEYS, 2 do
   redis.call('SET', KEYS[i], SCHEMA)
-  -- A hint: where the user may not publish, the next pass comes in its own time.
-  local cluster = string.match(KEYS[i], '^{bw:(.*)}:schema$')
-  redis.pcall('PUBLISH', ARGV[1], ARGV[2] .. ' ' .. cluster)
+  wake(ARGV[1], ARGV[2], 'recorded', KEYS[i])
 end
 return {}

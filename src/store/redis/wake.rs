@@ -1,10 +1,10 @@
-//! Hearing of signals that other replicas recorded, by publish and subscribe.
+//! Hearing of what other replicas did, by publish and subscribe.
 //!
 //! Nothing is kept for who does not listen, so a line that was cut counts as news of every cluster.
 
 use super::keys;
 use super::link::Link;
-use crate::model::ClusterName;
+use crate::store::Wake;
 use futures_util::StreamExt as _;
 use redis::aio::PubSub;
 use std::time::Duration;
@@ -20,15 +20,15 @@ const SILENCE: Duration = Duration::from_secs(10);
 pub(super) struct Wakes(tokio::sync::Mutex<Option<PubSub>>);
 
 impl Wakes {
-    /// The next cluster of which somebody but `own` recorded signals; `None` where some may have been missed.
-    pub(super) async fn next(&self, link: &Link, own: &str) -> Option<ClusterName> {
+    /// What somebody but `own` did next.
+    pub(super) async fn next(&self, link: &Link, own: &str) -> Wake {
         let mut line = self.0.lock().await;
         loop {
             let Some(subscribed) = &mut *line else {
                 match subscribe(link).await {
                     Some(subscribed) => {
                         *line = Some(subscribed);
-                        return None;
+                        return Wake::Unknown;
                     }
                     None => tokio::time::sleep(AGAIN).await,
                 }
@@ -38,10 +38,13 @@ impl Wakes {
             match message {
                 Ok(Some(message)) => {
                     let told: String = message.get_payload().unwrap_or_default();
-                    match told.split_once(' ') {
-                        Some((who, _)) if who == own => {}
-                        Some((_, cluster)) => return Some(ClusterName::from(cluster)),
-                        None => return None,
+                    let mut words = told.splitn(3, ' ');
+                    if words.next() != Some(own) {
+                        return match (words.next(), words.next()) {
+                            (Some("recorded"), Some(cluster)) => Wake::Recorded(cluster.into()),
+                            (Some("released"), Some(cluster)) => Wake::Released(cluster.into()),
+                            _ => Wake::Unknown,
+                        };
                     }
                 }
                 Ok(None) => *line = None,

@@ -5,7 +5,7 @@ use crate::contract::store::{all, cluster, everything, signal};
 use crate::support::authority::Authority;
 use crate::support::{redis, wait};
 use bellwether::model::Token;
-use bellwether::store::{HistoryQuery, Store};
+use bellwether::store::{HistoryQuery, Store, Wake};
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -30,7 +30,7 @@ async fn a_user_of_redis_needs_no_more_than_the_page_says() {
     let _: String = server.ask(&["ACL", "SETUSER", "default", "off"]);
     let own = format!("username: bellwether, password: {SECRET}");
     let (one, two) = (server.store(&own), server.store(&own));
-    assert_eq!(two.wake().await, None);
+    assert_eq!(two.wake().await, Wake::Unknown);
     let claim = one.claim(&cluster(), "a", TTL, Token(0)).await.unwrap();
     one.record_signals(&[signal("f", 1)]).await.unwrap();
     one.commit(&claim, &everything("1")).await.unwrap();
@@ -43,7 +43,7 @@ async fn a_user_of_redis_needs_no_more_than_the_page_says() {
     one.restore(&"other".into(), &dump).await.unwrap();
     one.release(&claim).await.unwrap();
     let woken = tokio::time::timeout(LIMIT, two.wake()).await;
-    assert_eq!(woken.unwrap(), Some(cluster()));
+    assert_eq!(woken.unwrap(), Wake::Recorded(cluster()));
     for wrong in [
         "username: bellwether, password: hunter2-wrong",
         "username: nobody, password: hunter2-wrong",
@@ -122,7 +122,7 @@ async fn redis_is_spoken_to_over_tls_with_certificates_of_both_sides() {
     let store: Arc<dyn Store> = Arc::new(at(&ours.ca_file(), &ours.client_file()));
     let claim = store.claim(&cluster(), "a", TTL, Token(0)).await.unwrap();
     store.commit(&claim, &everything("1")).await.unwrap();
-    assert_eq!(store.wake().await, None, "wakes come over it too");
+    assert_eq!(store.wake().await, Wake::Unknown, "wakes come over it too");
     // A client of TLS for others in the same process: both of rustls's back ends are there, one is chosen.
     drop(reqwest::Client::builder().build().unwrap());
     let why = away(at(&others.ca_file(), &ours.client_file()).now().await);

@@ -1,28 +1,33 @@
-//! One replica's delivery wakes another.
+//! One replica's deliveries, and a claim that it gives back, wake another.
 
 use super::LIMIT;
 use crate::contract::store::{cluster, signal};
 use crate::support::redis;
-use bellwether::store::Store;
+use bellwether::model::Token;
+use bellwether::store::{Store, Wake};
 use std::time::Duration;
 
 /// From the answer of one to the waking of the other.
 const SOON: Duration = Duration::from_millis(200);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn signals_that_one_replica_records_wake_another_and_not_itself() {
+async fn what_one_replica_does_wakes_another_and_not_itself() {
     let Some(mut server) = redis::start(&[]).await else { return };
     let (one, two) = (server.store(""), server.store(""));
     for store in [&one, &two] {
-        assert_eq!(store.wake().await, None, "what came before it listened is not known");
+        assert_eq!(store.wake().await, Wake::Unknown, "what came before it listened is not known");
     }
     one.record_signals(&[signal("f", 1)]).await.unwrap();
     let woken = tokio::time::timeout(SOON, two.wake()).await;
-    assert_eq!(woken.unwrap(), Some(cluster()));
+    assert_eq!(woken.unwrap(), Wake::Recorded(cluster()));
+    let claim = one.claim(&cluster(), "a", LIMIT, Token(0)).await.unwrap();
+    one.release(&claim).await.unwrap();
+    let woken = tokio::time::timeout(SOON, two.wake()).await;
+    assert_eq!(woken.unwrap(), Wake::Released(cluster()));
     let own = tokio::time::timeout(SOON, one.wake()).await;
     assert!(own.is_err(), "its own loop is woken without this: {own:?}");
     server.kill();
     server.restart().await;
     let woken = tokio::time::timeout(LIMIT, two.wake()).await;
-    assert_eq!(woken.unwrap(), None, "what came meanwhile is not known");
+    assert_eq!(woken.unwrap(), Wake::Unknown, "what came meanwhile is not known");
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_holder_that_is_asked_to_end_hands_over_at_once_and_nothing_is_done_twice() {
-    let setting = Setting { claim_ttl: Duration::from_secs(6), ..Setting::default() };
+    // Far longer than the hand-over may take, and so is a third of it, in which each asks for the claim by itself.
+    let setting = Setting { claim_ttl: Duration::from_mins(2), ..Setting::default() };
     let Some(mut scene) = Scene::start(setting).await else { return };
     let holder = scene.held().await;
     let other = 1 - holder;
@@ -19,9 +20,7 @@ async fn a_holder_that_is_asked_to_end_hands_over_at_once_and_nothing_is_done_tw
     let stopped = now();
     scene.held_by(other).await;
     let took = duration::since(stopped, now());
-    // It asks for the claim each third of its life, and need not wait for its end.
-    let third = setting.claim_ttl / 3;
-    assert!(took < third + SLACK, "{took:?}");
+    assert!(took < SLACK, "{took:?}");
     scene.settled_for_good(2, 0).await;
     scene.need(6).await;
     scene.settled_for_good(3, 0).await;
