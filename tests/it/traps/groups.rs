@@ -5,6 +5,10 @@ use super::{DOWN, NEED, UP, on_both};
 use bellwether::model::{Reason, Source};
 use std::collections::BTreeSet;
 
+/// Long enough for the alerts of one request to come into their group: they began a second ago, and 0.25 flushes a
+/// group at once for one that is older than this.
+const GATHERED: &str = "group_wait: 3s";
+
 /// Removals grouped together with what asks for more, as with one route for all of it.
 const TOGETHER: [(&str, &str); 2] = [
     ("group_by: [\"...\"]", "group_by: [of]"),
@@ -63,11 +67,9 @@ async fn what_fires_and_is_over_inside_group_wait_is_never_told_and_removes_noth
 async fn a_truncated_body_removes_nothing_against_the_alert_that_was_cut_off() {
     on_both(|version| async move {
         let mut plot = Plot::new(version, BRISK);
-        plot.edits = [
-            &TOGETHER[..],
-            &[("max_alerts: 0", "max_alerts: 1"), ("group_wait: 0s", "group_wait: 500ms")],
-        ]
-        .concat();
+        plot.edits =
+            [&TOGETHER[..], &[("max_alerts: 0", "max_alerts: 1"), ("group_wait: 0s", GATHERED)]]
+                .concat();
         let Some(scene) = Scene::start(plot).await else { return };
         scene.idle().await;
         let of = |labels: &[(&'static str, &'static str)], name, instance| {
@@ -97,7 +99,7 @@ async fn of_a_mixed_body_each_alert_is_judged_by_itself() {
     on_both(|version| async move {
         let mut plot = Plot::new(version, ONCE);
         plot.times = ("1s", "30s", "1s");
-        plot.edits = [&TOGETHER[..], &[("group_wait: 0s", "group_wait: 500ms")]].concat();
+        plot.edits = [&TOGETHER[..], &[("group_wait: 0s", GATHERED)]].concat();
         plot.setting.more = format!("      spare: {}\n", ONCE.replace("min: 1", "min: 0"));
         let Some(scene) = Scene::start(plot).await else { return };
         let of = |labels: &[(&'static str, &'static str)], name| {
