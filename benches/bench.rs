@@ -4,6 +4,8 @@
 
 #[path = "../tests/it/support/configuration.rs"]
 mod configuration;
+#[path = "bench/handover.rs"]
+mod handover;
 #[path = "bench/inlet.rs"]
 mod inlet;
 #[path = "bench/plan.rs"]
@@ -18,6 +20,8 @@ mod results;
 mod sim;
 #[path = "bench/soak.rs"]
 mod soak;
+#[path = "bench/storm.rs"]
+mod storm;
 #[expect(dead_code, clippy::unwrap_used, reason = "shared with the tests, which use the rest")]
 #[path = "bench/support.rs"]
 mod support;
@@ -28,12 +32,15 @@ use results::Measure;
 type Group = (&'static str, fn() -> anyhow::Result<Vec<Measure>>);
 
 /// Every group, in the order in which they run. A new one is a file in `benches/bench/` and a line.
-const GROUPS: [Group; 7] = [
+const GROUPS: [Group; 10] = [
     ("inlet.memory", inlet::memory),
     ("inlet.embedded", inlet::embedded),
+    ("inlet.redis", inlet::redis),
     ("loop", reaction::webhook_to_launch),
     ("plan", plan::plan),
     ("process", process::idle),
+    ("storm", storm::storm),
+    ("handover", handover::handover),
     ("sim", sim::sim),
     ("soak", soak::soak),
 ];

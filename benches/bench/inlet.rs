@@ -2,7 +2,9 @@
 //! their own, so that what is measured is mostly the server.
 
 use super::configuration::configuration;
+use super::process::Running;
 use super::results::{Measure, median};
+use super::support::redis;
 use anyhow::Context;
 use bellwether::clock::Clock;
 use bellwether::config::Standing;
@@ -24,13 +26,21 @@ use tokio_util::sync::CancellationToken;
 /// As many connections as a few Alertmanagers keep.
 const CONNECTIONS: usize = 8;
 
+/// As many as a large set-up keeps with all its replicas, on a store whose every answer is a turn of the network.
+const MANY: usize = 64;
+
 /// How long each rate is measured, after a run-in.
 const RUN: Duration = Duration::from_secs(3);
 const RUN_IN: Duration = Duration::from_millis(500);
 
-/// The fixed rate at which delays are measured, and how often.
+/// The fixed rates at which delays are measured, and how often.
 const FIXED_PER_SECOND: u32 = 1_000;
+const FIXED_ON_REDIS: u32 = 2_000;
 const RUNS: usize = 5;
+
+/// Deliveries after which memory is looked at, and after which it is looked at again.
+const SOON: u32 = 100_000;
+const MILLION: u32 = 1_000_000;
 
 /// A body as Alertmanager sends it, with one alert.
 const BODY: &str = r#"{"receiver":"bellwether","status":"firing","alerts":[{"status":"firing","labels":{"alertname":"NodesBusy","autoscale":"up","cluster":"one","pool":"workers","severity":"warning"},"annotations":{"description":"CPU of the pool is above 80 % for 5 minutes.","summary":"workers are busy"},"startsAt":"2026-01-01T00:00:00.000Z","endsAt":"0001-01-01T00:00:00Z","generatorURL":"http://prometheus:9090/graph?g0.expr=x","fingerprint":"1a2b3c4d5e6f7a8b"}],"groupLabels":{"alertname":"NodesBusy"},"commonLabels":{"alertname":"NodesBusy","autoscale":"up","cluster":"one","pool":"workers","severity":"warning"},"commonAnnotations":{},"externalURL":"http://alertmanager:9093","version":"4","groupKey":"{}:{alertname=\"NodesBusy\"}","truncatedAlerts":0}"#;
@@ -45,7 +55,7 @@ struct Served {
 /// The rate on the memory store: what the server itself can take.
 pub(crate) fn memory() -> anyhow::Result<Vec<Measure>> {
     let served = Served::start(|clock, retention| Ok(Arc::new(Memory::new(clock, retention))))?;
-    let rate = rate(served.address)?;
+    let rate = rate(served.address, CONNECTIONS)?;
     served.end();
     Ok(vec![Measure::new("inlet.memory.rate_per_s", rate, "1/s")])
 }
@@ -56,13 +66,49 @@ pub(crate) fn embedded() -> anyhow::Result<Vec<Measure>> {
     let served = Served::start(|clock, retention| {
         Ok(Arc::new(Embedded::open(dir.path(), clock, retention)?))
     })?;
-    let rate = rate(served.address)?;
-    let delays: anyhow::Result<Vec<f64>> = (0..RUNS).map(|_| p99(served.address)).collect();
+    let rate = rate(served.address, CONNECTIONS)?;
+    let delays: anyhow::Result<Vec<f64>> =
+        (0..RUNS).map(|_| p99(served.address, CONNECTIONS, FIXED_PER_SECOND)).collect();
     served.end();
     Ok(vec![
         Measure::new("inlet.embedded.rate_per_s", rate, "1/s"),
         Measure::new("inlet.embedded.p99_ms", median(delays?), "ms"),
     ])
+}
+
+/// Rate and delay on a Redis that writes each delivery to its disk before it answers, and what the program takes
+/// after many.
+pub(crate) fn redis() -> anyhow::Result<Vec<Measure>> {
+    let durable = ["--appendonly", "yes", "--appendfsync", "always"];
+    let server = callers()?.block_on(redis::start(&durable)).context("Redis is missing")?;
+    let served = Served::start(|_, _| Ok(Arc::new(server.store(""))))?;
+    let rate = rate(served.address, MANY)?;
+    let delays: anyhow::Result<Vec<f64>> =
+        (0..RUNS).map(|_| p99(served.address, MANY, FIXED_ON_REDIS)).collect();
+    served.end();
+    let program = Running::start(|_| program(&server.url()))?;
+    deliver(program.address, SOON)?;
+    let soon = program.status("VmRSS")? / 1024.0;
+    deliver(program.address, MILLION - SOON)?;
+    let late = program.status("VmRSS")? / 1024.0;
+    Ok(vec![
+        Measure::new("inlet.redis.rate_per_s", rate, "1/s"),
+        Measure::new("inlet.redis.p99_ms", median(delays?), "ms"),
+        Measure::new("inlet.redis.rss_mb_after_100k", soon, "MB"),
+        Measure::new("inlet.redis.rss_mb_after_1m", late, "MB"),
+    ])
+}
+
+/// The whole program on that Redis, with the cluster and the pool that the deliveries name.
+fn program(redis: &str) -> String {
+    format!(
+        "store: {{ url: '{redis}' }}
+log: {{ level: error }}
+alertmanager: {{ urls: [http://127.0.0.1:9] }}
+prometheus: {{ urls: [http://127.0.0.1:9] }}
+clusters: {{ one: {{ kubernetes: {{ sim: {{}} }}, pools: {{ workers: {{ provider: {{ sim: {{}} }}, max: 9 }} }} }} }}
+"
+    )
 }
 
 // === impl Served ===
@@ -100,12 +146,30 @@ impl Served {
 
 // === free functions ===
 
+/// So many deliveries, over many connections.
+fn deliver(address: SocketAddr, count: u32) -> anyhow::Result<()> {
+    callers()?.block_on(async {
+        let mut tasks = JoinSet::new();
+        for _ in 0..MANY {
+            let share = count / u32::try_from(MANY)?;
+            tasks.spawn(async move {
+                let mut caller = Caller::connect(address).await?;
+                for _ in 0..share {
+                    caller.deliver().await?;
+                }
+                anyhow::Ok(())
+            });
+        }
+        tasks.join_all().await.into_iter().collect()
+    })
+}
+
 /// Answers per second, with every connection sending as soon as it has its answer.
-fn rate(address: SocketAddr) -> anyhow::Result<f64> {
+fn rate(address: SocketAddr, connections: usize) -> anyhow::Result<f64> {
     callers()?.block_on(async {
         let begun = Instant::now();
         let mut tasks = JoinSet::new();
-        for _ in 0..CONNECTIONS {
+        for _ in 0..connections {
             tasks.spawn(async move {
                 let mut caller = Caller::connect(address).await?;
                 let mut answered = 0_u32;
@@ -123,14 +187,14 @@ fn rate(address: SocketAddr) -> anyhow::Result<f64> {
 
 /// The delay in milliseconds that 99 of 100 deliveries stay below, at a fixed rate. A delivery's
 /// time runs from when it was due, so that one that waits for another counts its waiting.
-fn p99(address: SocketAddr) -> anyhow::Result<f64> {
-    let gap = Duration::from_secs(1) / FIXED_PER_SECOND * u32::try_from(CONNECTIONS)?;
+fn p99(address: SocketAddr, connections: usize, per_second: u32) -> anyhow::Result<f64> {
+    let gap = Duration::from_secs(1) / per_second * u32::try_from(connections)?;
     callers()?.block_on(async {
         let mut tasks = JoinSet::new();
-        for number in 0..CONNECTIONS {
+        for number in 0..connections {
             tasks.spawn(async move {
                 let mut caller = Caller::connect(address).await?;
-                let shift = gap / u32::try_from(CONNECTIONS)? * u32::try_from(number)?;
+                let shift = gap / u32::try_from(connections)? * u32::try_from(number)?;
                 let begun = tokio::time::Instant::now() + shift;
                 let mut ticks = tokio::time::interval_at(begun, gap);
                 let mut delays = Vec::new();

@@ -2,6 +2,7 @@
 
 use super::results::Measure;
 use anyhow::Context;
+use rustix::process::{Pid, Signal, kill_process};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -37,9 +38,17 @@ pub(crate) struct Running {
 impl Running {
     /// Starts it with a configuration, which is made for its folder, and waits until it serves.
     pub(crate) fn start(config: impl FnOnce(&std::path::Path) -> String) -> anyhow::Result<Self> {
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        Self::start_at(address, config)
+    }
+
+    /// The same at an address that others know already.
+    pub(crate) fn start_at(
+        address: SocketAddr,
+        config: impl FnOnce(&std::path::Path) -> String,
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("bellwether.yaml");
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         std::fs::write(&file, format!("listen: {address}\n{}", config(folder.path())))?;
         let log = std::fs::File::create(folder.path().join("log"))?;
         let mut program = Command::new(env!("CARGO_BIN_EXE_bellwether"));
@@ -60,6 +69,17 @@ impl Running {
         let log = std::fs::read_to_string(self.folder.path().join("log"))?;
         let last: Vec<&str> = log.lines().rev().take(5).collect();
         anyhow::bail!("the program ended: {ended}: {last:#?}");
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let id = Pid::from_raw(i32::try_from(self.id())?).context("no process")?;
+        Ok(kill_process(id, signal)?)
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// A file of the kernel about it.
