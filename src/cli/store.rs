@@ -82,7 +82,7 @@ async fn import(place: &Place) -> anyhow::Result<()> {
         bellwether_store == FORM,
         "this export has form {bellwether_store}, and this version reads form {FORM}; use the version that wrote it"
     );
-    let Export { clusters, .. } =
+    let Export { mut clusters, .. } =
         serde_json::from_slice(&text).context("this export is damaged")?;
     let (config, store) = open(place)?;
     if let Some(name) = clusters.keys().find(|name| !config.clusters.contains_key(*name)) {
@@ -100,7 +100,9 @@ async fn import(place: &Place) -> anyhow::Result<()> {
             store::Error::Occupied { cluster: name.clone() }
         );
     }
-    for (name, dump) in &clusters {
+    for (name, dump) in &mut clusters {
+        // Older than what was done since: as if the store had forgotten that.
+        dump.memory.cluster.store_life = Some("copied".to_owned());
         store.restore(name, dump).await.with_context(|| format!("cluster {name}"))?;
     }
     say(&format!("imported {}", told(&clusters)));

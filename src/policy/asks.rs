@@ -230,6 +230,7 @@ impl Court<'_> {
         if duration::since(signal.last_seen, self.now) > self.limits.timing.manual_ttl {
             return Err(Reason::NotDelivered { alert: signal.name.clone() });
         }
+        forgotten::wish(self.memory, signal.last_seen, self.limits.timing.manual_ttl)?;
         match self.pool_of(signal) {
             Some(pool) => pauses::check(
                 &labels("manual", self.limits, &pool),

@@ -22,8 +22,9 @@ pub(super) fn notice(scene: &Scene<'_>, memory: &mut ClusterMemory) {
 fn is_lost(scene: &Scene<'_>) -> bool {
     let is_new = scene.memory.cluster.uid.is_none() && scene.memory.workers.is_empty();
     let is_node = || scene.view().is_ok_and(|view| view.nodes.iter().any(|it| it.worker.is_some()));
-    let is_listed = |pool| scene.instances(pool).is_ok_and(|list| !list.is_empty());
-    is_new && (is_node() || scene.limits.pools.keys().any(is_listed))
+    // A list that is not known may hold some.
+    let is_listed = |pool| scene.instances(pool).map_or(true, |list| !list.is_empty());
+    is_new && scene.view().is_ok() && (is_node() || scene.limits.pools.keys().any(is_listed))
 }
 
 /// Launches wait for the longest call, whose machine may not be listed yet, and for the cooldown that a launch which
@@ -44,6 +45,14 @@ pub(super) fn removals(
     now: Timestamp,
 ) -> Result<(), Reason> {
     held(memory, timing.rebuild_hold, now)
+}
+
+/// A wish from before may have been served, and that be forgotten: it is not served again for as long as it lives.
+pub(super) fn wish(memory: &ClusterMemory, told: Timestamp, life: Duration) -> Result<(), Reason> {
+    match memory.store_forgot {
+        Some(at) if told <= at => Err(Reason::StoreForgot { until: duration::after(told, life) }),
+        _ => Ok(()),
+    }
 }
 
 fn held(memory: &ClusterMemory, wait: Duration, now: Timestamp) -> Result<(), Reason> {

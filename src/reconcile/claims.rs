@@ -11,6 +11,7 @@ use crate::killpoint::{self, Point};
 use crate::model::{Claim, ClusterName, Token, duration};
 use crate::store::{self, Error, Store};
 use belief::{Ask, Belief, Idle};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -18,6 +19,9 @@ use tokio_util::sync::CancellationToken;
 
 /// How long after another's claim should be over it is asked for.
 const JUST_AFTER: Duration = Duration::from_millis(100);
+
+/// How long giving the lease back may take; its end comes by itself.
+const LET_GO: Duration = Duration::from_secs(2);
 
 /// The claim of one cluster, as far as this process holds it.
 #[derive(Debug)]
@@ -31,6 +35,8 @@ pub struct Claims {
     gained: Notify,
     /// Told that the claim may be free.
     sought: Notify,
+    /// Whether the lease was refused when it was last asked for.
+    is_refused: AtomicBool,
 }
 
 /// Ends the watch over a pass when dropped.
@@ -53,6 +59,7 @@ impl Claims {
             belief: Mutex::default(),
             gained: Notify::new(),
             sought: Notify::new(),
+            is_refused: AtomicBool::new(false),
         }
     }
 
@@ -92,7 +99,8 @@ impl Claims {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return self.release().await,
-                () = self.sought.notified() => {}
+                // Who was refused the lease gave the claim back, and would be told of it by the next who is refused.
+                () = self.sought.notified(), if !self.is_refused.load(Ordering::Relaxed) => {}
                 () = tokio::time::sleep(next) => {}
             }
         }
@@ -102,7 +110,11 @@ impl Claims {
     pub async fn release(&self) {
         let Some(claim) = self.lock().give_back() else { return };
         self.let_go(&claim).await;
-        let answer = self.store.release(&claim).await;
+        self.give_back(&claim).await;
+    }
+
+    async fn give_back(&self, claim: &Claim) {
+        let answer = self.store.release(claim).await;
         killpoint::reached(Point::Released);
         if let Err(error) = answer {
             tracing::debug!(section = "claim", cluster = %self.cluster, error = %error, "claim was not released");
@@ -112,6 +124,7 @@ impl Claims {
     /// One attempt to hold the claim for another `ttl`; how long to wait until the next.
     pub async fn step(&self, ttl: Duration) -> Duration {
         let asked_at = self.clock.boottime();
+        self.is_refused.store(false, Ordering::Relaxed);
         let ask = self.lock().ask(asked_at);
         let answer = match ask {
             Ask::Nothing(Idle::Astray) => return ttl / 3,
@@ -141,17 +154,25 @@ impl Claims {
         }
     }
 
-    /// A claim that has the lease, too.
+    /// A claim that has the lease, too. Without the lease it is worth nothing, and is given back to one who may get both.
     async fn take(&self, ttl: Duration) -> store::Result<Claim> {
-        let claim = self.claim(ttl, Token(0)).await?;
-        match self.hold(&claim, ttl).await {
-            Err(Refusal::Outdated { last }) => {
-                tracing::warn!(section = "claim", cluster = %self.cluster, token = %claim.token, %last, "store has forgotten what it gave out");
-                let claim = self.claim(ttl, last).await?;
-                held(claim.clone(), self.hold(&claim, ttl).await)
-            }
-            answer => held(claim, answer),
+        let mut claim = self.claim(ttl, Token(0)).await?;
+        let mut answer = self.hold(&claim, ttl).await;
+        if let Err(Refusal::Outdated { last }) = answer {
+            tracing::warn!(section = "claim", cluster = %self.cluster, token = %claim.token, %last, "store has forgotten what it gave out");
+            claim = self.claim(ttl, last).await?;
+            answer = self.hold(&claim, ttl).await;
         }
+        if let Err(refusal) = &answer {
+            tracing::info!(section = "claim", cluster = %self.cluster, %refusal, "claim is given back");
+            self.is_refused.store(true, Ordering::Relaxed);
+            if matches!(refusal, Refusal::Away(_)) {
+                // It may be ours, and the answer lost.
+                self.let_go(&claim).await;
+            }
+            self.give_back(&claim).await;
+        }
+        held(claim, answer)
     }
 
     async fn prolong(&self, claim: &Claim, ttl: Duration) -> store::Result<Claim> {
@@ -172,13 +193,15 @@ impl Claims {
     }
 
     async fn hold(&self, claim: &Claim, ttl: Duration) -> fence::Result<()> {
-        let answer = self.fence.hold(claim, ttl).await;
+        let answer = tokio::time::timeout(ttl / 3, self.fence.hold(claim, ttl)).await;
+        let answer = answer.unwrap_or_else(|_| Err(late()));
         killpoint::reached(Point::LeaseHeld);
         answer
     }
 
     async fn let_go(&self, claim: &Claim) {
-        let answer = self.fence.let_go(claim).await;
+        let answer = tokio::time::timeout(LET_GO, self.fence.let_go(claim)).await;
+        let answer = answer.unwrap_or_else(|_| Err(late()));
         killpoint::reached(Point::LeaseLetGo);
         if let Err(refusal) = answer {
             tracing::debug!(section = "claim", cluster = %self.cluster, %refusal, "lease was not given back");
@@ -202,13 +225,17 @@ impl Claims {
     }
 }
 
+fn late() -> Refusal {
+    Refusal::Away("no answer in time".to_owned())
+}
+
 /// What a claim is worth, by what the cluster said of it.
 pub(super) fn held(claim: Claim, answer: fence::Result<()>) -> store::Result<Claim> {
     match answer {
         Ok(()) => Ok(claim),
         Err(Refusal::Held { holder, until }) => Err(Error::Held { holder, until }),
         Err(Refusal::Outdated { .. }) => Err(Error::Fenced { token: claim.token }),
-        Err(Refusal::Away(why)) => Err(Error::Away(why)),
+        Err(refusal @ Refusal::Away(_)) => Err(Error::Away(refusal.to_string())),
     }
 }
 
@@ -322,6 +349,34 @@ mod tests {
         one.release().await;
         other.step(TTL).await;
         assert!(other.current().unwrap().token > first);
+    }
+
+    /// A cluster out of reach for one process.
+    #[derive(Debug)]
+    struct OutOfReach;
+
+    #[async_trait::async_trait]
+    impl Fence for OutOfReach {
+        async fn hold(&self, _: &Claim, _: Duration) -> fence::Result<()> {
+            std::future::pending().await
+        }
+
+        async fn let_go(&self, _: &Claim) -> fence::Result<()> {
+            std::future::pending().await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_cannot_reach_the_cluster_leaves_the_claim_to_one_who_can() {
+        let (one, other) = two().await;
+        let fence = Arc::new(OutOfReach);
+        let cut_off = Claims::new("c".into(), "a", one.store.clone(), fence, one.clock);
+        drop(one);
+        cut_off.step(TTL).await;
+        assert!(cut_off.current().is_none());
+        tokio::time::advance(TTL).await; // the lease of the first one is over
+        other.step(TTL).await;
+        assert!(other.current().is_some());
     }
 
     #[tokio::test(start_paused = true)]

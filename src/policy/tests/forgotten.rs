@@ -72,6 +72,26 @@ fn a_removal_waits_for_the_rebuild_hold() {
 }
 
 #[test]
+fn a_wish_from_before_is_not_served_again_and_one_from_after_is() {
+    let mut world = failed_over(World::of(1));
+    world.manual(1);
+    note(&mut world);
+    world.later(MINUTE);
+    assert_ne!(world.launches(), 1);
+    world.manual(1).last_seen = world.now;
+    assert_eq!(world.launches(), 1);
+}
+
+/// Nobody can say that there is no machine.
+#[test]
+fn an_empty_store_beside_a_list_that_is_not_known_is_a_lost_one() {
+    let mut world = World::of(0);
+    world.memory.cluster.uid = None;
+    world.list_is_unknown();
+    assert_eq!(world.plan().memory.store_forgot, Some(world.now));
+}
+
+#[test]
 fn each_new_life_counts_anew_and_the_same_one_does_not() {
     let mut world = failed_over(World::of(1));
     note(&mut world);

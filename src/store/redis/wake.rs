@@ -47,7 +47,10 @@ impl Wakes {
                         };
                     }
                 }
-                Ok(None) => *line = None,
+                Ok(None) => {
+                    *line = None;
+                    tokio::time::sleep(AGAIN).await;
+                }
                 Err(_) => {
                     let answers = tokio::time::timeout(link.timeout(), subscribed.ping::<String>());
                     if !matches!(answers.await, Ok(Ok(_))) {

@@ -9,6 +9,9 @@ use bellwether::model::{
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+/// How many pods of any workload fit on a worker.
+const PODS_OF_A_WORKER: usize = 2;
+
 impl Checker {
     /// A machine is asked for.
     pub(crate) async fn launch(&self, replica: usize, request: &LaunchRequest) {
@@ -86,10 +89,20 @@ impl Checker {
             let mut its =
                 memory.workers.values().filter(|worker| worker.batch.as_ref() == Some(&before));
             let is_coming = !memory.workers.values().any(failed) && its.any(Worker::is_coming);
-            if is_coming && !self.is_taken(&before, memory) {
+            let is_excused = || self.is_taken(&before, memory) || self.is_short(request, memory);
+            if is_coming && !is_excused() {
                 self.violated("I2", format!("pod {pod} is launched for, and {before} comes"));
             }
         }
+    }
+
+    /// Whether more pods wait than all that comes has room for. Then some of them are a need, and which ones is the
+    /// packing's to say: a new pod may be given the room that was bought for an older one.
+    fn is_short(&self, request: &LaunchRequest, memory: &Memory) -> bool {
+        let comes =
+            |worker: &&Worker| worker.is_coming() && worker.batch.as_ref() != Some(&request.batch);
+        let room = memory.workers.values().filter(comes).count() * PODS_OF_A_WORKER;
+        self.view().pods.iter().filter(|pod| pod.node().is_none()).count() > room
     }
 
     /// Whether a pod that a batch was not launched for stands on a worker of it.
