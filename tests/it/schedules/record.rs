@@ -149,7 +149,16 @@ impl Record {
             let mut alike = ours.iter().zip(theirs).take_while(|(a, b)| a.body == b.body);
             alike.any(|(a, b)| !a.is_near(b, LATE))
         });
-        Some(Difference { text, may_be_chance: is_held_up || real.late > LATE })
+        // What ours delivers just before the end may be on its way from a real one.
+        let end = self.looks.last().and_then(|(at, _)| at.parse::<f64>().ok());
+        let is_cut_off = ours.iter().all(|(group, ours)| {
+            let theirs = theirs.get(group).map_or(&[][..], Vec::as_slice);
+            let is_alike = ours.iter().zip(theirs).all(|(a, b)| a.body == b.body);
+            let mut missing = ours.iter().skip(theirs.len());
+            is_alike && missing.all(|one| end.is_some_and(|end| one.at > end - LATE))
+        });
+        let may_be_chance = is_held_up || is_cut_off || real.late > LATE;
+        Some(Difference { text, may_be_chance })
     }
 
     fn by_group(&self, schedule: &Schedule) -> BTreeMap<&str, Vec<&Arrival>> {
