@@ -371,12 +371,30 @@ mod tests {
         let (one, other) = two().await;
         let fence = Arc::new(OutOfReach);
         let cut_off = Claims::new("c".into(), "a", one.store.clone(), fence, one.clock);
-        drop(one);
+        let ends = cut_off.clock.boottime() + TTL;
         cut_off.step(TTL).await;
-        assert!(cut_off.current().is_none());
-        tokio::time::advance(TTL).await; // the lease of the first one is over
-        other.step(TTL).await;
-        assert!(other.current().is_some());
+        assert!(cut_off.clock.boottime() < ends, "it waits no longer than a claim lives");
+        // Its process was started anew, and asks as often as it may.
+        keep_on(&cut_off, &other).await;
+        assert!(cut_off.current().is_none() && other.current().is_some());
+    }
+
+    /// Else two that are refused would wake each other without end, each by giving its claim back.
+    #[tokio::test(start_paused = true)]
+    async fn who_is_refused_the_lease_is_not_woken_to_ask_again() {
+        let (_one, other) = strangers().await;
+        let stop = CancellationToken::new();
+        let waking = async {
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+                other.seek();
+            }
+            tokio::task::yield_now().await;
+            stop.cancel();
+        };
+        tokio::join!(other.keep(|| TTL, stop.clone()), waking);
+        let next = other.store.claim(&"c".into(), "z", TTL, Token(0)).await.unwrap();
+        assert_eq!(next.token, Token(2), "it asked once");
     }
 
     #[tokio::test(start_paused = true)]
