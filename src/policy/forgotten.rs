@@ -1,6 +1,6 @@
 //! A store that may have forgotten what was written last: after a fail-over, a restart, or when it is empty though
 //! there are machines of ours. What was under way then shows by itself, in the provider's list and on the nodes; till
-//! it surely does, nothing is bought and nothing begins to be removed.
+//! it surely does, nothing is bought and no alert removes anything. Spot notices, repair and clean-ups go on.
 
 use super::scene::Scene;
 use crate::config::Timing;
