@@ -1,7 +1,7 @@
 //! Recording signals: all that wait go into one call, and share its way to the server.
 //!
-//! [`Signal::merge`] says what becomes of two records, so merging is done here: what is there is read, merged,
-//! and written if it is still there. Who comes in between makes it be done again with what it left.
+//! [`Signal::merge`] says what becomes of two records, so merging is done here, with what is taken to be there: what
+//! we left, or nothing. It is written if that is so; if not, the server tells what is there, and it is done again.
 //!
 //! There is no writer task. Whoever gets the lead writes for all that wait; one that is cut off (its caller hung
 //! up) leaves the others to get in line again, which is harmless: merging twice is merging once.
@@ -11,6 +11,7 @@ use super::link::Link;
 use super::script;
 use crate::model::{ClusterName, Signal, SignalId};
 use crate::store::{Error, Result};
+use redis::ScriptInvocation;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -26,6 +27,10 @@ const GROUP: usize = 512;
 /// What each signal adds to the time limit: the largest delivery that is taken must not be too large to be stored.
 const EACH: Duration = Duration::from_micros(50);
 
+/// Records remembered at most, and the length in bytes of those that are: 2 MB together.
+const REMEMBERED: usize = 1_024;
+const RECORD_SIZE: usize = 2_048;
+
 /// Where signals wait.
 #[derive(Debug)]
 pub(super) struct Recorder {
@@ -34,6 +39,8 @@ pub(super) struct Recorder {
     line: Mutex<VecDeque<Waiting>>,
     lead: tokio::sync::Mutex<()>,
     places: Semaphore,
+    /// What we left there. A guess: others write too.
+    left: Mutex<Records>,
 }
 
 #[derive(Debug)]
@@ -42,8 +49,13 @@ struct Waiting {
     answer: oneshot::Sender<Result<()>>,
 }
 
+type Key = (ClusterName, SignalId);
+
 /// One record for each signal of a group.
-type Batch = BTreeMap<(ClusterName, SignalId), Signal>;
+type Batch = BTreeMap<Key, Signal>;
+
+/// Records as they are stored.
+type Records = BTreeMap<Key, String>;
 
 impl Recorder {
     pub(super) fn new(name: String) -> Self {
@@ -52,6 +64,7 @@ impl Recorder {
             line: Mutex::default(),
             lead: tokio::sync::Mutex::default(),
             places: Semaphore::new(PLACES),
+            left: Mutex::default(),
         }
     }
 
@@ -127,55 +140,67 @@ impl Recorder {
         }
     }
 
+    /// Writes a batch. As often as somebody else wrote meanwhile it is done again, with what is there by now.
     async fn store(&self, link: &Link, batch: Batch) -> Result<()> {
         let count = u32::try_from(batch.len()).unwrap_or(u32::MAX);
         let limit = link.timeout() + EACH.saturating_mul(count);
         let deadline = Instant::now() + limit;
-        let clusters: Vec<&ClusterName> = {
-            let mut names: Vec<_> = batch.keys().map(|(cluster, _)| cluster).collect();
-            names.dedup();
-            names
-        };
-        let number = |cluster: &ClusterName| clusters.partition_point(|name| *name < cluster) + 1;
-        let mut known = script::KNOWN.prepare_invoke();
-        for cluster in &clusters {
-            known.key(Kind::Schema.key(cluster)).key(Kind::Signals.key(cluster));
-        }
-        for (cluster, id) in batch.keys() {
-            known.arg(number(cluster)).arg(id.as_str());
-        }
-        let mut there: Vec<String> = link.run_within(&known, limit).await?;
+        let mut there = self.guess(&batch);
         loop {
-            let mut record = script::RECORD.prepare_invoke();
-            for cluster in &clusters {
-                record.key(Kind::Schema.key(cluster)).key(Kind::Signals.key(cluster));
-            }
-            record.arg(keys::wakes(link.url().database)).arg(&self.name);
-            for (((cluster, id), signal), there) in batch.iter().zip(&there) {
-                let merged = merged(there, signal, || Kind::Signals.key(cluster))?;
-                record.arg(number(cluster)).arg(id.as_str()).arg(there).arg(merged);
-            }
-            let changed: Vec<String> = link.run_within(&record, limit).await?;
+            let merged = merge(&batch, &there)?;
+            let call = self.call(link, &there, &merged);
+            let changed: Vec<String> = link.run_within(&call, limit).await?;
             if changed.is_empty() {
+                self.remember(merged);
                 return Ok(());
             }
             if Instant::now() >= deadline {
                 let told = "others record the same signals all the time; nothing was stored";
                 return Err(Error::Away(told.to_owned()));
             }
-            for change in changed.chunks_exact(2) {
-                let place =
-                    change[0].parse::<usize>().ok().and_then(|n| there.get_mut(n.checked_sub(1)?));
-                let strange = || {
-                    Error::Unreadable("redis answered for a signal that was not asked".to_owned())
-                };
-                place.ok_or_else(strange)?.clone_from(&change[1]);
-            }
+            learn(&mut there, &changed)?;
+        }
+    }
+
+    /// The script's call, which writes what was merged where it finds what we think is there.
+    fn call(&self, link: &Link, there: &Records, merged: &Records) -> ScriptInvocation<'static> {
+        let mut clusters: Vec<&ClusterName> = merged.keys().map(|(cluster, _)| cluster).collect();
+        clusters.dedup();
+        let mut call = script::RECORD.prepare_invoke();
+        for cluster in &clusters {
+            call.key(Kind::Schema.key(cluster)).key(Kind::Signals.key(cluster));
+        }
+        call.arg(keys::wakes(link.url().database)).arg(&self.name);
+        for (((cluster, id), there), merged) in there.iter().zip(merged.values()) {
+            let number = clusters.partition_point(|name| *name < cluster) + 1;
+            call.arg(number).arg(id.as_str()).arg(there).arg(merged);
+        }
+        call
+    }
+
+    /// What may be there, for each signal of a batch: what we left, or nothing.
+    fn guess(&self, batch: &Batch) -> Records {
+        let left = self.left();
+        let guess = |key: &Key| (key.clone(), left.get(key).cloned().unwrap_or_default());
+        batch.keys().map(guess).collect()
+    }
+
+    /// Remembers what we left there, as far as there is room: a burst begins anew.
+    fn remember(&self, mut records: Records) {
+        records.retain(|_, record| record.len() <= RECORD_SIZE);
+        let mut left = self.left();
+        left.extend(records);
+        if left.len() > REMEMBERED {
+            left.clear();
         }
     }
 
     fn line(&self) -> MutexGuard<'_, VecDeque<Waiting>> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn left(&self) -> MutexGuard<'_, Records> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -192,14 +217,31 @@ fn batch<'a>(signals: impl IntoIterator<Item = &'a Signal>) -> Batch {
     batch
 }
 
-/// The record to write over the one that is there.
-fn merged(there: &str, signal: &Signal, key: impl FnOnce() -> String) -> Result<String> {
-    let whole = match there {
-        "" => signal.clone(),
-        known => {
-            let known: Signal = super::parse(&key(), signal.id.as_str(), known)?;
-            known.merge(signal.clone())
-        }
+/// What to write over what is there.
+fn merge(batch: &Batch, there: &Records) -> Result<Records> {
+    let merged = |((key, signal), there): ((&Key, &Signal), &String)| {
+        let whole = match there.as_str() {
+            "" => signal.clone(),
+            known => {
+                let known: Signal =
+                    super::parse(&Kind::Signals.key(&key.0), key.1.as_str(), known)?;
+                known.merge(signal.clone())
+            }
+        };
+        Ok((key.clone(), super::json(&whole)))
     };
-    Ok(super::json(&whole))
+    batch.iter().zip(there.values()).map(merged).collect()
+}
+
+/// Puts what the server told to be there in the place of what we took to be there.
+fn learn(there: &mut Records, told: &[String]) -> Result<()> {
+    let mut there: Vec<&mut String> = there.values_mut().collect();
+    for change in told.chunks_exact(2) {
+        let place = change[0].parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+        let record = place.and_then(|place| there.get_mut(place));
+        let strange =
+            || Error::Unreadable("redis answered for a signal that was not asked".to_owned());
+        record.ok_or_else(strange)?.clone_from(&change[1]);
+    }
+    Ok(())
 }

@@ -16,7 +16,6 @@ pub(super) static RELEASE: LazyLock<Script> = script!("release.lua");
 pub(super) static SETTLE: LazyLock<Script> = script!("settle.lua");
 pub(super) static COMMIT: LazyLock<Script> = script!("commit.lua");
 pub(super) static RECORD: LazyLock<Script> = script!("record.lua");
-pub(super) static KNOWN: LazyLock<Script> = script!("known.lua");
 pub(super) static LOAD: LazyLock<Script> = script!("load.lua");
 pub(super) static HISTORY: LazyLock<Script> = script!("history.lua");
 pub(super) static DUMP: LazyLock<Script> = script!("dump.lua");
