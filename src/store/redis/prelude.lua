@@ -48,11 +48,14 @@ end
 -- A whole number as text; Lua's own way gives 1.7e+15.
 local function text(number) return string.format('%.0f', number) end
 
--- Which life of the store this is: another after a restart and after a fail-over, which both may have forgotten
--- what was written last. The same for ever where the user may not ask.
+-- Which life of the store this is: another after a restart and after a fail-over, also one there and back, which all
+-- may have forgotten what was written last. The same for ever where the user may not ask.
 local function life()
-  local told = redis.pcall('INFO', 'server')
-  return type(told) == 'string' and string.match(told, 'run_id:(%w+)') or 'unknown'
+  local function told(section, name)
+    local info = redis.pcall('INFO', section)
+    return type(info) == 'string' and string.match(info, name .. ':(%w+)') or 'unknown'
+  end
+  return told('server', 'run_id') .. '/' .. told('replication', 'master_replid')
 end
 
 -- Whether the claim in this key is held under this token by this holder, now, and was taken in this life.
