@@ -33,6 +33,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// The store's clock: every stamp that is compared with another comes from here.
     async fn now(&self) -> Result<Timestamp>;
 
+    /// Whether it would take a write now. A shared store may answer and yet take none: it is full, or reads its file
+    /// still.
+    async fn ready(&self) -> Result<()> {
+        self.now().await.map(drop)
+    }
+
     /// Takes the claim of a cluster if it is free, expired, or already this holder's, with a token
     /// that is larger than every token before, and than `past`: one that this store gave out and has
     /// forgotten. [`Error::Held`] while another holds it.

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// How often the store is asked whether it is there.
+/// How often the store is asked whether it is there and takes writes.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Keeps us not ready for as long as the store does not answer, and says so once.
+/// Keeps us not ready for as long as the store takes no writes, and says so once.
 pub(super) async fn watch(
     store: Arc<dyn Store>,
     readiness: Readiness,
@@ -21,8 +21,8 @@ pub(super) async fn watch(
     let mut missing = Some(readiness.pending("store"));
     let mut told = None;
     loop {
-        match store.now().await {
-            Ok(_) => {
+        match store.ready().await {
+            Ok(()) => {
                 missing = None;
                 if told.take().is_some() {
                     tracing::info!(section = "store", "store answers again");

@@ -97,6 +97,18 @@ impl Store for Redis {
         micros_since_1970(seconds.saturating_mul(1_000_000).saturating_add(micros))
     }
 
+    /// Only a write shows that writes are taken.
+    async fn ready(&self) -> Result<()> {
+        let limit = self.link.timeout();
+        // Of all that sets, this also fails where the key is another program's, and changes nothing then.
+        let set = ["HSET", keys::READY, "by", &self.name];
+        let ask = async |mut connection| {
+            redis::cmd(set[0]).arg(&set[1..]).query_async(&mut connection).await
+        };
+        let _: i64 = self.link.ask(limit, ask).await?;
+        Ok(())
+    }
+
     async fn claim(
         &self,
         cluster: &ClusterName,

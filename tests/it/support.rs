@@ -13,6 +13,7 @@ pub(crate) mod proxy;
 pub(crate) mod recorder;
 pub(crate) mod redis;
 pub(crate) mod scripted;
+pub(crate) mod sentinels;
 pub(crate) mod server;
 pub(crate) mod stage;
 pub(crate) mod stores;

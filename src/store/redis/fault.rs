@@ -77,6 +77,12 @@ pub(super) fn is_login(error: &RedisError) -> bool {
         || matches!(error.code(), Some("WRONGPASS" | "NOAUTH"))
 }
 
+/// Whether it is a command that the server does not have: managed ones rename some.
+pub(super) fn is_unknown(error: &RedisError) -> bool {
+    error.code() == Some("ERR")
+        && error.detail().is_some_and(|detail| detail.starts_with("unknown command"))
+}
+
 /// Text without an answer's code: the line broke, or never stood.
 fn lost(server: &str, error: &RedisError, sent: Sent) -> String {
     if is_login(error) {
@@ -107,6 +113,9 @@ fn advice(code: &str, detail: &str) -> Option<&'static str> {
         "NOREPLICAS" => "it takes no writes, having too few replicas (its min-replicas-to-write)",
         "MISCONF" => "it takes no writes, for it cannot save them; see its log and its disk",
         "BUSY" => "it is busy with somebody's script",
+        "WRONGTYPE" => {
+            "a key of our names is another program's, and stays as it is; name another database in store.url"
+        }
         "MOVED" | "CROSSSLOT" | "CLUSTERDOWN" => {
             "it is a Redis Cluster, which is not supported; store.url must name a single server"
         }

@@ -54,6 +54,9 @@ impl Kind {
     }
 }
 
+/// Written to see whether writes are taken. No cluster's name is empty.
+pub(super) const READY: &str = "{bw:}:ready";
+
 /// Where wakes are published. Channels do not belong to a database, so its number is part of the name.
 pub(super) fn wakes(database: u32) -> String {
     format!("bw:wakes:{database}")

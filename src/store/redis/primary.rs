@@ -43,11 +43,9 @@ pub(super) async fn check(
     url: &RedisUrl,
     connection: &mut MultiplexedConnection,
 ) -> RedisResult<()> {
-    let info: String = match redis::cmd("INFO").query_async(connection).await {
-        Ok(info) => info,
-        // A user need not be allowed to ask; then its writes tell what it is.
-        Err(error) if error.code() == Some("NOPERM") => return Ok(()),
-        Err(error) => return Err(error),
+    // Where the user may not ask, its writes tell what it is.
+    let Some(info) = allowed(redis::cmd("INFO").query_async::<String>(connection).await)? else {
+        return Ok(());
     };
     let told: BTreeMap<&str, &str> = info.lines().filter_map(|line| line.split_once(':')).collect();
     let is = |name: &str, value: &str| told.get(name).is_some_and(|found| *found == value);
@@ -59,19 +57,41 @@ pub(super) async fn check(
             .into());
     }
     if !is("aof_enabled", "1") {
-        tracing::warn!(
-            section = "store",
-            "redis keeps no log of its writes: what was answered can be lost with it; set appendonly yes"
+        warn(
+            "redis keeps no log of its writes: what was answered can be lost with it; set appendonly yes",
         );
+    } else if let Some(spared) = spared(connection).await? {
+        warn(&format!(
+            "redis does not wait for its disk (appendfsync {spared}): the last second of what was answered can be lost with its machine; set appendfsync always"
+        ));
     }
     let evicts = told.get("maxmemory_policy").is_some_and(|policy| *policy != "noeviction");
     if evicts && !is("maxmemory", "0") {
-        tracing::warn!(
-            section = "store",
-            "redis may evict our keys when it is full; set maxmemory-policy noeviction"
-        );
+        warn("redis may evict our keys when it is full; set maxmemory-policy noeviction");
     }
     Ok(())
+}
+
+/// What it does instead of writing to its disk before it answers; `None` also where the user may not ask.
+async fn spared(connection: &mut MultiplexedConnection) -> RedisResult<Option<String>> {
+    let mut ask = redis::cmd("CONFIG");
+    ask.arg("GET").arg("appendfsync");
+    let told = allowed(ask.query_async::<Vec<String>>(connection).await)?;
+    let value = told.and_then(|told| told.into_iter().nth(1));
+    Ok(value.filter(|value| value != "always"))
+}
+
+/// An answer; `None` where the user may not ask, or the server has the command under another name.
+fn allowed<T>(answer: RedisResult<T>) -> RedisResult<Option<T>> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.code() == Some("NOPERM") || fault::is_unknown(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn warn(what: &str) {
+    tracing::warn!(section = "store", "{what}");
 }
 
 /// The primary that most of the Sentinels name; one that was cut off may name the last one.

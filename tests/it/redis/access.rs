@@ -35,6 +35,7 @@ async fn a_user_of_redis_needs_no_more_than_the_page_says() {
     one.record_signals(&[signal("f", 1)]).await.unwrap();
     one.commit(&claim, &everything("1")).await.unwrap();
     one.renew(&claim, TTL).await.unwrap();
+    one.ready().await.unwrap();
     one.load(&cluster()).await.unwrap();
     let query = HistoryQuery { limit: 9, before: None };
     assert_eq!(one.history(&cluster(), &query).await.unwrap().len(), 1);

@@ -158,6 +158,7 @@ async fn a_full_redis_is_away_and_nothing_is_half_written() {
         store.commit(&claim, &changes).await,
         store.record_signals(&[signal("kept", 2), signal("new", 2)]).await,
         store.claim(&"other".into(), "a", TTL, Token(0)).await.map(drop),
+        store.ready().await,
     ] {
         let why = away(outcome);
         assert!(why.contains("it is full and takes no writes; raise its maxmemory"), "{why}");
@@ -165,6 +166,27 @@ async fn a_full_redis_is_away_and_nothing_is_half_written() {
     assert_eq!(all(&store).await, before, "it is read as ever");
     let _: String = server.ask(&["CONFIG", "SET", "maxmemory", "0"]);
     store.commit(&claim, &changes).await.unwrap();
+    store.ready().await.unwrap();
+}
+
+/// It tells the time meanwhile, and takes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_still_reads_its_file_is_not_ready() {
+    // A setting of the server for tests: so many microseconds for each key. Others have their turn after each 1,024.
+    let slow = ["--key-load-delay", "0"];
+    let Some(mut server) = redis::start(&[&DURABLE[..], &slow].concat()).await else { return };
+    let store = server.store("");
+    let many = "for n = 1, 60000 do redis.call('SET', 'other:' .. n, 'x') end";
+    let _: Option<String> = server.ask(&["EVAL", many, "0"]);
+    server.kill();
+    server.change("0", "100");
+    server.restart().await;
+    wait::until(LIMIT, "it to say that it reads its file", || async {
+        store.ready().await.is_err_and(|why| why.to_string().contains("it is loading its data"))
+    })
+    .await;
+    store.now().await.expect("it tells the time meanwhile");
+    wait::until(LIMIT, "it to be ready", || async { store.ready().await.is_ok() }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -45,6 +45,15 @@ async fn keys_of_another_type_are_refused_and_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_key_that_shows_whether_writes_are_taken_is_not_written_over_either() {
+    let Some(server) = redis::start(&[]).await else { return };
+    let _: String = server.ask(&["SET", "{bw:}:ready", "theirs"]);
+    let why = away(server.store("").ready().await);
+    assert!(why.contains("another program's") && why.contains("store.url"), "{why}");
+    assert_eq!(server.ask::<String>(&["GET", "{bw:}:ready"]), "theirs");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_newer_version_wrote_is_refused_and_stays() {
     let Some(server) = redis::start(&[]).await else { return };
     let store = server.store("");

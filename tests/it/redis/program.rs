@@ -148,3 +148,68 @@ async fn two_replicas_share_the_work_and_a_delivery_to_either_wakes_the_holder()
     }
     assert_eq!(standbys(&urls[1]).await, idle);
 }
+
+/// It answers all the while, only takes no writes: whoever sends deliveries is to send them elsewhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_redis_takes_no_writes_it_is_not_ready() {
+    let policy = ["--maxmemory-policy", "noeviction"];
+    let Some(server) = redis::start(&policy).await else { return };
+    let (folder, port) = (tempfile::tempdir().unwrap(), ports::free());
+    let url = format!("http://127.0.0.1:{port}");
+    let config = write(folder.path(), port, &server.url(), "");
+    let process = Process::start(&config, &url, Start::default()).await;
+    let ready = async |code: u16, what: &str| {
+        wait::until(LIMIT, what, || async { get(&url, "/readyz").await.0 == code }).await;
+    };
+    for (fault, mend, told) in [
+        (["CONFIG", "SET", "maxmemory", "1"], ["CONFIG", "SET", "maxmemory", "0"], "it is full"),
+        (
+            ["CONFIG", "SET", "min-replicas-to-write", "1"],
+            ["CONFIG", "SET", "min-replicas-to-write", "0"],
+            "too few replicas",
+        ),
+    ] {
+        let _: String = server.ask(&fault);
+        ready(503, told).await;
+        assert_eq!(get(&url, "/readyz").await.1["missing"], json!(["store"]), "{told}");
+        assert_eq!(post(&url, told).await, 503, "{told}");
+        assert!(process.log().contains(told), "{}", process.log());
+        let _: String = server.ask(&mend);
+        ready(200, told).await;
+        assert_eq!(post(&url, told).await, 200, "{told}");
+    }
+}
+
+/// What it says when it connects to a Redis with these settings, of what that could lose.
+async fn warnings(arguments: &[&str]) -> Option<Vec<String>> {
+    let server = redis::start(arguments).await?;
+    let (folder, port) = (tempfile::tempdir().unwrap(), ports::free());
+    let url = format!("http://127.0.0.1:{port}");
+    let config = write(folder.path(), port, &server.url(), "");
+    let process = Process::start(&config, &url, Start::default()).await;
+    let log = process.log();
+    let warnings = log.lines().filter(|line| line.contains("\"level\":\"WARN\""));
+    Some(warnings.filter(|line| line.contains("redis")).map(str::to_owned).collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_redis_could_lose_by_its_settings_is_told_when_it_is_connected_to() {
+    let log = |fsync| ["--appendonly", "yes", "--appendfsync", fsync];
+    let evicts = ["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"];
+    for (arguments, told) in [
+        (log("always").to_vec(), None),
+        (log("everysec").to_vec(), Some("does not wait for its disk (appendfsync everysec)")),
+        (log("no").to_vec(), Some("does not wait for its disk (appendfsync no)")),
+        (vec![], Some("set appendonly yes")),
+        ([&log("always")[..], &evicts].concat(), Some("set maxmemory-policy noeviction")),
+    ] {
+        let Some(warnings) = warnings(&arguments).await else { return };
+        match told {
+            None => assert!(warnings.is_empty(), "{warnings:?}"),
+            Some(told) => {
+                assert!(!warnings.is_empty(), "{arguments:?}");
+                assert!(warnings.iter().all(|line| line.contains(told)), "{warnings:?}");
+            }
+        }
+    }
+}

@@ -1,8 +1,9 @@
 //! Primaries and replicas: who may be written, and a fail-over that Sentinel makes.
 
-use super::{LIMIT, TTL, away};
+use super::{LIMIT, TTL, answers, away};
 use crate::contract::store::{cluster, everything, signal};
 use crate::support::redis::{self, RunningRedis};
+use crate::support::sentinels::Watched;
 use crate::support::wait;
 use bellwether::model::Token;
 use bellwether::store::{Error, Store};
@@ -26,6 +27,7 @@ async fn a_replica_that_may_only_be_read_is_away() {
     for outcome in [
         store.claim(&cluster(), "a", TTL, Token(0)).await.map(drop),
         store.record_signals(&[signal("f", 1)]).await,
+        store.ready().await,
     ] {
         let why = away(outcome);
         assert!(
@@ -37,47 +39,69 @@ async fn a_replica_that_may_only_be_read_is_away() {
     store.claim(&cluster(), "a", TTL, Token(0)).await.expect("it is a primary by now");
 }
 
-/// Three Sentinels, who ask for a password, watch a primary and its replica.
+/// The stricter of the two settings that a primary with replicas may have.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_must_have_a_replica_takes_nothing_without_one() {
+    let Some(primary) = redis::start(&["--min-replicas-to-write", "1"]).await else { return };
+    let Some(mut replica) = replica_of(&primary).await else { return };
+    let store = primary.store("");
+    wait::until(LIMIT, "the replica to count", || async { store.ready().await.is_ok() }).await;
+    let claim = store.claim(&cluster(), "a", TTL, Token(0)).await.unwrap();
+    store.commit(&claim, &everything("1")).await.unwrap();
+    replica.kill();
+    wait::until(LIMIT, "it not to be ready", || async { store.ready().await.is_err() }).await;
+    for outcome in [
+        store.ready().await,
+        store.commit(&claim, &everything("2")).await,
+        store.record_signals(&[signal("f", 1)]).await,
+    ] {
+        let why = away(outcome);
+        assert!(why.contains("it takes no writes, having too few replicas"), "{why}");
+    }
+    assert_eq!(store.load(&cluster()).await.unwrap().workers.len(), 1, "it is read as ever");
+    replica.restart().await;
+    wait::until(LIMIT, "it to be ready", || async { store.ready().await.is_ok() }).await;
+    store.commit(&claim, &everything("2")).await.expect("the claim stands");
+}
+
+/// Whoever looks only before and after finds the same process, and what it forgot in between is not to be seen.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_was_a_replica_meanwhile_lives_anew() {
+    let Some(one) = redis::start(&[]).await else { return };
+    let Some(two) = replica_of(&one).await else { return };
+    let store = one.store("");
+    let claim = store.claim(&cluster(), "a", TTL, Token(0)).await.unwrap();
+    let life = store.load(&cluster()).await.unwrap().life;
+    let _: String = two.ask(&["REPLICAOF", "NO", "ONE"]);
+    let _: String = one.ask(&["REPLICAOF", "127.0.0.1", &two.port.to_string()]);
+    wait::until(LIMIT, "it to follow", || async {
+        one.ask::<String>(&["INFO", "replication"]).contains("master_link_status:up")
+    })
+    .await;
+    let _: String = one.ask(&["REPLICAOF", "NO", "ONE"]);
+    answers(&store).await;
+    assert_ne!(store.load(&cluster()).await.unwrap().life, life);
+    let refused = store.commit(&claim, &everything("1")).await;
+    assert_eq!(refused, Err(Error::Fenced { token: claim.token }));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_client_follows_the_new_primary() {
-    let Some(mut primary) = redis::start(&[]).await else { return };
-    let Some(replica) = replica_of(&primary).await else { return };
-    let text = format!(
-        "requirepass watch
-user watcher on >watch allkeys allchannels +@all
-sentinel sentinel-pass watch
-sentinel monitor main 127.0.0.1 {} 2
-sentinel down-after-milliseconds main 500
-sentinel failover-timeout main 3000
-",
-        primary.port
-    );
-    let mut sentinels = Vec::new();
-    for _ in 0..3 {
-        sentinels.push(redis::start_sentinel(&text).await.unwrap());
-    }
-    let hosts: Vec<String> = sentinels.iter().map(|it| format!("127.0.0.1:{}", it.port)).collect();
-    let url = format!("redis+sentinel://{}/main/0", hosts.join(","));
-    let login = "sentinel: { username: watcher, password: watch }";
+    let Some(mut redis) = Watched::start().await else { return };
+    let (url, login) = (redis.url(), Watched::login());
     let store = redis::store(&format!("url: \"{url}\", {login}"));
     let claim = store.claim(&cluster(), "a", TTL, Token(0)).await.unwrap();
     store.commit(&claim, &everything("1")).await.unwrap();
     let life = store.load(&cluster()).await.unwrap().life;
-    wait::until(LIMIT, "the replica to have it", || async {
+    wait::until(LIMIT, "the standby to have it", || async {
         let key = format!("{{bw:{}}}:workers", cluster());
-        replica.ask::<i64>(&["HLEN", &key]) == 1
+        redis.standby.ask::<i64>(&["HLEN", &key]) == 1
     })
     .await;
-    wait::until(LIMIT, "the Sentinels to know each other and the replica", || async {
-        sentinels.iter().all(|sentinel| {
-            let told: String = sentinel.ask_with("watch", &["INFO", "sentinel"]);
-            told.contains("slaves=1,sentinels=3")
-        })
-    })
-    .await;
-    primary.kill();
+    redis.primary.kill();
     away(store.now().await);
-    wait::until(LIMIT * 2, "the new primary", || async {
+    redis.fail_over().await;
+    wait::until(LIMIT, "the new primary to be found", || async {
         store.record_signals(&[signal("after", 1)]).await.is_ok()
     })
     .await;
@@ -86,8 +110,6 @@ sentinel failover-timeout main 3000
     assert!(life.is_some() && memory.life != life, "it may have forgotten something");
     let refused = store.commit(&claim, &everything("2")).await;
     assert_eq!(refused, Err(Error::Fenced { token: claim.token }));
-    let role: String = replica.ask(&["INFO", "replication"]);
-    assert!(role.contains("role:master"), "{role}");
     let wrong = redis::store(&format!("url: \"{}\", {login}", url.replace("/main", "/other")));
     let why = away(wrong.now().await);
     assert!(why.contains("the Sentinels know no primary named other"), "{why}");

@@ -168,6 +168,22 @@ impl RunningRedis {
         self.listens().await;
     }
 
+    /// How much of its log of writes is on its disk.
+    pub(crate) fn written(&self) -> u64 {
+        self.writes().metadata().unwrap().len()
+    }
+
+    /// Cuts its log of writes back, as a machine does that loses its power before all is on its disk.
+    pub(crate) fn forget_behind(&self, written: u64) {
+        self.writes().set_len(written).unwrap();
+    }
+
+    /// The part of its log of writes that grows.
+    fn writes(&self) -> File {
+        let path = self.folder.path().join("appendonlydir/appendonly.aof.1.incr.aof");
+        OpenOptions::new().write(true).open(path).unwrap()
+    }
+
     /// All it said so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
