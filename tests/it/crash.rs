@@ -12,7 +12,7 @@ use bellwether::model::duration;
 use futures_util::stream::{self, StreamExt as _};
 use jiff::Timestamp;
 use rustix::process::Signal;
-use scene::{Fate, Scene, Setting};
+use scene::{Fate, IN_REDIS, Scene, Setting};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt as _;
@@ -32,8 +32,8 @@ async fn settled_scene(setting: Setting) -> Option<Scene> {
 }
 
 /// The same with a second worker, and one pod on each.
-async fn scene_of_two() -> Option<Scene> {
-    let scene = settled_scene(Setting::default()).await?;
+async fn scene_of_two(setting: Setting) -> Option<Scene> {
+    let scene = settled_scene(setting).await?;
     let process = scene.start().await;
     scene.pods("api", 1).await;
     scene.fire("PodsUnschedulable", "up").await;
@@ -57,8 +57,8 @@ async fn need_one_less(scene: &Scene) {
 }
 
 /// Met by its fate while scaling up by one: in the end exactly one machine more was ever launched.
-async fn scaling_up_survives(point: Point, fate: Fate) {
-    let Some(scene) = settled_scene(Setting::default()).await else { return };
+async fn scaling_up_survives(point: Point, fate: Fate, setting: Setting) {
+    let Some(scene) = settled_scene(setting).await else { return };
     let process = scene.start_towards(point, fate).await;
     need_one_more(&scene).await;
     let _process = scene.outlive(process, fate).await;
@@ -66,8 +66,8 @@ async fn scaling_up_survives(point: Point, fate: Fate) {
 }
 
 /// The same with a launch that nobody answered, so that it is asked again.
-async fn asking_again_survives(point: Point, fate: Fate) {
-    let Some(scene) = settled_scene(Setting::default()).await else { return };
+async fn asking_again_survives(point: Point, fate: Fate, setting: Setting) {
+    let Some(scene) = settled_scene(setting).await else { return };
     let process = scene.start_towards(Point::IntentCommitted, Fate::Killed).await;
     need_one_more(&scene).await;
     let mut process = process;
@@ -79,8 +79,8 @@ async fn asking_again_survives(point: Point, fate: Fate) {
 
 /// Met by its fate while scaling down by one: in the end exactly one machine was ever ended, drained before, and no
 /// other node was ever touched.
-async fn scaling_down_survives(point: Point, fate: Fate) {
-    let Some(scene) = scene_of_two().await else { return };
+async fn scaling_down_survives(point: Point, fate: Fate, setting: Setting) {
+    let Some(scene) = scene_of_two(setting).await else { return };
     let process = scene.start_towards(point, fate).await;
     need_one_less(&scene).await;
     let _process = scene.outlive(process, fate).await;
@@ -93,8 +93,8 @@ async fn scaling_down_survives(point: Point, fate: Fate) {
 }
 
 /// Met by its fate while a drain is taken back: the worker serves again, and nothing was ended.
-async fn taking_back_survives(point: Point, fate: Fate) {
-    let Some(scene) = scene_of_two().await else { return };
+async fn taking_back_survives(point: Point, fate: Fate, setting: Setting) {
+    let Some(scene) = scene_of_two(setting).await else { return };
     let process = scene.start_towards(point, fate).await;
     scene.faults(&json!({ "evictions_blocked": true })).await;
     need_one_less(&scene).await;
@@ -106,8 +106,8 @@ async fn taking_back_survives(point: Point, fate: Fate) {
 }
 
 /// Met by its fate while it claims, or keeps its claim: whoever has it then serves the need once.
-async fn claiming_survives(point: Point, fate: Fate) {
-    let Some(scene) = settled_scene(Setting::default()).await else { return };
+async fn claiming_survives(point: Point, fate: Fate, setting: Setting) {
+    let Some(scene) = settled_scene(setting).await else { return };
     let process = scene.spawn_towards(point, fate);
     let _process = scene.outlive(process, fate).await;
     wait::until(LIMIT, "it to serve", || async { scene.workers().await.is_some() }).await;
@@ -116,8 +116,8 @@ async fn claiming_survives(point: Point, fate: Fate) {
 }
 
 /// Met by its fate when it has given its claim back: the next one serves the need once.
-async fn giving_back_survives(point: Point, fate: Fate) {
-    let Some(scene) = settled_scene(Setting::default()).await else { return };
+async fn giving_back_survives(point: Point, fate: Fate, setting: Setting) {
+    let Some(scene) = settled_scene(setting).await else { return };
     let mut process = scene.start_towards(point, fate).await;
     scene.acts().await;
     process.signal(Signal::TERM);
@@ -138,122 +138,142 @@ async fn giving_back_survives(point: Point, fate: Fate) {
 }
 
 /// The story in which a point is reached. Without a wildcard: a new point does not compile before it has one.
-async fn survives(point: Point, fate: Fate) {
+async fn survives(point: Point, fate: Fate, setting: Setting) {
     match point {
-        Point::Claimed | Point::LeaseHeld | Point::Renewed => claiming_survives(point, fate).await,
+        Point::Claimed | Point::LeaseHeld | Point::Renewed => {
+            claiming_survives(point, fate, setting).await
+        }
         Point::SignalStored
         | Point::IntentCommitted
         | Point::LaunchAnswered
-        | Point::OutcomeCommitted => scaling_up_survives(point, fate).await,
-        Point::ReplayAnswered => asking_again_survives(point, fate).await,
+        | Point::OutcomeCommitted => scaling_up_survives(point, fate, setting).await,
+        Point::ReplayAnswered => asking_again_survives(point, fate, setting).await,
         Point::RecordsCommitted
         | Point::Cordoned
         | Point::Evicted
         | Point::LastEviction
         | Point::TerminateAnswered
-        | Point::NodeRemoved => scaling_down_survives(point, fate).await,
-        Point::Uncordoned => taking_back_survives(point, fate).await,
-        Point::LeaseLetGo | Point::Released => giving_back_survives(point, fate).await,
+        | Point::NodeRemoved => scaling_down_survives(point, fate, setting).await,
+        Point::Uncordoned => taking_back_survives(point, fate, setting).await,
+        Point::LeaseLetGo | Point::Released => giving_back_survives(point, fate, setting).await,
     }
 }
 
 /// A claim that ran out meanwhile is not acted under: what was begun is looked at anew.
 #[tokio::test(flavor = "multi_thread")]
 async fn stopped_for_longer_than_its_claim_at_any_point_it_acts_once() {
-    stream::iter(Point::ALL).for_each_concurrent(SCENES, |at| survives(at, Fate::Stopped)).await;
+    stream::iter(Point::ALL)
+        .for_each_concurrent(SCENES, |at| survives(at, Fate::Stopped, Setting::default()))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn asked_to_end_at_any_point_it_ends_in_order_and_the_next_acts_once() {
-    stream::iter(Point::ALL).for_each_concurrent(SCENES, |at| survives(at, Fate::Asked)).await;
+    stream::iter(Point::ALL)
+        .for_each_concurrent(SCENES, |at| survives(at, Fate::Asked, Setting::default()))
+        .await;
+}
+
+/// What was stored before it died is there for the next one, and no more than that.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_point_with_its_state_in_redis_the_next_acts_once() {
+    let killed = |at| survives(at, Fate::Killed, IN_REDIS);
+    stream::iter(Point::ALL).for_each_concurrent(SCENES, killed).await;
+}
+
+/// The claim ran out in Redis: what it would store is refused there.
+#[tokio::test(flavor = "multi_thread")]
+async fn stopped_for_longer_than_its_claim_in_redis_at_any_point_it_acts_once() {
+    let stopped = |at| survives(at, Fate::Stopped, IN_REDIS);
+    stream::iter(Point::ALL).for_each_concurrent(SCENES, stopped).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_it_claimed_the_next_acts_once() {
-    survives(Point::Claimed, Fate::Killed).await;
+    survives(Point::Claimed, Fate::Killed, Setting::default()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_it_has_the_lease_the_next_acts_once() {
-    survives(Point::LeaseHeld, Fate::Killed).await;
+    survives(Point::LeaseHeld, Fate::Killed, Setting::default()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_a_renewal_the_next_acts_once() {
-    survives(Point::Renewed, Fate::Killed).await;
+    survives(Point::Renewed, Fate::Killed, Setting::default()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_a_signal_is_stored_it_acts_once() {
-    survives(Point::SignalStored, Fate::Killed).await;
+    survives(Point::SignalStored, Fate::Killed, Setting::default()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn w_72_killed_after_an_intent_is_committed_it_launches_once() {
-    survives(Point::IntentCommitted, Fate::Killed).await;
+    survives(Point::IntentCommitted, Fate::Killed, Setting::default()).await;
 }
 
 /// the instance is found again.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_a_launch_is_answered_it_launches_once() {
-    survives(Point::LaunchAnswered, Fate::Killed).await;
+    survives(Point::LaunchAnswered, Fate::Killed, Setting::default()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_a_replay_is_answered_it_launches_once() {
-    survives(Point::ReplayAnswered, Fate::Killed).await;
+    survives(Point::ReplayAnswered, Fate::Killed, Setting::default()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_an_outcome_is_committed_it_launches_once() {
-    survives(Point::OutcomeCommitted, Fate::Killed).await;
+    survives(Point::OutcomeCommitted, Fate::Killed, Setting::default()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_records_are_committed_it_ends_one_worker() {
-    survives(Point::RecordsCommitted, Fate::Killed).await;
+    survives(Point::RecordsCommitted, Fate::Killed, Setting::default()).await;
 }
 
 ///
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_a_cordon_it_ends_one_worker() {
-    survives(Point::Cordoned, Fate::Killed).await;
+    survives(Point::Cordoned, Fate::Killed, Setting::default()).await;
 }
 
 /// the drain is resumed, and nobody is drained instead.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_amid_a_drain_it_ends_one_worker() {
-    survives(Point::Evicted, Fate::Killed).await;
+    survives(Point::Evicted, Fate::Killed, Setting::default()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_the_last_eviction_it_ends_one_worker() {
-    survives(Point::LastEviction, Fate::Killed).await;
+    survives(Point::LastEviction, Fate::Killed, Setting::default()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_a_terminate_is_answered_it_ends_one_worker() {
-    survives(Point::TerminateAnswered, Fate::Killed).await;
+    survives(Point::TerminateAnswered, Fate::Killed, Setting::default()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_a_node_is_removed_it_ends_one_worker() {
-    survives(Point::NodeRemoved, Fate::Killed).await;
+    survives(Point::NodeRemoved, Fate::Killed, Setting::default()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_an_uncordon_it_ends_none() {
-    survives(Point::Uncordoned, Fate::Killed).await;
+    survives(Point::Uncordoned, Fate::Killed, Setting::default()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_it_let_go_of_the_lease_the_next_acts_once() {
-    survives(Point::LeaseLetGo, Fate::Killed).await;
+    survives(Point::LeaseLetGo, Fate::Killed, Setting::default()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_it_gave_its_claim_back_the_next_acts_once() {
-    survives(Point::Released, Fate::Killed).await;
+    survives(Point::Released, Fate::Killed, Setting::default()).await;
 }
 
 /// nobody acts before the dead one's claim is over, and then once.

@@ -1,6 +1,7 @@
 //! A world in a file, so that it outlives the program, and a real Alertmanager that keeps delivering.
 
 use crate::support::process::{Process, Start};
+use crate::support::redis::{self, RunningRedis};
 use crate::support::stage::{LIMIT, alertmanager_config};
 use crate::support::{alertmanager, ports, wait};
 use bellwether::killpoint::Point;
@@ -28,18 +29,30 @@ pub(super) enum Fate {
     Asked,
 }
 
+/// Where the program keeps what must outlive it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    File,
+    Redis,
+}
+
 /// What a story may choose.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Setting {
+    pub(super) kept: Kept,
     pub(super) claim_ttl: &'static str,
     pub(super) join_deadline: &'static str,
 }
 
 impl Default for Setting {
     fn default() -> Self {
-        Self { claim_ttl: "1s", join_deadline: "5m" }
+        Self { kept: Kept::File, claim_ttl: "1s", join_deadline: "5m" }
     }
 }
+
+/// With the state in Redis.
+pub(super) const IN_REDIS: Setting =
+    Setting { kept: Kept::Redis, claim_ttl: "1s", join_deadline: "5m" };
 
 pub(super) struct Scene {
     _folder: tempfile::TempDir,
@@ -47,19 +60,28 @@ pub(super) struct Scene {
     pub(super) url: String,
     world: String,
     pub(super) alertmanager: alertmanager::RunningAlertmanager,
+    _redis: Option<RunningRedis>,
 }
 
 impl Scene {
-    /// `None`, after a printed skip, where there is no Alertmanager.
+    /// `None`, after a printed skip, where a server is missing.
     pub(super) async fn new(setting: Setting) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let (port, world) = (ports::free(), ports::free());
         let alertmanager = alertmanager::start("0.25", &alertmanager_config(port)).await?;
         let config = folder.path().join("bellwether.yaml");
-        let Setting { claim_ttl, join_deadline } = setting;
+        let Setting { kept, claim_ttl, join_deadline } = setting;
+        let redis = match kept {
+            Kept::File => None,
+            Kept::Redis => Some(redis::start(&[]).await?),
+        };
+        let store = match &redis {
+            None => format!("url: \"file:{}/store\"", folder.path().display()),
+            Some(redis) => format!("url: \"{}\", timeout: 500ms", redis.url()),
+        };
         let yaml = format!(
             "listen: 127.0.0.1:{port}
-store: {{ url: \"file:{0}/store\", claim_ttl: {claim_ttl} }}
+store: {{ {store}, claim_ttl: {claim_ttl} }}
 alertmanager: {{ urls: [\"{1}\"], ttl_slack: 5s, restart_hold: 1s, watchdog_ttl: 20s }}
 prometheus: {{ urls: [\"http://127.0.0.1:1\"] }}
 reconcile: {{ interval: 300ms, busy_interval: 100ms }}
@@ -76,7 +98,7 @@ clusters:
         std::fs::write(&config, yaml).unwrap();
         let (url, world) =
             (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{world}"));
-        Some(Self { _folder: folder, config, url, world, alertmanager })
+        Some(Self { _folder: folder, config, url, world, alertmanager, _redis: redis })
     }
 
     pub(super) async fn start(&self) -> Process {
