@@ -1,8 +1,10 @@
 //! Two and three real programs on one Redis: any takes, one acts, and another does when that one cannot.
 
 mod handover;
+mod installs;
 mod links;
 mod replica;
+mod restarts;
 mod scene;
 mod sharing;
 

@@ -118,27 +118,53 @@ async fn a_delivery_that_cannot_reach_the_holder_comes_by_another_and_is_done_on
 }
 
 /// Who cannot ask whether an alert is silenced removes nothing, whatever is delivered.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_holder_that_cannot_ask_alertmanager_removes_nothing_until_it_can() {
+async fn removes_nothing_while_the_link_to_alertmanager_is(fault: Link) {
     let Some(scene) = Scene::start(Setting { claim_ttl: LONG, ..Setting::default() }).await else {
         return;
     };
     scene.need(4).await;
     scene.settled(2, 0).await;
-    scene.resolve("PodsUnschedulable", "up").await;
     let holder = scene.held().await;
-    scene.replicas[holder].links.alertmanager.set(Link::Cut);
-    scene.pods(1);
-    scene.fire("Watchdog", "watchdog").await;
-    scene.fire("SustainedIdle", "down").await;
+    scene.replicas[holder].links.alertmanager.set(fault);
+    scene.need_one_less().await;
     let known = || async {
         let signals = scene.replicas[holder].get("/v1/signals").await.unwrap_or_default();
         signals.to_string().contains("SustainedIdle")
     };
     wait::until(LIMIT, "the idle alert to be known", known).await;
-    scene.replicas[holder].passes(10).await;
+    // Each of them waits for Alertmanager's limit.
+    scene.replicas[holder].passes(5).await;
     assert!(scene.calls("cordon").is_empty() && scene.calls("terminate").is_empty());
     scene.replicas[holder].links.alertmanager.set(Link::Well);
+    scene.settled_for_good(2, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_holder_that_cannot_ask_alertmanager_removes_nothing_until_it_can() {
+    removes_nothing_while_the_link_to_alertmanager_is(Link::Cut).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_holder_whose_link_to_alertmanager_is_half_open_removes_nothing_until_it_is_well() {
+    removes_nothing_while_the_link_to_alertmanager_is(Link::HalfOpen).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_holder_that_alertmanager_answers_too_late_removes_nothing_until_it_is_in_time() {
+    removes_nothing_while_the_link_to_alertmanager_is(TOO_LATE).await;
+}
+
+/// As long as the answers come in time, it acts as ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_holder_whose_link_to_alertmanager_is_slow_goes_on() {
+    let Some(scene) = Scene::start(Setting { claim_ttl: LONG, ..Setting::default() }).await else {
+        return;
+    };
+    let holder = scene.held().await;
+    scene.replicas[holder].links.alertmanager.set(Link::Slow(4096));
+    scene.need(4).await;
+    scene.settled(2, 0).await;
+    scene.need_one_less().await;
     scene.settled_for_good(2, 1).await;
 }
 
@@ -146,7 +172,7 @@ async fn a_holder_that_cannot_ask_alertmanager_removes_nothing_until_it_can() {
 #[tokio::test(flavor = "multi_thread")]
 async fn while_redis_stands_still_nobody_acts_and_afterwards_one_does_once() {
     let Some(scene) = Scene::start(Setting::default()).await else { return };
-    scene.redis.signal(Signal::STOP);
+    scene.redis.primary().signal(Signal::STOP);
     let stopped = now();
     scene.need(4).await;
     for replica in &scene.replicas {
@@ -159,7 +185,7 @@ async fn while_redis_stands_still_nobody_acts_and_afterwards_one_does_once() {
     .await;
     assert_eq!(scene.launched(), 1, "nothing can be stored, so nothing is done");
     let went_on = now();
-    scene.redis.signal(Signal::CONT);
+    scene.redis.primary().signal(Signal::CONT);
     scene.launched_soon_after(2, went_on).await;
     scene.settled_for_good(2, 0).await;
     let holder = scene.held().await;

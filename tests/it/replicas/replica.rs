@@ -29,13 +29,19 @@ pub(super) struct Replica {
 }
 
 impl Replica {
-    pub(super) fn new(port: u16, links: Wiring, setting: &Setting, world: &Path) -> Self {
+    pub(super) fn new(
+        port: u16,
+        links: Wiring,
+        setting: &Setting,
+        store: &str,
+        world: &Path,
+    ) -> Self {
         let config = world.with_file_name(format!("{port}.yaml"));
         let [ttl, interval] = [setting.claim_ttl, setting.interval].map(duration::format);
         let yaml = format!(
             "listen: 127.0.0.1:{port}
-store: {{ url: \"redis://127.0.0.1:{}/0\", timeout: 800ms, claim_ttl: {ttl} }}
-alertmanager: {{ urls: [\"{}\"], ttl_slack: 5s, restart_hold: 1s, watchdog_ttl: 20s }}
+store: {{ {store}, timeout: 800ms, claim_ttl: {ttl} }}
+alertmanager: {{ urls: [\"{}\"], timeout: 800ms, ttl_slack: 5s, restart_hold: 1s, watchdog_ttl: 20s }}
 prometheus: {{ urls: [\"http://127.0.0.1:1\"] }}
 reconcile: {{ interval: {interval}, busy_interval: 100ms }}
 clusters:
@@ -45,7 +51,6 @@ clusters:
     pools:
       workers: {{ provider: {{ sim: {{}} }}, min: 1, max: 4, min_age: 0s, cooldown: {{ up: 100ms, down: 100ms }} }}
 ",
-            links.redis.port,
             links.alertmanager.url(),
             world.display(),
         );

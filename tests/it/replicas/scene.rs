@@ -5,6 +5,7 @@ use super::replica::{Replica, Wiring};
 use crate::support::alertmanager::{self, RunningAlertmanager};
 use crate::support::proxy::Proxy;
 use crate::support::redis::{self, RunningRedis};
+use crate::support::sentinels::Watched;
 use crate::support::stage::{LIMIT, alertmanager_config};
 use crate::support::wait;
 use bellwether::clock::Clock;
@@ -27,9 +28,21 @@ pub(super) const SHORT: Duration = Duration::from_secs(3);
 /// The most machines that there may be.
 const MAX: usize = 4;
 
+/// What the replicas keep their state in.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stores {
+    /// One Redis, with these arguments.
+    Shared(&'static [&'static str]),
+    /// One Redis with a standby that Sentinels would put in its place.
+    Watched,
+    /// Each has a Redis of its own, as programs that know nothing of each other.
+    OneEach,
+}
+
 /// What a story may choose.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Setting {
+    pub(super) stores: Stores,
     pub(super) replicas: usize,
     pub(super) claim_ttl: Duration,
     pub(super) interval: Duration,
@@ -37,14 +50,22 @@ pub(super) struct Setting {
 
 impl Default for Setting {
     fn default() -> Self {
-        Self { replicas: 2, claim_ttl: SHORT, interval: Duration::from_millis(300) }
+        let interval = Duration::from_millis(300);
+        Self { stores: Stores::Shared(&[]), replicas: 2, claim_ttl: SHORT, interval }
     }
+}
+
+/// What runs of it.
+pub(super) enum Running {
+    Shared(RunningRedis),
+    Watched(Box<Watched>),
+    OneEach(Vec<RunningRedis>),
 }
 
 pub(super) struct Scene {
     _folder: tempfile::TempDir,
     pub(super) setting: Setting,
-    pub(super) redis: RunningRedis,
+    pub(super) redis: Running,
     pub(super) alertmanager: RunningAlertmanager,
     pub(super) world: World,
     pub(super) replicas: Vec<Replica>,
@@ -54,21 +75,22 @@ impl Scene {
     /// Everything but the programs; `None`, after a printed skip, where a server is missing.
     pub(super) async fn new(setting: Setting) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
-        let redis = redis::start(&[]).await?;
+        let running = Running::start(&setting).await?;
         let webhooks = join_all((0..setting.replicas).map(|_| Proxy::before_a_free_port())).await;
         let ports: Vec<u16> = webhooks.iter().map(|(proxy, _)| proxy.port).collect();
         let alertmanager = alertmanager::start("0.25", &routes(&ports)).await?;
         let state = folder.path().join("world.json");
         let api = alertmanager.url.rsplit(':').next().unwrap().parse().unwrap();
         let mut replicas = Vec::new();
-        for (webhook, port) in webhooks {
-            let (redis, alertmanager) = (Proxy::start(redis.port).await, Proxy::start(api).await);
-            let wiring = Wiring { webhook, redis, alertmanager };
-            replicas.push(Replica::new(port, wiring, &setting, &state));
+        for (number, (webhook, port)) in webhooks.into_iter().enumerate() {
+            let redis = Proxy::start(running.port_for(number)).await;
+            let store = running.address(redis.port);
+            let wiring = Wiring { webhook, redis, alertmanager: Proxy::start(api).await };
+            replicas.push(Replica::new(port, wiring, &setting, &store, &state));
         }
         let config = SimConfig { state: Some(state), ..SimConfig::default() };
         let world = World::new(&config, Clock::system()).unwrap();
-        Some(Self { _folder: folder, setting, redis, alertmanager, world, replicas })
+        Some(Self { _folder: folder, setting, redis: running, alertmanager, world, replicas })
     }
 
     /// All replicas run, one worker is Ready, and pods fill it.
@@ -91,6 +113,19 @@ impl Scene {
         self.fire("PodsUnschedulable", "up").await;
     }
 
+    /// Of two workers one is enough, and the alert says so.
+    pub(super) async fn need_one_less(&self) {
+        self.resolve("PodsUnschedulable", "up").await;
+        self.pods(1);
+        self.fire("Watchdog", "watchdog").await;
+        self.fire("SustainedIdle", "down").await;
+    }
+
+    /// Records of workers in the store.
+    pub(super) fn recorded(redis: &RunningRedis) -> usize {
+        redis.ask(&["HLEN", "{bw:default}:workers"])
+    }
+
     pub(super) async fn fire(&self, name: &str, direction: &str) {
         let labels = [("alertname", name), ("cluster", "default"), ("autoscale", direction)];
         self.alertmanager.fire(&labels).await;
@@ -103,14 +138,12 @@ impl Scene {
 
     /// Who has the claim, as Redis says; `None` where it is over.
     pub(super) fn holder(&self) -> Option<usize> {
-        let key = "{bw:default}:claim";
-        let (holder, expires): (Option<String>, Option<u64>) =
-            self.redis.ask(&["HMGET", key, "holder", "expires"]);
-        let (seconds, micros): (u64, u64) = self.redis.ask(&["TIME"]);
-        expires.filter(|expires| *expires > seconds * 1_000_000 + micros)?;
-        let holder = holder?;
-        let (process, _) = holder.split_once('-')?;
-        self.replicas.iter().position(|replica| replica.id().to_string() == process)
+        let holders = self.redis.asked().into_iter().filter_map(holder);
+        let process = holders.filter_map(|holder| Some(holder.split_once('-')?.0.to_owned()));
+        let replica = |process: String| {
+            self.replicas.iter().position(|replica| replica.id().to_string() == process)
+        };
+        process.filter_map(replica).next()
     }
 
     /// Waits until somebody has the claim and knows of it; who.
@@ -239,6 +272,78 @@ impl Scene {
         )
         .await
     }
+}
+
+// === impl Running ===
+
+impl Running {
+    async fn start(setting: &Setting) -> Option<Self> {
+        Some(match setting.stores {
+            Stores::Shared(arguments) => Self::Shared(redis::start(arguments).await?),
+            Stores::Watched => Self::Watched(Box::new(Watched::start().await?)),
+            Stores::OneEach => {
+                let mut all = Vec::new();
+                for _ in 0..setting.replicas {
+                    all.push(redis::start(&[]).await?);
+                }
+                Self::OneEach(all)
+            }
+        })
+    }
+
+    /// The one that is the primary, or that of the first replica.
+    pub(super) fn primary(&self) -> &RunningRedis {
+        match self {
+            Self::Shared(one) => one,
+            Self::Watched(watched) => &watched.primary,
+            Self::OneEach(all) => &all[0],
+        }
+    }
+
+    /// All in which a replica may have the claim.
+    fn asked(&self) -> Vec<&RunningRedis> {
+        match self {
+            Self::OneEach(all) => all.iter().collect(),
+            _ => vec![self.primary()],
+        }
+    }
+
+    /// The one that all share.
+    pub(super) fn shared(&mut self) -> &mut RunningRedis {
+        let Self::Shared(one) = self else { panic!("no Redis that all share") };
+        one
+    }
+
+    /// The one with a standby.
+    pub(super) fn watched(&mut self) -> &mut Watched {
+        let Self::Watched(watched) = self else { panic!("no Redis with a standby") };
+        watched
+    }
+
+    fn port_for(&self, replica: usize) -> u16 {
+        match self {
+            Self::OneEach(all) => all[replica].port,
+            _ => self.primary().port,
+        }
+    }
+
+    /// The fields of `store` that say where it is.
+    fn address(&self, proxy: u16) -> String {
+        match self {
+            // What Sentinels name is asked past the proxy.
+            Self::Watched(watched) => format!("url: \"{}\", {}", watched.url(), Watched::login()),
+            _ => format!("url: \"redis://127.0.0.1:{proxy}/0\""),
+        }
+    }
+}
+
+/// Who has the claim of the cluster in this Redis.
+fn holder(redis: &RunningRedis) -> Option<String> {
+    let (holder, expires): (Option<String>, Option<u64>) =
+        redis.ask(&["HMGET", "{bw:default}:claim", "holder", "expires"]);
+    let (seconds, micros): (u64, u64) = redis.ask(&["TIME"]);
+    expires.filter(|expires| *expires > seconds * 1_000_000 + micros)?;
+    holder
 }
 
 /// The shipped routes, made fast, with every replica as a receiver of the same deliveries.
