@@ -667,7 +667,10 @@ impl fmt::Display for Reason {
             Self::Unknown { what, why } => write!(f, "{what} unknown: {why}"),
             Self::Stale { what, seconds } => write!(f, "{what} is {seconds} s old"),
             Self::OtherCluster { expected, seen } => {
-                write!(f, "cluster UID is {seen}, not {expected}")
+                write!(
+                    f,
+                    "the cluster's UID is {seen}, the store (store.url) knows it as {expected}"
+                )
             }
             Self::Unmanaged => f.write_str("pool is not configured any more"),
             Self::Removed { since } => {

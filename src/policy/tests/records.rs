@@ -281,10 +281,10 @@ fn another_cluster_under_the_same_name_is_refused_whole() {
     world.pool().min = 5;
     world.view().uid = "another".into();
     let plan = world.plan();
-    assert_eq!(
-        plan.decisions[0].reason,
-        Reason::OtherCluster { expected: "uid-1".into(), seen: "another".into() }
-    );
+    let reason = &plan.decisions[0].reason;
+    let expected = Reason::OtherCluster { expected: "uid-1".into(), seen: "another".into() };
+    assert_eq!(*reason, expected);
+    assert!(reason.to_string().contains("store.url"), "{reason}");
     assert!(plan.is_quiet());
     assert_eq!(plan.memory.uid, Some("uid-1".into()), "it does not get used to it");
 }

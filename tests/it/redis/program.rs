@@ -213,3 +213,30 @@ async fn what_a_redis_could_lose_by_its_settings_is_told_when_it_is_connected_to
         }
     }
 }
+
+/// A cluster that was made anew, or a wrong context: what is remembered belongs to other machines.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_of_another_cluster_is_refused_and_stays() {
+    let Some(server) = redis::start(&[]).await else { return };
+    let (folder, port) = (tempfile::tempdir().unwrap(), ports::free());
+    let url = format!("http://127.0.0.1:{port}");
+    let config = write(folder.path(), port, &server.url(), "");
+    let process = Process::start(&config, &url, Start::default()).await;
+    wait::until(LIMIT, "the least workers", || async { ready(&url).await == 1 }).await;
+    drop(process);
+    let of_cluster = || server.ask::<String>(&["GET", "{bw:one}:cluster"]);
+    let kept = || (["workers", "intents"].map(|kind| server.records(kind)), of_cluster());
+    let before = kept();
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("boot: 100ms", "boot: 100ms, seed: 2")).unwrap();
+    let _process = Process::start(&config, &url, Start::default()).await;
+    let told = async || get(&url, "/v1/decisions").await.1.to_string();
+    wait::until(LIMIT, "it to tell", || async { told().await.contains("other_cluster") }).await;
+    let told = told().await;
+    assert!(told.contains("sim-1") && told.contains("sim-2"), "{told}");
+    let done = passes(&url, "").await;
+    wait::until(LIMIT, "more passes", || async { passes(&url, "").await > done + 3 }).await;
+    assert_eq!(kept(), before);
+    let (_, nodes) = get(&url, "/v1/nodes").await;
+    assert!(!nodes.to_string().contains("workers-"), "nothing was launched: {nodes}");
+}

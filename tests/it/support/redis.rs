@@ -123,6 +123,11 @@ impl RunningRedis {
         self.ask_with("", words)
     }
 
+    /// The records of cluster `one` in this hash.
+    pub(crate) fn records(&self, kind: &str) -> BTreeMap<String, String> {
+        self.ask(&["HGETALL", &format!("{{bw:one}}:{kind}")])
+    }
+
     /// The same with a password.
     pub(crate) fn ask_with<T: redis::FromRedisValue>(&self, password: &str, words: &[&str]) -> T {
         let user = if password.is_empty() { String::new() } else { format!(":{password}@") };
