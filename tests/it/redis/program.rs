@@ -162,13 +162,15 @@ async fn while_redis_takes_no_writes_it_is_not_ready() {
         wait::until(LIMIT, what, || async { get(&url, "/readyz").await.0 == code }).await;
     };
     for (fault, mend, told) in [
-        (["CONFIG", "SET", "maxmemory", "1"], ["CONFIG", "SET", "maxmemory", "0"], "it is full"),
+        ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0", "it is full"),
         (
-            ["CONFIG", "SET", "min-replicas-to-write", "1"],
-            ["CONFIG", "SET", "min-replicas-to-write", "0"],
+            "CONFIG SET min-replicas-to-write 1",
+            "CONFIG SET min-replicas-to-write 0",
             "too few replicas",
         ),
+        ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE", "it is a read-only replica"),
     ] {
+        let [fault, mend] = [fault, mend].map(|line| line.split(' ').collect::<Vec<_>>());
         let _: String = server.ask(&fault);
         ready(503, told).await;
         assert_eq!(get(&url, "/readyz").await.1["missing"], json!(["store"]), "{told}");
