@@ -14,9 +14,11 @@ mod monitoring;
 
 use super::process::Running;
 use super::results::{Measure, median};
+use super::support::ports;
 use look::Look;
 use monitoring::Monitoring;
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,7 +63,8 @@ async fn play(span: Duration) -> anyhow::Result<Vec<Measure>> {
     let mut tasks = JoinSet::new();
     let monitoring = Arc::new(Monitoring::new(span)?);
     let api = monitoring.clone().serve(&mut tasks).await?;
-    let mut process = Running::start(|folder| config(folder, &api))?;
+    let world = SocketAddr::from(([127, 0, 0, 1], ports::free()));
+    let mut process = Running::start(|folder| config(folder, &api, world))?;
     tasks.spawn(monitoring.clone().fire());
     tasks.spawn(monitoring.clone().deliver(process.address));
     tasks.spawn(crowd::read(process.address));
@@ -74,7 +77,7 @@ async fn play(span: Duration) -> anyhow::Result<Vec<Measure>> {
         ticks.tick().await;
         process.is_there()?;
         anyhow::ensure!(tasks.try_join_next().is_none(), "a part of the soak ended");
-        let look = Look::take(&process, &monitoring).await?;
+        let look = Look::take(&process, world, &monitoring).await?;
         if looks.len() % 10 == 9 {
             look.tell(begun.elapsed());
         }
@@ -100,6 +103,7 @@ fn measures(looks: &[Look], monitoring: &Monitoring, acts: &look::Acts) -> Vec<M
     vec![
         Measure::new("soak.rss_growth_mb", grown(|look| look.rss), "MB"),
         Measure::new("soak.rss_mb", last.rss, "MB"),
+        Measure::new("soak.world_growth_mb", grown(|look| look.world), "MB"),
         Measure::new("soak.fds_growth", grown(|look| look.files), "files"),
         Measure::new("soak.tasks_growth", grown(|look| look.tasks), "tasks"),
         Measure::new("soak.threads_growth", grown(|look| look.threads), "threads"),
@@ -113,7 +117,7 @@ fn measures(looks: &[Look], monitoring: &Monitoring, acts: &look::Acts) -> Vec<M
 }
 
 /// Times are a sixth of what they usually are, and histories short enough to be full soon.
-fn config(folder: &Path, alertmanager: &str) -> String {
+fn config(folder: &Path, alertmanager: &str, world: SocketAddr) -> String {
     let mut yaml = format!(
         "store: {{ url: 'file:{}', history: {{ entries: 1000 }} }}
 log: {{ level: error }}
@@ -122,7 +126,7 @@ prometheus: {{ urls: [http://127.0.0.1:9] }}
 reconcile: {{ interval: 5s, busy_interval: 300ms }}
 clusters:
   default:
-    kubernetes: {{ sim: {{ boot: 2s }} }}
+    kubernetes: {{ sim: {{ boot: 2s, listen: '{world}' }} }}
     timing: {{ pending_age: 100ms, rebuild_hold: 1s, gone_for: 10s }}
     pools:
 ",

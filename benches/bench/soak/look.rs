@@ -24,6 +24,8 @@ pub(super) struct Look {
     pub(super) tasks: f64,
     /// Its store's file, in megabytes.
     pub(super) store: f64,
+    /// The simulated world, which is in its memory and keeps every machine and call, written as JSON, in megabytes.
+    pub(super) world: f64,
     /// Deliveries that were answered so far, and of these what is not to be found.
     tally: (f64, f64),
     signals: usize,
@@ -37,19 +39,26 @@ pub(super) struct Acts {
 }
 
 impl Look {
-    pub(super) async fn take(process: &Running, monitoring: &Monitoring) -> anyhow::Result<Self> {
+    pub(super) async fn take(
+        process: &Running,
+        world: SocketAddr,
+        monitoring: &Monitoring,
+    ) -> anyhow::Result<Self> {
         let signals = signals(process.address, monitoring).await?;
         let metrics = get(process.address, "/metrics").await?;
         let store = std::fs::metadata(process.folder.path().join("store/bellwether.redb"))?.len();
         let files = std::fs::read_dir(process.proc("fd"))?.count();
+        let world = get(world, "/world").await?.len();
         #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-        let (store, files) = (store as f64 / MEGABYTE, files as f64);
+        let (store, files, world) =
+            (store as f64 / MEGABYTE, files as f64, world as f64 / MEGABYTE);
         Ok(Self {
             rss: process.status("VmRSS")? / 1024.0,
             files,
             threads: process.status("Threads")?,
             tasks: sum(&metrics, "bellwether_process_tasks", ""),
             store,
+            world,
             tally: monitoring.tally(),
             signals,
         })
@@ -58,10 +67,11 @@ impl Look {
     /// A line for whoever waits.
     #[expect(clippy::print_stdout, reason = "progress")]
     pub(super) fn tell(&self, after: Duration) {
-        let Self { rss, files, threads, tasks, store, tally: (deliveries, lost), signals } = self;
+        let Self { rss, files, threads, tasks, store, world, tally: (deliveries, lost), signals } =
+            self;
         println!(
             "soak {:>4.0} s: {deliveries:>6} deliveries, {lost} lost, {signals:>4} signals, RSS {rss:.1} MB, \
-             {files} files, {threads} threads, {tasks} tasks, store {store:.2} MB",
+             {files} files, {threads} threads, {tasks} tasks, store {store:.2} MB, world {world:.2} MB",
             after.as_secs_f64()
         );
     }
