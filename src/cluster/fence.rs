@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
 
-/// The witness of one cluster. Implementations keep a [`Lease`], or what answers as one. Who asks waits for a third of the
-/// claim's life at most, and takes a later answer for [`Refusal::Away`].
+/// The witness of one cluster. Implementations keep a [`Lease`], or what answers as one, and pass one contract suite
+/// (`tests/it/contract/fence.rs`). Who asks waits for a third of the claim's life at most, and takes a later answer for
+/// [`Refusal::Away`].
 #[async_trait]
 pub trait Fence: fmt::Debug + Send + Sync + 'static {
     /// Takes the lease for a claim, or prolongs it.
