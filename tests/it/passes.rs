@@ -2,6 +2,7 @@
 
 mod pitfalls;
 mod stage;
+mod turns;
 
 use bellwether::model::{Ask, Cordon, EntryKind, Failure, Memory, Reason, Want, WorkerState};
 use bellwether::reconcile::Outcome;

@@ -10,6 +10,7 @@ use bellwether::model::{
     SilenceState, Source, Truth, Want, duration,
 };
 use bellwether::prometheus::Prometheus;
+use bellwether::provider::Provider;
 use bellwether::reconcile::{Outcome, Parts, Reconciler};
 use bellwether::sim::{self, World};
 use bellwether::store::{self, HistoryQuery, Retention, Store};
@@ -177,6 +178,17 @@ pub(super) async fn told_stage(pool: &str, ahead: Duration, monitoring: Monitori
 }
 
 impl Stage {
+    /// The same process, behind a provider that is made of its own.
+    pub(super) async fn behind(
+        mut self,
+        provider: impl FnOnce(Arc<dyn Provider>) -> Arc<dyn Provider>,
+    ) -> Self {
+        self.parts.provider = provider(self.parts.provider.clone());
+        self.reconciler = Reconciler::new(cluster(), self.parts.clone(), "a");
+        self.reconciler.claims().step(TTL).await;
+        self
+    }
+
     /// Another process on the same store and world. It has no claim yet.
     pub(super) fn other(&self) -> Reconciler {
         Reconciler::new(cluster(), self.parts.clone(), "b")
