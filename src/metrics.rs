@@ -64,6 +64,9 @@ pub struct PassMetrics {
     pub ready_seconds: Histogram,
     /// `bellwether_claim_held{cluster}`: 1 while this process may act.
     pub claim: IntGaugeVec,
+    /// `bellwether_lease_refused{cluster,why}`: 1 while it may not for want of the cluster's lease; why is held,
+    /// outdated or away.
+    pub lease: IntGaugeVec,
 }
 
 /// What the last pass saw. Set from the whole view each time, so that what vanished vanishes here.
@@ -173,6 +176,11 @@ impl PassMetrics {
             ready_seconds: f
                 .histogram("worker_ready_seconds", "From a launch's intent to a Ready node."),
             claim: f.int_gauges("claim_held", "1 while this process may act.", &["cluster"]),
+            lease: f.int_gauges(
+                "lease_refused",
+                "1 while the cluster's lease is refused to this process.",
+                &["cluster", "why"],
+            ),
         }
     }
 }

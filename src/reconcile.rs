@@ -20,7 +20,7 @@ pub use report::{PoolReport, Report, SignalReport};
 use crate::alertmanager::Alertmanager;
 use crate::clock::Clock;
 use crate::cluster::Cluster;
-use crate::cluster::fence::Fence;
+use crate::cluster::fence::{Fence, Refusal};
 use crate::config::{ClusterConfig, Config};
 use crate::killpoint::{self, Point};
 use crate::metrics::{Metrics, seconds};
@@ -113,6 +113,11 @@ impl Handle {
     /// Whether it has the claim now. Not as of the last pass, which may be long ago, or have failed.
     pub fn may_act(&self) -> bool {
         self.claims.current().is_some()
+    }
+
+    /// Why the cluster refuses its lease, if that is why it has no claim to act under.
+    pub fn refused(&self) -> Option<Refusal> {
+        self.claims.refused()
     }
 
     /// What the last pass reported, if there was one.
@@ -302,6 +307,11 @@ impl Reconciler {
             .claim
             .with_label_values(&[self.name.as_str()])
             .set(i64::from(self.claims.current().is_some()));
+        let refused = self.claims.refused().map(|refusal| refusal.kind());
+        for kind in Refusal::KINDS {
+            let is_it = i64::from(refused == Some(kind));
+            metrics.lease.with_label_values(&[self.name.as_str(), kind]).set(is_it);
+        }
         if outcome != Outcome::Failed {
             let now = seconds(self.parts.clock.now());
             metrics.last_success.with_label_values(&[self.name.as_str()]).set(now);

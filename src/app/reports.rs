@@ -1,5 +1,6 @@
 //! The loops' reports as the HTTP server shows them.
 
+use crate::cluster::fence::Refusal;
 use crate::http;
 use crate::http::reads::ClusterReport;
 use crate::model::ClusterName;
@@ -21,17 +22,19 @@ pub(super) fn handle(loops: BTreeMap<ClusterName, Handle>) -> http::Handle {
         }),
         report: Box::new(move |cluster| {
             let handle = loops.get(cluster)?;
-            handle.report().map(|report| Arc::new(shown(&report, handle.may_act())))
+            let refused = handle.refused();
+            handle.report().map(|report| Arc::new(shown(&report, handle.may_act(), refused)))
         }),
     }
 }
 
-fn shown(report: &Report, may_act: bool) -> ClusterReport {
+fn shown(report: &Report, may_act: bool, refused: Option<Refusal>) -> ClusterReport {
     ClusterReport {
         at: report.at,
         pass: report.pass.clone(),
         status: json!({
             "acting": may_act,
+            "lease_refused": refused.map(|refusal| told(&refusal)),
             "pending_pods": report.pending_pods,
             "pauses": report.pauses,
             "alertmanagers": report.alertmanagers,
@@ -44,6 +47,16 @@ fn shown(report: &Report, may_act: bool) -> ClusterReport {
         signals: value(&report.signals),
         decisions: value(&report.plan.decisions),
         plan: value(&report.plan),
+    }
+}
+
+/// Why the cluster refuses its lease: the word that the metric has, and what belongs to it.
+fn told(refusal: &Refusal) -> Value {
+    let why = refusal.kind();
+    match refusal {
+        Refusal::Held { holder, until } => json!({ "why": why, "by": holder, "until": until }),
+        Refusal::Outdated { last } => json!({ "why": why, "last_token": last }),
+        Refusal::Away(error) => json!({ "why": why, "error": error }),
     }
 }
 

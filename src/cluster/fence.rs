@@ -24,7 +24,7 @@ pub trait Fence: fmt::Debug + Send + Sync + 'static {
 }
 
 /// Why a claim has not got the lease.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Refusal {
     /// Another has it.
     #[error("the cluster's lease is held by {holder} until {until}")]
@@ -43,6 +43,20 @@ pub enum Refusal {
     /// The cluster did not answer.
     #[error("the cluster's lease is out of reach: {0}")]
     Away(String),
+}
+
+impl Refusal {
+    /// The words of all of them in metrics: a closed set.
+    pub const KINDS: [&'static str; 3] = ["held", "outdated", "away"];
+
+    /// Its word in metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Held { .. } => "held",
+            Self::Outdated { .. } => "outdated",
+            Self::Away(_) => "away",
+        }
+    }
 }
 
 /// A witness's answer.

@@ -10,8 +10,7 @@ use crate::cluster::fence::{self, Fence, Refusal};
 use crate::killpoint::{self, Point};
 use crate::model::{Claim, ClusterName, Token, duration};
 use crate::store::{self, Error, Store};
-use belief::{Ask, Belief, Idle};
-use std::sync::atomic::{AtomicBool, Ordering};
+use belief::{Answer, Ask, Belief, Denied, Idle};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -35,8 +34,8 @@ pub struct Claims {
     gained: Notify,
     /// Told that the claim may be free.
     sought: Notify,
-    /// Whether the lease was refused when it was last asked for.
-    is_refused: AtomicBool,
+    /// Why the lease was refused, if it was when a claim was last asked for.
+    refused: Mutex<Option<Refusal>>,
 }
 
 /// Ends the watch over a pass when dropped.
@@ -59,7 +58,7 @@ impl Claims {
             belief: Mutex::default(),
             gained: Notify::new(),
             sought: Notify::new(),
-            is_refused: AtomicBool::new(false),
+            refused: Mutex::default(),
         }
     }
 
@@ -67,6 +66,11 @@ impl Claims {
     pub fn current(&self) -> Option<Claim> {
         let now = self.clock.boottime();
         self.lock().current(now).cloned()
+    }
+
+    /// Why the cluster refuses its lease, if it does and the store gave the claim.
+    pub fn refused(&self) -> Option<Refusal> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Resolves when a claim was newly gained.
@@ -100,7 +104,7 @@ impl Claims {
                 biased;
                 () = stop.cancelled() => return self.release().await,
                 // Who was refused the lease gave the claim back, and would be told of it by the next who is refused.
-                () = self.sought.notified(), if !self.is_refused.load(Ordering::Relaxed) => {}
+                () = self.sought.notified(), if self.refused().is_none() => {}
                 () = tokio::time::sleep(next) => {}
             }
         }
@@ -124,7 +128,6 @@ impl Claims {
     /// One attempt to hold the claim for another `ttl`; how long to wait until the next.
     pub async fn step(&self, ttl: Duration) -> Duration {
         let asked_at = self.clock.boottime();
-        self.is_refused.store(false, Ordering::Relaxed);
         let ask = self.lock().ask(asked_at);
         let answer = match ask {
             Ask::Nothing(Idle::Astray) => return ttl / 3,
@@ -144,9 +147,12 @@ impl Claims {
     }
 
     /// A claim that ends before the usual time is asked for at its end.
-    fn next(&self, answer: &store::Result<Claim>, ttl: Duration) -> Duration {
+    fn next(&self, answer: &Answer, ttl: Duration) -> Duration {
         match answer {
-            Err(Error::Held { until, .. }) => {
+            Err(
+                Denied::Store(Error::Held { until, .. })
+                | Denied::Lease(Refusal::Held { until, .. }),
+            ) => {
                 let left = duration::since(self.clock.now(), *until);
                 (left + JUST_AFTER).min(ttl / 3)
             }
@@ -155,7 +161,7 @@ impl Claims {
     }
 
     /// A claim that has the lease, too. Without the lease it is worth nothing, and is given back to one who may get both.
-    async fn take(&self, ttl: Duration) -> store::Result<Claim> {
+    async fn take(&self, ttl: Duration) -> Answer {
         let mut claim = self.claim(ttl, Token(0)).await?;
         let mut answer = self.hold(&claim, ttl).await;
         if let Err(Refusal::Outdated { last }) = answer {
@@ -164,18 +170,16 @@ impl Claims {
             answer = self.hold(&claim, ttl).await;
         }
         if let Err(refusal) = &answer {
-            tracing::info!(section = "claim", cluster = %self.cluster, %refusal, "claim is given back");
-            self.is_refused.store(true, Ordering::Relaxed);
             if matches!(refusal, Refusal::Away(_)) {
                 // It may be ours, and the answer lost.
                 self.let_go(&claim).await;
             }
             self.give_back(&claim).await;
         }
-        held(claim, answer)
+        Ok(answer.map(|()| claim)?)
     }
 
-    async fn prolong(&self, claim: &Claim, ttl: Duration) -> store::Result<Claim> {
+    async fn prolong(&self, claim: &Claim, ttl: Duration) -> Answer {
         let renewed = self.store.renew(claim, ttl).await;
         killpoint::reached(Point::Renewed);
         if let Err(Error::Fenced { .. }) = renewed {
@@ -183,7 +187,7 @@ impl Claims {
             self.let_go(claim).await;
         }
         let claim = renewed?;
-        held(claim.clone(), self.hold(&claim, ttl).await)
+        Ok(self.hold(&claim, ttl).await.map(|()| claim)?)
     }
 
     async fn claim(&self, ttl: Duration, past: Token) -> store::Result<Claim> {
@@ -208,15 +212,28 @@ impl Claims {
         }
     }
 
-    fn tell(&self, answer: &store::Result<Claim>) {
+    fn tell(&self, answer: &Answer) {
         match answer {
-            Ok(_) | Err(Error::Held { .. }) => {}
-            Err(error @ Error::Fenced { .. }) => {
+            Ok(_) | Err(Denied::Store(Error::Held { .. })) => self.tell_of_lease(None),
+            Err(Denied::Store(error @ Error::Fenced { .. })) => {
+                self.tell_of_lease(None);
                 tracing::warn!(section = "claim", cluster = %self.cluster, error = %error, "claim lost");
             }
-            Err(error @ (Error::Away(_) | Error::Unreadable(_) | Error::Occupied { .. })) => {
+            Err(Denied::Store(error)) => {
+                self.tell_of_lease(None);
                 tracing::warn!(section = "claim", cluster = %self.cluster, error = %error, "claim not renewed");
             }
+            Err(Denied::Lease(refusal)) => self.tell_of_lease(Some(refusal)),
+        }
+    }
+
+    /// Said once, though it is asked for again and again: a second install may stand by for months.
+    fn tell_of_lease(&self, refusal: Option<&Refusal>) {
+        let mut told = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *told, refusal.cloned());
+        let Some(refusal) = refusal else { return };
+        if before.is_none_or(|before| !is_same(&before, refusal)) {
+            tracing::warn!(section = "claim", cluster = %self.cluster, %refusal, "no lease of the cluster; nothing is done");
         }
     }
 
@@ -229,13 +246,11 @@ fn late() -> Refusal {
     Refusal::Away("no answer in time".to_owned())
 }
 
-/// What a claim is worth, by what the cluster said of it.
-pub(super) fn held(claim: Claim, answer: fence::Result<()>) -> store::Result<Claim> {
-    match answer {
-        Ok(()) => Ok(claim),
-        Err(Refusal::Held { holder, until }) => Err(Error::Held { holder, until }),
-        Err(Refusal::Outdated { .. }) => Err(Error::Fenced { token: claim.token }),
-        Err(refusal @ Refusal::Away(_)) => Err(Error::Away(refusal.to_string())),
+/// Whether two refusals are for the same reason, though the lease ends later each time.
+fn is_same(one: &Refusal, other: &Refusal) -> bool {
+    match (one, other) {
+        (Refusal::Held { holder, .. }, Refusal::Held { holder: other, .. }) => holder == other,
+        _ => one.kind() == other.kind(),
     }
 }
 
@@ -374,9 +389,37 @@ mod tests {
         let ends = cut_off.clock.boottime() + TTL;
         cut_off.step(TTL).await;
         assert!(cut_off.clock.boottime() < ends, "it waits no longer than a claim lives");
+        assert_eq!(cut_off.refused().unwrap().kind(), "away", "it is not the store");
         // Its process was started anew, and asks as often as it may.
         keep_on(&cut_off, &other).await;
         assert!(cut_off.current().is_none() && other.current().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_refused_the_lease_knows_by_whom_and_until_when_and_no_longer_than_it_is() {
+        let (one, other) = strangers().await;
+        assert_eq!(one.refused(), None);
+        tokio::time::advance(TTL / 2).await;
+        one.step(TTL).await;
+        other.step(TTL).await;
+        let until = duration::after(one.clock.now(), TTL);
+        assert_eq!(other.refused(), Some(Refusal::Held { holder: "a".to_owned(), until }));
+        one.release().await;
+        other.step(TTL).await;
+        assert_eq!(other.refused(), None);
+    }
+
+    /// A second install may stand by for months: the end of the lease is no news.
+    #[test]
+    fn a_refusal_is_news_when_it_is_for_another_reason_or_by_another() {
+        let held = |holder: &str, until| Refusal::Held {
+            holder: holder.to_owned(),
+            until: Timestamp::from_second(until).unwrap(),
+        };
+        assert!(is_same(&held("a", 1), &held("a", 2)));
+        assert!(!is_same(&held("a", 1), &held("b", 1)));
+        assert!(!is_same(&held("a", 1), &late()));
+        assert!(is_same(&late(), &Refusal::Away("another error".to_owned())));
     }
 
     /// Else two that are refused would wake each other without end, each by giving its claim back.

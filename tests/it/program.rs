@@ -314,3 +314,47 @@ async fn a_disk_that_takes_no_write_while_it_runs_is_503_until_it_does_again() {
     let store = Embedded::open(&scene.store(), Clock::system(), retention).unwrap();
     assert_eq!(store.signals(&"one".into()).await.unwrap().len(), 20, "and the file is whole");
 }
+
+/// Its store knows nothing of the other install: only the cluster can tell.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_install_says_who_has_the_lease_and_acts_once_it_is_given_back() {
+    let (one, two) = (Scene::new(), Scene::new());
+    let world = one.folder.path().join("world.json");
+    for scene in [&one, &two] {
+        let yaml = std::fs::read_to_string(&scene.config).unwrap();
+        let shared = format!("boot: 100ms, state: \"{}\"", world.display());
+        std::fs::write(&scene.config, yaml.replace("boot: 100ms", &shared)).unwrap();
+    }
+    let status =
+        async |scene: &Scene| scene.get("/v1/status").await["clusters"]["one"]["status"].clone();
+    let refused = async || {
+        let text = reqwest::get(two.url("/metrics")).await.unwrap().text().await.unwrap();
+        let name = "bellwether_lease_refused{cluster=\"one\",why=\"held\"} ";
+        text.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned)
+    };
+    let mut first = one.start(Start::default()).await;
+    wait::until(LIMIT, "the first to act", || async { status(&one).await["acting"] == true }).await;
+    let second = two.start(Start::default()).await;
+    wait::until(LIMIT, "the second to be refused", || async {
+        refused().await.as_deref() == Some("1") && !status(&two).await["lease_refused"].is_null()
+    })
+    .await;
+    let told = status(&two).await;
+    assert_eq!((&told["acting"], &told["lease_refused"]["why"]), (&json!(false), &json!("held")));
+    let (by, until) = (&told["lease_refused"]["by"], &told["lease_refused"]["until"]);
+    assert!(until.as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
+    assert!(!by.as_str().unwrap().is_empty(), "{told}");
+    wait::until(LIMIT, "it to ask again", || async {
+        status(&two).await["lease_refused"]["until"] != *until
+    })
+    .await;
+    let said = format!("the cluster's lease is held by {} until", by.as_str().unwrap());
+    assert_eq!(second.log().matches(&said).count(), 1, "{}", second.log());
+    assert!(status(&one).await["lease_refused"].is_null());
+    first.signal(rustix::process::Signal::TERM);
+    first.ended().await;
+    wait::until(LIMIT, "the second to act", || async { status(&two).await["acting"] == true })
+        .await;
+    assert!(status(&two).await["lease_refused"].is_null());
+    wait::until(LIMIT, "its metric", || async { refused().await.as_deref() == Some("0") }).await;
+}

@@ -1,8 +1,9 @@
 //! What a process believes about its claim. Pure values on its own boot clock: the keeper and the
 //! model check (`reconcile/model_check.rs`) make the very same transitions.
 
+use crate::cluster::fence::Refusal;
 use crate::model::Claim;
-use crate::store::{self, Error};
+use crate::store::Error;
 use std::time::Duration;
 
 /// What one process believes.
@@ -43,6 +44,30 @@ pub(in crate::reconcile) enum Idle {
     Astray,
 }
 
+/// Why there is no claim to act under.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::reconcile) enum Denied {
+    /// The store says so.
+    Store(Error),
+    /// The store gave the claim, and the cluster not its lease.
+    Lease(Refusal),
+}
+
+/// What came of asking.
+pub(in crate::reconcile) type Answer = Result<Claim, Denied>;
+
+impl From<Error> for Denied {
+    fn from(error: Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<Refusal> for Denied {
+    fn from(refusal: Refusal) -> Self {
+        Self::Lease(refusal)
+    }
+}
+
 impl Belief {
     /// The claim, while it is surely ours.
     pub(in crate::reconcile) fn current(&self, now: Duration) -> Option<&Claim> {
@@ -75,10 +100,10 @@ impl Belief {
         self.current(now).cloned().map_or(Ask::Claim, Ask::Renew)
     }
 
-    /// Takes in the store's answer to what was asked at `asked_at`. True when a claim was newly gained.
+    /// Takes in the answer to what was asked at `asked_at`. True when a claim was newly gained.
     pub(in crate::reconcile) fn hear(
         &mut self,
-        answer: store::Result<Claim>,
+        answer: Answer,
         asked_at: Duration,
         ttl: Duration,
     ) -> bool {
@@ -88,12 +113,18 @@ impl Belief {
                 self.held = Some(Held { claim, ends: asked_at + ttl });
                 is_new
             }
-            Err(Error::Held { .. } | Error::Fenced { .. }) => {
+            Err(
+                Denied::Store(Error::Held { .. } | Error::Fenced { .. })
+                | Denied::Lease(Refusal::Held { .. } | Refusal::Outdated { .. }),
+            ) => {
                 self.held = None;
                 false
             }
-            // Kept until its own end: the store may be back before.
-            Err(Error::Away(_) | Error::Unreadable(_) | Error::Occupied { .. }) => false,
+            // Kept until its own end: the store, or the cluster, may be back before.
+            Err(
+                Denied::Store(Error::Away(_) | Error::Unreadable(_) | Error::Occupied { .. })
+                | Denied::Lease(Refusal::Away(_)),
+            ) => false,
         }
     }
 
@@ -155,8 +186,14 @@ mod tests {
 
     #[test]
     fn a_refusal_ends_the_belief_at_once() {
-        let held = Error::Held { holder: "b".to_owned(), until: Timestamp::UNIX_EPOCH };
-        for refusal in [held, Error::Fenced { token: Token(1) }] {
+        let (holder, until) = ("b".to_owned(), Timestamp::UNIX_EPOCH);
+        let leased = Refusal::Held { holder: holder.clone(), until };
+        for refusal in [
+            Denied::Store(Error::Held { holder, until }),
+            Denied::Store(Error::Fenced { token: Token(1) }),
+            Denied::Lease(leased),
+            Denied::Lease(Refusal::Outdated { last: Token(2) }),
+        ] {
             let mut belief = holding();
             assert!(!belief.hear(Err(refusal), at(103), TTL));
             assert_eq!(belief.current(at(103)), None);
@@ -164,8 +201,12 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_is_away_neither_ends_nor_prolongs_it() {
-        for failure in [Error::Away("gone".to_owned()), Error::Unreadable("torn".to_owned())] {
+    fn a_store_or_a_cluster_that_is_away_neither_ends_nor_prolongs_it() {
+        for failure in [
+            Denied::Store(Error::Away("gone".to_owned())),
+            Denied::Store(Error::Unreadable("torn".to_owned())),
+            Denied::Lease(Refusal::Away("gone".to_owned())),
+        ] {
             let mut belief = holding();
             assert!(!belief.hear(Err(failure), at(108), TTL));
             assert_eq!(belief.current(at(109)), Some(&claim(1)));

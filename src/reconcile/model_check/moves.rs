@@ -6,8 +6,7 @@ use super::state::{Answer, Done, Holder, Kept, Machine, Pass, Replica, Seen, Sta
 use super::{Action, Check, Fault, Mutant, OVERDUE, TICK, TTL};
 use crate::cluster::fence::Refusal;
 use crate::model::{Claim, LaunchRequest, Token, duration};
-use crate::reconcile::claims::belief::Ask;
-use crate::reconcile::claims::held;
+use crate::reconcile::claims::belief::{self, Ask, Denied};
 use crate::store::{self, Bid, Error, Holding};
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -116,7 +115,7 @@ impl Check {
             // It says nothing new to one who has no claim.
             return false;
         }
-        let answer = answer.and_then(|(holding, claim)| {
+        let answer = answer.map_err(Denied::Store).and_then(|(holding, claim)| {
             let holder = Holder { who, token: claim.token, until: duration::after(now, TTL) };
             self.write(state, |store| (store.holding, store.holder) = (holding, Some(holder)));
             self.hold(state, who, claim)
@@ -126,7 +125,7 @@ impl Check {
     }
 
     /// The lease beside the claim, as the keeper asks for it.
-    fn hold(&self, state: &mut State, who: usize, claim: Claim) -> store::Result<Claim> {
+    fn hold(&self, state: &mut State, who: usize, claim: Claim) -> belief::Answer {
         if !self.lease {
             return Ok(claim);
         }
@@ -144,7 +143,7 @@ impl Check {
             let until = duration::after(now, TTL);
             state.witnessed = Some(Holder { who, token: claim.token, until });
         }
-        held(claim, answer)
+        Ok(answer.map(|()| claim)?)
     }
 
     fn take(

@@ -4,9 +4,9 @@ use super::TICK;
 use super::desk::{Planned, Record};
 use crate::cluster::fence::Lease;
 use crate::model::{BatchId, Claim, Token, WorkerId, duration};
-use crate::reconcile::claims::belief::Belief;
+use crate::reconcile::claims::belief::{self, Belief};
 use crate::reconcile::{MAX_SKEW, skew};
-use crate::store::{self, Holding};
+use crate::store::Holding;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -90,7 +90,7 @@ pub(super) struct Replica {
 pub(super) struct Answer {
     /// On the boot clock.
     pub(super) asked_at: Duration,
-    pub(super) answer: store::Result<Claim>,
+    pub(super) answer: belief::Answer,
 }
 
 /// How far a pass is.
