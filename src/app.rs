@@ -17,7 +17,7 @@ use crate::http;
 use crate::http::readiness::Readiness;
 use crate::metrics::{Metrics, seconds};
 use crate::model::ClusterName;
-use crate::reconcile::{Claims, Handle, Reconciler};
+use crate::reconcile::{Claims, Handle, Reconciler, Terms};
 use crate::sim::World;
 use crate::store::Store;
 use anyhow::Context as _;
@@ -174,9 +174,9 @@ impl App {
         for (name, reconciler) in self.loops {
             let claims: Arc<Claims> = reconciler.claims();
             let (stop_keeping, stop_loop) = (keeping.clone(), serving.clone());
-            let config = self.config.clone();
+            let (config, cluster) = (self.config.clone(), name.clone());
             spawn(keepers, format!("claim {name}"), async move {
-                claims.keep(|| config.borrow().service.claim_ttl, stop_keeping).await;
+                claims.keep(|| Terms::of(&config.borrow(), &cluster), stop_keeping).await;
                 Ok(())
             });
             spawn(tasks, format!("loop {name}"), async move {

@@ -62,7 +62,7 @@ pub struct PassMetrics {
     pub acts: IntCounterVec,
     /// `bellwether_worker_ready_seconds`: from the intent to a Ready node.
     pub ready_seconds: Histogram,
-    /// `bellwether_claim_held{cluster}`: 1 while this process may act.
+    /// `bellwether_claim_held{cluster}`: 1 while this process has the claim.
     pub claim: IntGaugeVec,
     /// `bellwether_lease_refused{cluster,why}`: 1 while it may not for want of the cluster's lease; why is held,
     /// outdated or away.
@@ -175,7 +175,7 @@ impl PassMetrics {
             ),
             ready_seconds: f
                 .histogram("worker_ready_seconds", "From a launch's intent to a Ready node."),
-            claim: f.int_gauges("claim_held", "1 while this process may act.", &["cluster"]),
+            claim: f.int_gauges("claim_held", "1 while this process has the claim.", &["cluster"]),
             lease: f.int_gauges(
                 "lease_refused",
                 "1 while the cluster's lease is refused to this process.",

@@ -14,7 +14,7 @@ mod model_check;
 mod observe;
 mod report;
 
-pub use claims::Claims;
+pub use claims::{Claims, Terms};
 pub use report::{PoolReport, Report, SignalReport};
 
 use crate::alertmanager::Alertmanager;
@@ -110,9 +110,10 @@ impl Handle {
         self.wake.notify_one();
     }
 
-    /// Whether it has the claim now. Not as of the last pass, which may be long ago, or have failed.
+    /// Whether it may act now: it has the claim and the cluster's lease. Not as of the last pass, which may be long ago,
+    /// or have failed.
     pub fn may_act(&self) -> bool {
-        self.claims.current().is_some()
+        self.claims.leased().is_some()
     }
 
     /// Why the cluster refuses its lease, if that is why it has no claim to act under.
@@ -201,7 +202,7 @@ impl Reconciler {
     ) -> store::Result<(Outcome, Duration)> {
         let pass = self.pass_id();
         let parts = self.parts_of(limits);
-        let claim = self.claims.current();
+        let claim = self.claim(limits);
         let (memory, signals) = self.remember().await?;
         let limits = &*limits.with_removed(&memory.pools);
         let observed = observe::observe(&parts, limits, &signals).await;
@@ -228,6 +229,19 @@ impl Reconciler {
         };
         self.publish(&turn, &workers);
         Ok((outcome, due(&plan, interval, now)))
+    }
+
+    /// The claim that such a pass needs: with the cluster's lease, unless it is a dry run of all. One that lacks the lease,
+    /// since it was a dry run until now, is seen to at once.
+    fn claim(&self, limits: &ClusterConfig) -> Option<Claim> {
+        if limits.is_dry() {
+            return self.claims.current();
+        }
+        let claim = self.claims.leased();
+        if claim.is_none() && self.claims.current().is_some() {
+            self.claims.seek();
+        }
+        claim
     }
 
     /// Commits the intent, executes, commits the outcome. Answers with the records as they are then.

@@ -115,6 +115,11 @@ impl Default for Timing {
 }
 
 impl ClusterConfig {
+    /// Whether nothing is to be done to it: no pool acts.
+    pub fn is_dry(&self) -> bool {
+        self.pools.values().all(|pool| pool.mode == Mode::DryRun)
+    }
+
     /// Reads one cluster; what it does not say about its servers comes from the top of the file.
     pub(super) fn read(
         s: &mut Section<'_>,

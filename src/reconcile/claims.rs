@@ -7,10 +7,11 @@ pub(super) mod belief;
 
 use crate::clock::Clock;
 use crate::cluster::fence::{self, Fence, Refusal};
+use crate::config::{ClusterConfig, Config};
 use crate::killpoint::{self, Point};
 use crate::model::{Claim, ClusterName, Token, duration};
 use crate::store::{self, Error, Store};
-use belief::{Answer, Ask, Belief, Denied, Idle};
+use belief::{Answer, Ask, Belief, Denied, Granted, Idle};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -38,8 +39,32 @@ pub struct Claims {
     refused: Mutex<Option<Refusal>>,
 }
 
+/// How a claim is to be held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// How long it lives unless it is renewed.
+    pub ttl: Duration,
+    /// Whether the cluster's lease is taken as well: not where nothing is to be done to the cluster.
+    pub lease: bool,
+}
+
 /// Ends the watch over a pass when dropped.
 pub(super) struct PassWatch<'a>(&'a Claims);
+
+impl Terms {
+    /// As the configuration has it for a cluster.
+    pub fn of(config: &Config, cluster: &ClusterName) -> Self {
+        let is_dry = config.clusters.get(cluster).is_some_and(ClusterConfig::is_dry);
+        Self { ttl: config.service.claim_ttl, lease: !is_dry }
+    }
+}
+
+/// To act.
+impl From<Duration> for Terms {
+    fn from(ttl: Duration) -> Self {
+        Self { ttl, lease: true }
+    }
+}
 
 impl Claims {
     pub(super) fn new(
@@ -62,10 +87,16 @@ impl Claims {
         }
     }
 
-    /// The claim, while it is surely ours.
+    /// The claim, while it is surely ours: enough to write what is remembered, and to say what would be done.
     pub fn current(&self) -> Option<Claim> {
         let now = self.clock.boottime();
         self.lock().current(now).cloned()
+    }
+
+    /// The claim, while it is surely ours with the cluster's lease: only then anything is done to the cluster.
+    pub fn leased(&self) -> Option<Claim> {
+        let now = self.clock.boottime();
+        self.lock().leased(now).cloned()
     }
 
     /// Why the cluster refuses its lease, if it does and the store gave the claim.
@@ -95,11 +126,11 @@ impl Claims {
 
     /// Claims and renews until told to stop, then gives the claim back. A loop that hangs (its pass
     /// is overdue) or must not act (its clock is astray) is not renewed for: another process takes
-    /// over. `ttl` is asked each time: it may be configured anew.
-    pub async fn keep(&self, ttl: impl Fn() -> Duration, stop: CancellationToken) {
+    /// over. The terms are asked for each time: they may be configured anew.
+    pub async fn keep<T: Into<Terms>>(&self, terms: impl Fn() -> T, stop: CancellationToken) {
         loop {
-            let ttl = ttl();
-            let next = self.step(ttl).await;
+            let terms = terms();
+            let next = self.step(terms).await;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return self.release().await,
@@ -112,8 +143,10 @@ impl Claims {
 
     /// Gives claim and lease back, so that another process need not wait for their end.
     pub async fn release(&self) {
-        let Some(claim) = self.lock().give_back() else { return };
-        self.let_go(&claim).await;
+        let Some(Granted { claim, leased }) = self.lock().give_back() else { return };
+        if leased {
+            self.let_go(&claim).await;
+        }
         self.give_back(&claim).await;
     }
 
@@ -125,8 +158,9 @@ impl Claims {
         }
     }
 
-    /// One attempt to hold the claim for another `ttl`; how long to wait until the next.
-    pub async fn step(&self, ttl: Duration) -> Duration {
+    /// One attempt to hold the claim for as long again; how long to wait until the next.
+    pub async fn step(&self, terms: impl Into<Terms>) -> Duration {
+        let terms @ Terms { ttl, .. } = terms.into();
         let asked_at = self.clock.boottime();
         let ask = self.lock().ask(asked_at);
         let answer = match ask {
@@ -135,8 +169,8 @@ impl Claims {
                 tracing::error!(section = "claim", cluster = %self.cluster, "a pass is overdue; the claim is not renewed");
                 return ttl / 3;
             }
-            Ask::Claim => self.take(ttl).await,
-            Ask::Renew(claim) => self.prolong(&claim, ttl).await,
+            Ask::Claim => self.take(terms).await,
+            Ask::Renew(claim) => self.prolong(&claim, terms).await,
         };
         self.tell(&answer);
         let next = self.next(&answer, ttl);
@@ -161,8 +195,11 @@ impl Claims {
     }
 
     /// A claim that has the lease, too. Without the lease it is worth nothing, and is given back to one who may get both.
-    async fn take(&self, ttl: Duration) -> Answer {
+    async fn take(&self, Terms { ttl, lease }: Terms) -> Answer {
         let mut claim = self.claim(ttl, Token(0)).await?;
+        if !lease {
+            return Ok(Granted { claim, leased: false });
+        }
         let mut answer = self.hold(&claim, ttl).await;
         if let Err(Refusal::Outdated { last }) = answer {
             tracing::warn!(section = "claim", cluster = %self.cluster, token = %claim.token, %last, "store has forgotten what it gave out");
@@ -176,10 +213,12 @@ impl Claims {
             }
             self.give_back(&claim).await;
         }
-        Ok(answer.map(|()| claim)?)
+        Ok(answer.map(|()| Granted { claim, leased: true })?)
     }
 
-    async fn prolong(&self, claim: &Claim, ttl: Duration) -> Answer {
+    /// A lease that is not asked for any more is not given back, but left to its end: a call that was begun under it
+    /// may be under way.
+    async fn prolong(&self, claim: &Claim, Terms { ttl, lease }: Terms) -> Answer {
         let renewed = self.store.renew(claim, ttl).await;
         killpoint::reached(Point::Renewed);
         if let Err(Error::Fenced { .. }) = renewed {
@@ -187,7 +226,10 @@ impl Claims {
             self.let_go(claim).await;
         }
         let claim = renewed?;
-        Ok(self.hold(&claim, ttl).await.map(|()| claim)?)
+        if lease {
+            self.hold(&claim, ttl).await?;
+        }
+        Ok(Granted { claim, leased: lease })
     }
 
     async fn claim(&self, ttl: Duration, past: Token) -> store::Result<Claim> {
@@ -438,6 +480,94 @@ mod tests {
         tokio::join!(other.keep(|| TTL, stop.clone()), waking);
         let next = other.store.claim(&"c".into(), "z", TTL, Token(0)).await.unwrap();
         assert_eq!(next.token, Token(2), "it asked once");
+    }
+
+    const DRY: Terms = Terms { ttl: TTL, lease: false };
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dry_run_has_the_claim_and_leaves_the_lease_to_another() {
+        let (one, other) = strangers().await;
+        one.release().await;
+        one.step(DRY).await;
+        other.step(TTL).await;
+        assert!(one.current().is_some() && one.leased().is_none());
+        assert!(other.leased().is_some());
+        one.release().await;
+        other.step(TTL).await;
+        assert!(other.leased().is_some(), "it gives back what it has");
+    }
+
+    /// A call that was begun under the lease may be under way.
+    #[tokio::test(start_paused = true)]
+    async fn who_goes_to_a_dry_run_may_act_no_more_at_once_and_its_lease_comes_to_its_end() {
+        let (one, other) = strangers().await;
+        let ends = one.clock.boottime() + TTL;
+        one.step(DRY).await;
+        assert!(one.current().is_some() && one.leased().is_none());
+        other.step(TTL).await;
+        assert!(matches!(other.refused(), Some(Refusal::Held { .. })));
+        while other.leased().is_none() {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            one.step(DRY).await;
+            other.step(TTL).await;
+        }
+        assert_eq!(other.clock.boottime(), ends);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_goes_from_a_dry_run_to_acts_gains_the_lease_for_the_claim_it_has() {
+        let (one, other) = strangers().await;
+        one.release().await;
+        one.step(DRY).await;
+        one.gained().await;
+        let before = one.current();
+        one.step(TTL).await;
+        one.gained().await;
+        assert_eq!(one.leased().map(|it| it.token), before.map(|it| it.token));
+        other.step(TTL).await;
+        assert!(other.current().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_goes_from_a_dry_run_to_acts_and_is_refused_the_lease_has_no_claim() {
+        let (one, other) = strangers().await;
+        one.release().await;
+        one.step(DRY).await;
+        other.step(TTL).await;
+        one.step(TTL).await;
+        assert!(one.current().is_none() && one.refused().is_some());
+        assert!(other.leased().is_some());
+    }
+
+    #[test]
+    fn the_lease_is_taken_as_soon_as_one_pool_acts() {
+        let yaml = |mode: &str, pool: &str| {
+            format!(
+                "store: {{ url: \"memory:\", claim_ttl: 7s }}
+alertmanager: {{ urls: [\"http://127.0.0.1:1\"] }}
+prometheus: {{ urls: [\"http://127.0.0.1:1\"] }}
+clusters:
+  c:
+    kubernetes: {{ sim: {{}} }}
+    mode: {mode}
+    pools:
+      one: {{ provider: {{ sim: {{}} }}, max: 1{pool} }}
+      two: {{ provider: {{ sim: {{}} }}, max: 1{pool} }}
+      last: {{ provider: {{ sim: {{}} }}, max: 1 }}"
+            )
+        };
+        let none = std::collections::BTreeMap::<String, String>::new();
+        let dry = ", mode: dry_run";
+        for (mode, pool, lease) in [
+            ("act", "", true),
+            ("act", dry, true),
+            ("dry_run", "", false),
+            ("dry_run", ", mode: act", true),
+        ] {
+            let config = Config::parse(&yaml(mode, pool), &none).unwrap().config;
+            let terms = Terms { ttl: Duration::from_secs(7), lease };
+            assert_eq!(Terms::of(&config, &"c".into()), terms, "{mode}{pool}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -115,7 +115,7 @@ impl<'a> Executor<'a> {
             permit::check(permit, &moment)?;
         }
         // Last, so that nothing waits between this check and the call.
-        match self.claims.current() {
+        match self.claims.leased() {
             Some(claim) if claim.token == self.token => Ok(()),
             _ => Err(Reason::ClaimLost),
         }

@@ -5,9 +5,9 @@ mod stage;
 mod turns;
 
 use bellwether::model::{Ask, Cordon, EntryKind, Failure, Memory, Reason, Want, WorkerState};
-use bellwether::reconcile::Outcome;
+use bellwether::reconcile::{Outcome, Terms};
 use bellwether::sim::{Faults, Workload};
-use stage::{Monitoring, SECOND, config, firing, nobody, stage, told_stage};
+use stage::{Monitoring, SECOND, cluster, config, firing, nobody, stage, told_stage};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -191,6 +191,48 @@ async fn a_dry_run_removes_nothing_though_it_says_what_it_would() {
     assert_eq!(stage.told().await.iter().filter(|line| *line == "DryRun drain").count(), 1);
     assert!(stage.world.view().nodes.iter().all(|node| node.cordon == Cordon::None));
     assert!(stage.world.machines()[0].is_live());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_wholly_in_dry_run_says_what_it_would_do_without_the_lease() {
+    let stage = stage("min: 2, mode: dry_run", Duration::ZERO).await;
+    stage.reconciler.claims().release().await;
+    stage.keep().await;
+    assert_eq!(stage.pass().await, Outcome::Quiet);
+    assert_eq!(stage.told().await, ["DryRun launch"]);
+    assert!(!stage.reconciler.handle().may_act());
+}
+
+#[tokio::test(start_paused = true)]
+async fn from_dry_run_to_act_nothing_is_done_before_the_lease_is_taken() {
+    let stage = stage("min: 2, mode: dry_run", Duration::ZERO).await;
+    stage.reconciler.claims().release().await;
+    stage.keep().await;
+    stage.pass().await;
+    stage.file.send_replace(Arc::new(config("min: 2")));
+    assert_eq!(stage.pass().await, Outcome::Standby);
+    assert_eq!(stage.told().await, ["DryRun launch"], "nor is it begun");
+    assert!(stage.world.machines().is_empty() && !stage.reconciler.handle().may_act());
+    stage.keep().await;
+    assert_eq!(stage.pass().await, Outcome::Changed);
+    assert!(stage.world.machines().len() == 2 && stage.reconciler.handle().may_act());
+}
+
+/// The keeper is told by the pass, and the loop by the keeper: neither waits for its time.
+#[tokio::test(start_paused = true)]
+async fn from_dry_run_to_act_the_lease_is_asked_for_at_once() {
+    let stage = stage("min: 2, mode: dry_run", Duration::ZERO).await;
+    stage.reconciler.claims().release().await;
+    let (stop, claims) = (CancellationToken::new(), stage.reconciler.claims());
+    let terms = || Terms { ttl: SECOND * 600, ..Terms::of(&stage.file.borrow(), &cluster()) };
+    let edits = async {
+        tokio::time::sleep(SECOND).await;
+        stage.file.send_replace(Arc::new(config("min: 2")));
+        tokio::time::sleep(SECOND).await;
+        stop.cancel();
+    };
+    tokio::join!(claims.keep(terms, stop.clone()), stage.reconciler.run(stop.clone()), edits);
+    assert_eq!(stage.world.machines().len(), 2);
 }
 
 /// The pass looks, then the silence is set, then it asks once more.

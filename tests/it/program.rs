@@ -82,6 +82,17 @@ clusters:
         sent.unwrap().status().as_u16()
     }
 
+    /// Changes a word of the configuration.
+    fn edit(&self, word: &str, by: &str) {
+        let yaml = std::fs::read_to_string(&self.config).unwrap();
+        assert!(yaml.contains(word), "{yaml}");
+        std::fs::write(&self.config, yaml.replace(word, by)).unwrap();
+    }
+
+    async fn status(&self) -> Value {
+        self.get("/v1/status").await["clusters"]["one"]["status"].clone()
+    }
+
     async fn get(&self, path: &str) -> Value {
         reqwest::get(self.url(path)).await.unwrap().json().await.unwrap()
     }
@@ -315,46 +326,70 @@ async fn a_disk_that_takes_no_write_while_it_runs_is_503_until_it_does_again() {
     assert_eq!(store.signals(&"one".into()).await.unwrap().len(), 20, "and the file is whole");
 }
 
+/// Two on one cluster, each with a store of its own.
+fn two_installs() -> [Scene; 2] {
+    let installs = [Scene::new(), Scene::new()];
+    let world = installs[0].folder.path().join("world.json");
+    for scene in &installs {
+        scene.edit("boot: 100ms", &format!("boot: 100ms, state: \"{}\"", world.display()));
+    }
+    installs
+}
+
 /// Its store knows nothing of the other install: only the cluster can tell.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_install_says_who_has_the_lease_and_acts_once_it_is_given_back() {
-    let (one, two) = (Scene::new(), Scene::new());
-    let world = one.folder.path().join("world.json");
-    for scene in [&one, &two] {
-        let yaml = std::fs::read_to_string(&scene.config).unwrap();
-        let shared = format!("boot: 100ms, state: \"{}\"", world.display());
-        std::fs::write(&scene.config, yaml.replace("boot: 100ms", &shared)).unwrap();
-    }
-    let status =
-        async |scene: &Scene| scene.get("/v1/status").await["clusters"]["one"]["status"].clone();
+    let [one, two] = two_installs();
     let refused = async || {
         let text = reqwest::get(two.url("/metrics")).await.unwrap().text().await.unwrap();
         let name = "bellwether_lease_refused{cluster=\"one\",why=\"held\"} ";
         text.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned)
     };
     let mut first = one.start(Start::default()).await;
-    wait::until(LIMIT, "the first to act", || async { status(&one).await["acting"] == true }).await;
+    wait::until(LIMIT, "the first to act", || async { one.status().await["acting"] == true }).await;
     let second = two.start(Start::default()).await;
     wait::until(LIMIT, "the second to be refused", || async {
-        refused().await.as_deref() == Some("1") && !status(&two).await["lease_refused"].is_null()
+        refused().await.as_deref() == Some("1") && !two.status().await["lease_refused"].is_null()
     })
     .await;
-    let told = status(&two).await;
+    let told = two.status().await;
     assert_eq!((&told["acting"], &told["lease_refused"]["why"]), (&json!(false), &json!("held")));
     let (by, until) = (&told["lease_refused"]["by"], &told["lease_refused"]["until"]);
     assert!(until.as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
     assert!(!by.as_str().unwrap().is_empty(), "{told}");
     wait::until(LIMIT, "it to ask again", || async {
-        status(&two).await["lease_refused"]["until"] != *until
+        two.status().await["lease_refused"]["until"] != *until
     })
     .await;
     let said = format!("the cluster's lease is held by {} until", by.as_str().unwrap());
     assert_eq!(second.log().matches(&said).count(), 1, "{}", second.log());
-    assert!(status(&one).await["lease_refused"].is_null());
+    assert!(one.status().await["lease_refused"].is_null());
     first.signal(rustix::process::Signal::TERM);
     first.ended().await;
-    wait::until(LIMIT, "the second to act", || async { status(&two).await["acting"] == true })
+    wait::until(LIMIT, "the second to act", || async { two.status().await["acting"] == true })
         .await;
-    assert!(status(&two).await["lease_refused"].is_null());
+    assert!(two.status().await["lease_refused"].is_null());
     wait::until(LIMIT, "its metric", || async { refused().await.as_deref() == Some("0") }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_leaves_the_lease_to_another_install_and_takes_it_when_it_is_to_act() {
+    let [dry, other] = two_installs();
+    dry.edit("    pools:", "    mode: dry_run\n    pools:");
+    let first = dry.start(Start::default()).await;
+    wait::until(LIMIT, "a pass of the dry run", || async { !dry.status().await.is_null() }).await;
+    let mut second = other.start(Start::default()).await;
+    wait::until(LIMIT, "the other to act", || async { other.status().await["acting"] == true })
+        .await;
+    assert!(dry.status().await["lease_refused"].is_null(), "it does not ask");
+    dry.edit("mode: dry_run", "mode: act");
+    first.signal(rustix::process::Signal::HUP);
+    wait::until(LIMIT, "it to ask, and be refused", || async {
+        dry.status().await["lease_refused"]["why"] == "held"
+    })
+    .await;
+    assert_eq!(dry.status().await["acting"], false);
+    second.signal(rustix::process::Signal::TERM);
+    second.ended().await;
+    wait::until(LIMIT, "it to act", || async { dry.status().await["acting"] == true }).await;
 }

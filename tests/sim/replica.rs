@@ -2,7 +2,7 @@
 
 use crate::happening::When;
 use bellwether::http::Inlet;
-use bellwether::reconcile::Reconciler;
+use bellwether::reconcile::{Reconciler, Terms};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -115,7 +115,7 @@ pub(crate) async fn live(
     reconciler: Reconciler,
     inlet: Inlet,
     mut connections: mpsc::UnboundedReceiver<DuplexStream>,
-    ttl: Duration,
+    terms: impl Fn() -> Terms,
     control: Arc<Control>,
 ) {
     use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -136,7 +136,7 @@ pub(crate) async fn live(
                 }
             }
         };
-        tokio::join!(claims.keep(|| ttl, never.clone()), reconciler.run(never.clone()), serving);
+        tokio::join!(claims.keep(terms, never.clone()), reconciler.run(never.clone()), serving);
     };
     Puppet { inner: Some(Box::pin(work)), control }.await;
 }

@@ -30,7 +30,8 @@ impl PoolConfig {
 }
 
 impl ClusterConfig {
-    /// With the pools that left the file and are to be drained, as they were remembered.
+    /// With the pools that left the file and are to be drained, as they were remembered; but where no pool in the file
+    /// acts, neither do these.
     pub fn with_removed(&self, memory: &BTreeMap<PoolName, PoolMemory>) -> Cow<'_, Self> {
         let missing = memory.iter().filter(|(name, _)| !self.pools.contains_key(*name));
         let removed: Vec<PoolConfig> = missing
@@ -42,7 +43,11 @@ impl ClusterConfig {
             return Cow::Borrowed(self);
         }
         let mut all = self.clone();
-        all.pools.extend(removed.into_iter().map(|pool| (pool.name.clone(), pool)));
+        let removed = removed.into_iter().map(|pool| match self.is_dry() {
+            true => PoolConfig { mode: Mode::DryRun, ..pool },
+            false => pool,
+        });
+        all.pools.extend(removed.map(|pool| (pool.name.clone(), pool)));
         Cow::Owned(all)
     }
 

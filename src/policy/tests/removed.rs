@@ -198,6 +198,16 @@ fn in_dry_run_it_is_only_said() {
     assert_eq!(plan.act(number), "cordon");
 }
 
+/// Its own last word was to act, and no pool in the file does: the cluster's lease is not even taken.
+#[test]
+fn where_no_pool_acts_it_is_only_said() {
+    let mut world = left();
+    assert!(world.plan().steps.iter().any(|step| !step.dry_run));
+    world.pool().mode = Mode::DryRun;
+    let plan = world.plan();
+    assert!(!plan.steps.is_empty() && plan.steps.iter().all(|step| step.dry_run), "{plan:#?}");
+}
+
 #[test]
 fn a_pool_that_comes_back_gets_its_workers_back_until_their_end_is_committed() {
     let on_its_way = |state: WorkerState| {

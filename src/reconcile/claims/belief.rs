@@ -19,6 +19,8 @@ pub(in crate::reconcile) struct Belief {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Held {
     claim: Claim,
+    /// Whether the cluster's lease is ours, too.
+    leased: bool,
     /// When it ends for us, on the boot clock: counted from before it was asked for, so that we
     /// stop believing in it before the store does, also after this process was stopped for a while.
     ends: Duration,
@@ -53,8 +55,16 @@ pub(in crate::reconcile) enum Denied {
     Lease(Refusal),
 }
 
+/// A claim that was given.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::reconcile) struct Granted {
+    pub(in crate::reconcile) claim: Claim,
+    /// With the cluster's lease. Without it nothing but the store may be changed under the claim.
+    pub(in crate::reconcile) leased: bool,
+}
+
 /// What came of asking.
-pub(in crate::reconcile) type Answer = Result<Claim, Denied>;
+pub(in crate::reconcile) type Answer = Result<Granted, Denied>;
 
 impl From<Error> for Denied {
     fn from(error: Error) -> Self {
@@ -72,6 +82,11 @@ impl Belief {
     /// The claim, while it is surely ours.
     pub(in crate::reconcile) fn current(&self, now: Duration) -> Option<&Claim> {
         self.held.as_ref().filter(|held| now < held.ends).map(|held| &held.claim)
+    }
+
+    /// The claim, while it is surely ours with the cluster's lease.
+    pub(in crate::reconcile) fn leased(&self, now: Duration) -> Option<&Claim> {
+        self.current(now).filter(|_| self.held.as_ref().is_some_and(|held| held.leased))
     }
 
     /// A pass begins, which must be over in time.
@@ -100,7 +115,7 @@ impl Belief {
         self.current(now).cloned().map_or(Ask::Claim, Ask::Renew)
     }
 
-    /// Takes in the answer to what was asked at `asked_at`. True when a claim was newly gained.
+    /// Takes in the answer to what was asked at `asked_at`. True when a claim was newly gained, or its lease.
     pub(in crate::reconcile) fn hear(
         &mut self,
         answer: Answer,
@@ -108,9 +123,10 @@ impl Belief {
         ttl: Duration,
     ) -> bool {
         match answer {
-            Ok(claim) => {
-                let is_new = self.held.as_ref().is_none_or(|held| held.claim.token != claim.token);
-                self.held = Some(Held { claim, ends: asked_at + ttl });
+            Ok(Granted { claim, leased }) => {
+                let before = self.held.as_ref().filter(|held| held.claim.token == claim.token);
+                let is_new = before.is_none_or(|held| leased && !held.leased);
+                self.held = Some(Held { claim, leased, ends: asked_at + ttl });
                 is_new
             }
             Err(
@@ -129,8 +145,8 @@ impl Belief {
     }
 
     /// Stops believing; answers with what is to be given back.
-    pub(in crate::reconcile) fn give_back(&mut self) -> Option<Claim> {
-        self.held.take().map(|held| held.claim)
+    pub(in crate::reconcile) fn give_back(&mut self) -> Option<Granted> {
+        self.held.take().map(|held| Granted { claim: held.claim, leased: held.leased })
     }
 }
 
@@ -155,10 +171,14 @@ mod tests {
         }
     }
 
+    fn granted(token: u64, leased: bool) -> Answer {
+        Ok(Granted { claim: claim(token), leased })
+    }
+
     /// Took token 1, asked at 100 s.
     fn holding() -> Belief {
         let mut belief = Belief::default();
-        assert!(belief.hear(Ok(claim(1)), at(100), TTL));
+        assert!(belief.hear(granted(1, true), at(100), TTL));
         belief
     }
 
@@ -179,9 +199,20 @@ mod tests {
     #[test]
     fn only_another_token_is_a_gain() {
         let mut belief = holding();
-        assert!(!belief.hear(Ok(claim(1)), at(103), TTL));
+        assert!(!belief.hear(granted(1, true), at(103), TTL));
         assert_eq!(belief.current(at(112)), Some(&claim(1)));
-        assert!(belief.hear(Ok(claim(2)), at(120), TTL));
+        assert!(belief.hear(granted(2, true), at(120), TTL));
+    }
+
+    #[test]
+    fn a_claim_is_without_the_lease_from_the_renewal_that_does_not_ask_for_it_and_gains_it_anew() {
+        let mut belief = holding();
+        assert_eq!(belief.leased(at(103)), Some(&claim(1)));
+        assert!(!belief.hear(granted(1, false), at(103), TTL));
+        assert_eq!((belief.current(at(103)), belief.leased(at(103))), (Some(&claim(1)), None));
+        assert!(belief.hear(granted(1, true), at(106), TTL), "the lease is a gain");
+        assert_eq!(belief.leased(at(115)), Some(&claim(1)));
+        assert_eq!(belief.leased(at(116)), None, "it ends with the claim");
     }
 
     #[test]
@@ -238,7 +269,7 @@ mod tests {
     #[test]
     fn what_is_given_back_is_believed_no_more() {
         let mut belief = holding();
-        assert_eq!(belief.give_back(), Some(claim(1)));
+        assert_eq!(belief.give_back(), Some(Granted { claim: claim(1), leased: true }));
         assert_eq!(belief.current(at(100)), None);
         assert_eq!(belief.give_back(), None);
     }

@@ -3,6 +3,7 @@
 use super::moves::claim_of;
 use super::state::{Done, Pass, Replica, State};
 use super::{Check, Fault, Mutant};
+use crate::reconcile::claims::belief::Granted;
 use jiff::Timestamp;
 
 impl Check {
@@ -35,7 +36,7 @@ impl Check {
         if !replica.runs() || replica.pass != Pass::Idle || replica.answer.is_some() {
             return false;
         }
-        let Some(claim) = replica.belief.give_back() else {
+        let Some(Granted { claim, .. }) = replica.belief.give_back() else {
             return false;
         };
         crash(replica);

@@ -6,7 +6,7 @@ use super::state::{Answer, Done, Holder, Kept, Machine, Pass, Replica, Seen, Sta
 use super::{Action, Check, Fault, Mutant, OVERDUE, TICK, TTL};
 use crate::cluster::fence::Refusal;
 use crate::model::{Claim, LaunchRequest, Token, duration};
-use crate::reconcile::claims::belief::{self, Ask, Denied};
+use crate::reconcile::claims::belief::{self, Ask, Denied, Granted};
 use crate::store::{self, Bid, Error, Holding};
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -127,7 +127,7 @@ impl Check {
     /// The lease beside the claim, as the keeper asks for it.
     fn hold(&self, state: &mut State, who: usize, claim: Claim) -> belief::Answer {
         if !self.lease {
-            return Ok(claim);
+            return Ok(Granted { claim, leased: true });
         }
         let now = state.clusters();
         let answer = state.lease.hold(&claim, TTL, now);
@@ -143,7 +143,7 @@ impl Check {
             let until = duration::after(now, TTL);
             state.witnessed = Some(Holder { who, token: claim.token, until });
         }
-        Ok(answer.map(|()| claim)?)
+        Ok(answer.map(|()| Granted { claim, leased: true })?)
     }
 
     fn take(

@@ -11,7 +11,7 @@ use bellwether::model::{
 };
 use bellwether::prometheus::Prometheus;
 use bellwether::provider::Provider;
-use bellwether::reconcile::{Outcome, Parts, Reconciler};
+use bellwether::reconcile::{Outcome, Parts, Reconciler, Terms};
 use bellwether::sim::{self, World};
 use bellwether::store::{self, HistoryQuery, Retention, Store};
 use jiff::Timestamp;
@@ -192,6 +192,12 @@ impl Stage {
     /// Another process on the same store and world. It has no claim yet.
     pub(super) fn other(&self) -> Reconciler {
         Reconciler::new(cluster(), self.parts.clone(), "b")
+    }
+
+    /// The claim's keeper does its work once, as the file has it.
+    pub(super) async fn keep(&self) {
+        let terms = Terms::of(&self.file.borrow(), &cluster());
+        self.reconciler.claims().step(Terms { ttl: TTL, ..terms }).await;
     }
 
     pub(super) async fn pass(&self) -> Outcome {

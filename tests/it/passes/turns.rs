@@ -5,31 +5,46 @@ use bellwether::model::{
     Claim, EntryKind, Instance, InstanceId, LaunchRequest, PoolName, Reason, Shape,
 };
 use bellwether::provider::{Launched, Provider, Result};
-use bellwether::reconcile::Outcome;
+use bellwether::reconcile::{Claims, Outcome, Terms};
 use bellwether::store::Store;
 use jiff::Timestamp;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// A provider whose turn comes when the claim is over, while it is crowded.
+/// A provider in whose turns something happens.
 #[derive(Debug)]
 struct Crowded {
     inner: Arc<dyn Provider>,
     store: Arc<dyn Store>,
-    is_crowded: Arc<AtomicBool>,
+    meanwhile: Arc<Mutex<Meanwhile>>,
+}
+
+/// What happens before the turn comes.
+#[derive(Clone, Debug, Default)]
+enum Meanwhile {
+    #[default]
+    Nothing,
+    ClaimEnds,
+    /// All is set to dry run, and the keeper leaves the lease.
+    LeaseIsLeft(Arc<Claims>),
 }
 
 #[async_trait::async_trait]
 impl Provider for Crowded {
     async fn turn(&self) {
-        if !self.is_crowded.load(Ordering::SeqCst) {
-            return;
+        let meanwhile = self.meanwhile.lock().unwrap().clone();
+        match meanwhile {
+            Meanwhile::Nothing => {}
+            Meanwhile::ClaimEnds => {
+                tokio::time::sleep(TTL / 2).await;
+                // A renewal whose answer is lost: we believe in the claim no longer, and the store still takes our history.
+                self.store.renew(&current(&self.store).await, TTL).await.unwrap();
+                tokio::time::sleep(TTL / 2 + SECOND).await;
+            }
+            Meanwhile::LeaseIsLeft(claims) => {
+                claims.step(Terms { ttl: TTL, lease: false }).await;
+            }
         }
-        tokio::time::sleep(TTL / 2).await;
-        // A renewal whose answer is lost: we believe in the claim no longer, and the store still takes our history.
-        self.store.renew(&current(&self.store).await, TTL).await.unwrap();
-        tokio::time::sleep(TTL / 2 + SECOND).await;
     }
 
     async fn launch(&self, request: &LaunchRequest) -> Result<Launched> {
@@ -57,11 +72,11 @@ async fn current(store: &Arc<dyn Store>) -> Claim {
 }
 
 /// A loop whose provider can be crowded.
-async fn crowded(pool: &str) -> (Stage, Arc<AtomicBool>) {
-    let (stage, is_crowded) = (stage(pool, Duration::ZERO).await, Arc::new(AtomicBool::new(false)));
-    let (store, switch) = (stage.store.clone(), is_crowded.clone());
-    let stage = stage.behind(|inner| Arc::new(Crowded { inner, store, is_crowded: switch })).await;
-    (stage, is_crowded)
+async fn crowded(pool: &str) -> (Stage, Arc<Mutex<Meanwhile>>) {
+    let (stage, told) = (stage(pool, Duration::ZERO).await, Arc::<Mutex<Meanwhile>>::default());
+    let (store, meanwhile) = (stage.store.clone(), told.clone());
+    let stage = stage.behind(|inner| Arc::new(Crowded { inner, store, meanwhile })).await;
+    (stage, told)
 }
 
 /// What the history says last, and that it is for want of the claim.
@@ -74,8 +89,17 @@ async fn assert_refused(stage: &Stage, what: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn a_launch_whose_turn_comes_after_the_claim_is_over_is_not_made() {
-    let (stage, is_crowded) = crowded("min: 1").await;
-    is_crowded.store(true, Ordering::SeqCst);
+    let (stage, meanwhile) = crowded("min: 1").await;
+    *meanwhile.lock().unwrap() = Meanwhile::ClaimEnds;
+    stage.pass().await;
+    assert_refused(&stage, "launch").await;
+    assert!(stage.world.machines().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_launch_whose_turn_comes_after_all_was_set_to_dry_run_is_not_made() {
+    let (stage, meanwhile) = crowded("min: 1").await;
+    *meanwhile.lock().unwrap() = Meanwhile::LeaseIsLeft(stage.reconciler.claims());
     stage.pass().await;
     assert_refused(&stage, "launch").await;
     assert!(stage.world.machines().is_empty());
@@ -83,11 +107,11 @@ async fn a_launch_whose_turn_comes_after_the_claim_is_over_is_not_made() {
 
 #[tokio::test(start_paused = true)]
 async fn an_end_whose_turn_comes_after_the_claim_is_over_is_not_made() {
-    let (stage, is_crowded) = crowded("min: 0, min_age: 0s").await;
+    let (stage, meanwhile) = crowded("min: 0, min_age: 0s").await;
     stage.wish(1).await;
     stage.settle(SECOND * 10).await;
     stage.wish(-1).await;
-    is_crowded.store(true, Ordering::SeqCst);
+    *meanwhile.lock().unwrap() = Meanwhile::ClaimEnds;
     while stage.pass().await != Outcome::Standby {
         tokio::time::advance(SECOND).await;
     }
