@@ -40,8 +40,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     }
 
     /// Takes the claim of a cluster if it is free, expired, or already this holder's, with a token
-    /// that is larger than every token before, and than `past`: one that this store gave out and has
-    /// forgotten. [`Error::Held`] while another holds it.
+    /// that is larger than every token before, and than `past`: one that was given out, as the cluster's lease
+    /// has it. Where this store knows only smaller ones it has forgotten, and writes that down
+    /// ([`model::Memory::forgot`]). [`Error::Held`] while another holds it.
     async fn claim(
         &self,
         cluster: &ClusterName,

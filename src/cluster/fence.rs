@@ -16,6 +16,9 @@ use std::time::Duration;
 /// [`Refusal::Away`].
 #[async_trait]
 pub trait Fence: fmt::Debug + Send + Sync + 'static {
+    /// The last token the lease was held under. A store that knows only older ones has forgotten.
+    async fn last(&self) -> Result<Token>;
+
     /// Takes the lease for a claim, or prolongs it.
     async fn hold(&self, claim: &Claim, ttl: Duration) -> Result<()>;
 
@@ -95,6 +98,11 @@ impl Lease {
         Ok(())
     }
 
+    /// The last token it was held under.
+    pub fn last(&self) -> Token {
+        self.token
+    }
+
     /// Gives it back; one that another has stays as it is.
     pub fn let_go(&mut self, claim: &Claim) {
         if self.is_of(claim) {
@@ -166,6 +174,7 @@ mod tests {
         let mut lease = held();
         lease.let_go(&claim("a", 5));
         let refused = lease.hold(&claim("b", 5), TTL, at(1));
+        assert_eq!(lease.last(), Token(5));
         assert_eq!(refused, Err(Refusal::Outdated { last: Token(5) }));
         lease.hold(&claim("b", 6), TTL, at(1)).unwrap();
     }

@@ -23,6 +23,10 @@ pub struct Memory {
     /// another took its place, and what was written last may be forgotten. Told by the store, not kept.
     #[serde(skip)]
     pub life: Option<String>,
+    /// When the store last gave out a token past one that it had forgotten, which proves that it forgot. Told by the
+    /// store, which writes it down with that token.
+    #[serde(skip)]
+    pub forgot: Option<Timestamp>,
 }
 
 impl Memory {
@@ -97,7 +101,7 @@ pub struct ClusterMemory {
     pub down_held_until: Option<Timestamp>,
     /// The life of the store that this was written in.
     pub store_life: Option<String>,
-    /// When the store was last found to be empty, or in another life than before.
+    /// When the store was last found to be empty, in another life than before, or behind the cluster's lease.
     pub store_forgot: Option<Timestamp>,
     /// Workers that could not be removed, and until when they are no candidates.
     pub refusals: BTreeMap<WorkerId, Refusal>,

@@ -1,5 +1,5 @@
-//! A store that may have forgotten what was written last: after a fail-over, a restart, or when it is empty though
-//! there are machines of ours. What was under way then shows by itself, in the provider's list and on the nodes; till
+//! A store that may have forgotten what was written last: after a fail-over, a restart, when it is empty though
+//! there are machines of ours, or when the cluster's lease knows a later token. What was under way then shows by itself, in the provider's list and on the nodes; till
 //! it surely does, nothing is bought and no alert removes anything. Spot notices, repair and clean-ups go on.
 
 use super::scene::Scene;
@@ -8,11 +8,13 @@ use crate::model::{ClusterMemory, Reason, duration};
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// Notes the store's life, and when it is another than the one that the memory was written in.
+/// Notes the store's life, and when it is another than the one that the memory was written in, or something else proves
+/// that it forgot.
 pub(super) fn notice(scene: &Scene<'_>, memory: &mut ClusterMemory) {
     let (before, now) = (&scene.memory.cluster.store_life, &scene.memory.life);
     let is_another = before.is_some() && before != now;
-    if is_another || is_lost(scene) {
+    let is_behind = scene.memory.forgot > memory.store_forgot;
+    if is_another || is_behind || is_lost(scene) {
         memory.store_forgot = Some(scene.now);
     }
     memory.store_life.clone_from(now);

@@ -196,16 +196,15 @@ impl Claims {
 
     /// A claim that has the lease, too. Without the lease it is worth nothing, and is given back to one who may get both.
     async fn take(&self, Terms { ttl, lease }: Terms) -> Answer {
-        let mut claim = self.claim(ttl, Token(0)).await?;
         if !lease {
+            let claim = self.claim(ttl, Token(0)).await?;
             return Ok(Granted { claim, leased: false });
         }
-        let mut answer = self.hold(&claim, ttl).await;
-        if let Err(Refusal::Outdated { last }) = answer {
-            tracing::warn!(section = "claim", cluster = %self.cluster, token = %claim.token, %last, "store has forgotten what it gave out");
-            claim = self.claim(ttl, last).await?;
-            answer = self.hold(&claim, ttl).await;
-        }
+        // First, so that a store which knows only older ones writes down that it forgot as it gives out the next: whoever
+        // dies after that, the next one knows.
+        let last = self.last(ttl).await?;
+        let claim = self.claim(ttl, last).await?;
+        let answer = self.hold(&claim, ttl).await;
         if let Err(refusal) = &answer {
             if matches!(refusal, Refusal::Away(_)) {
                 // It may be ours, and the answer lost.
@@ -236,6 +235,11 @@ impl Claims {
         let answer = self.store.claim(&self.cluster, &self.holder, ttl, past).await;
         killpoint::reached(Point::Claimed);
         answer
+    }
+
+    async fn last(&self, ttl: Duration) -> fence::Result<Token> {
+        let answer = tokio::time::timeout(ttl / 3, self.fence.last()).await;
+        answer.unwrap_or_else(|_| Err(late()))
     }
 
     async fn hold(&self, claim: &Claim, ttl: Duration) -> fence::Result<()> {
@@ -414,6 +418,10 @@ mod tests {
 
     #[async_trait::async_trait]
     impl Fence for OutOfReach {
+        async fn last(&self) -> fence::Result<Token> {
+            std::future::pending().await
+        }
+
         async fn hold(&self, _: &Claim, _: Duration) -> fence::Result<()> {
             std::future::pending().await
         }
@@ -479,7 +487,7 @@ mod tests {
         };
         tokio::join!(other.keep(|| TTL, stop.clone()), waking);
         let next = other.store.claim(&"c".into(), "z", TTL, Token(0)).await.unwrap();
-        assert_eq!(next.token, Token(2), "it asked once");
+        assert_eq!(next.token, Token(3), "it asked once, past the lease's");
     }
 
     const DRY: Terms = Terms { ttl: TTL, lease: false };

@@ -2,7 +2,7 @@
 
 use super::World;
 use crate::cluster::fence::{Fence, Result};
-use crate::model::Claim;
+use crate::model::{Claim, Token};
 use async_trait::async_trait;
 use std::time::Duration;
 
@@ -21,6 +21,10 @@ impl Witness {
 
 #[async_trait]
 impl Fence for Witness {
+    async fn last(&self) -> Result<Token> {
+        Ok(self.world.look(|state| state.lease.last()))
+    }
+
     async fn hold(&self, claim: &Claim, ttl: Duration) -> Result<()> {
         self.world.change(|state| {
             let now = state.now;

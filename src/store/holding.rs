@@ -23,6 +23,9 @@ pub(crate) struct Holding {
     token: Token,
     /// Who has it; `None` once it was given back.
     held: Option<Held>,
+    /// When a token was last given out past one that was forgotten here.
+    #[serde(default)]
+    forgot: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -34,12 +37,17 @@ struct Held {
 impl Holding {
     /// Held by nobody, after this token was given out.
     pub(super) fn given(token: Token) -> Self {
-        Self { token, held: None }
+        Self { token, ..Self::default() }
     }
 
     /// The last token that was given out.
     pub(super) fn last(&self) -> Token {
         self.token
+    }
+
+    /// When it was last found to have forgotten.
+    pub(in crate::store) fn forgot(&self) -> Option<Timestamp> {
+        self.forgot
     }
 
     /// Gives the claim to who asks, under the next token, unless another has it.
@@ -51,6 +59,9 @@ impl Holding {
             return Err(Error::Held { holder: held.holder.clone(), until: held.expires });
         }
         let expires = duration::after(now, bid.ttl);
+        if self.token < bid.past {
+            self.forgot = Some(now);
+        }
         self.token = Token(self.token.max(bid.past).0 + 1);
         self.held = Some(Held { holder: bid.holder.clone(), expires });
         let (cluster, holder) = (bid.cluster.clone(), bid.holder.clone());

@@ -78,8 +78,11 @@ impl Store for Memory {
     }
 
     async fn load(&self, cluster: &ClusterName) -> Result<model::Memory> {
-        let kept = self.clusters().get(cluster).map(|kept| kept.memory.clone());
-        Ok(model::Memory { life: Some(self.life.to_string()), ..kept.unwrap_or_default() })
+        let (life, clusters) = (Some(self.life.to_string()), self.clusters());
+        let Some(kept) = clusters.get(cluster) else {
+            return Ok(model::Memory { life, ..model::Memory::default() });
+        };
+        Ok(model::Memory { life, forgot: kept.holding.forgot(), ..kept.memory.clone() })
     }
 
     async fn commit(&self, claim: &Claim, changes: &Changes) -> Result<()> {

@@ -146,12 +146,12 @@ impl Store for Redis {
 
     async fn load(&self, cluster: &ClusterName) -> Result<model::Memory> {
         self.settle(cluster).await?;
-        let kinds = [Kind::Workers, Kind::Intents, Kind::Pools, Kind::Cluster];
+        let kinds = [Kind::Workers, Kind::Intents, Kind::Pools, Kind::Cluster, Kind::Claim];
         let found = self.read(cluster, &kinds).await?;
-        let [workers, intents, pools, own, life] =
+        let [workers, intents, pools, own, claim, life] =
             found.try_into().map_err(|_| strange("more or less than was asked"))?;
-        let life = life.into_iter().next();
-        Ok(model::Memory { life, ..memory(cluster, [workers, intents, pools, own])? })
+        let (life, forgot) = (life.into_iter().next(), forgot(&claim)?);
+        Ok(model::Memory { life, forgot, ..memory(cluster, [workers, intents, pools, own])? })
     }
 
     async fn commit(&self, claim: &Claim, changes: &Changes) -> Result<()> {
@@ -269,7 +269,15 @@ fn memory(cluster: &ClusterName, found: [Vec<String>; 4]) -> Result<model::Memor
         pools: pools.into_iter().map(|(name, it)| (name.as_str().into(), it)).collect(),
         cluster: own.transpose()?.unwrap_or_default(),
         life: None,
+        forgot: None,
     })
+}
+
+/// When the store was last found to have forgotten, of the claim's fields and values.
+fn forgot(claim: &[String]) -> Result<Option<Timestamp>> {
+    let told = claim.chunks_exact(2).find(|pair| pair[0] == "forgot");
+    let micros = told.map(|pair| pair[1].parse().map_err(|_| strange("a time that is none")));
+    micros.transpose()?.map(micros_since_1970).transpose()
 }
 
 /// The records of a hash, by their ids in order. One that cannot be read fails the whole: a worker left out would

@@ -269,12 +269,17 @@ impl Cluster for Linked {
     }
 }
 
-fn out_of_reach() -> fence::Result<()> {
+fn out_of_reach<T>() -> fence::Result<T> {
     Err(Refusal::Away("no answer".to_owned()))
 }
 
 #[async_trait]
 impl Fence for Linked {
+    async fn last(&self) -> fence::Result<Token> {
+        let witness = self.0.witness.clone();
+        self.0.send(Link::Cluster, async move { witness.last().await }, out_of_reach).await
+    }
+
     async fn hold(&self, claim: &Claim, ttl: Duration) -> fence::Result<()> {
         let links = &self.0;
         let (witness, checker, claim) =

@@ -82,6 +82,27 @@ fn a_wish_from_before_is_not_served_again_and_one_from_after_is() {
     assert_eq!(world.launches(), 1);
 }
 
+/// It is told in every pass, and counts once.
+#[test]
+fn a_store_that_was_behind_the_lease_holds_launches_and_removals_and_counts_once() {
+    let mut world = World::of(3);
+    world.limits.timing.call = SECOND * 30;
+    world.memory.forgot = Some(world.now);
+    world.down();
+    assert_eq!(code(&world), "store_forgot", "in the very pass that finds out");
+    let first = Some(world.now);
+    for _ in 0..2 {
+        note(&mut world);
+        assert_eq!(world.memory.cluster.store_forgot, first);
+        world.later(SECOND);
+    }
+    short_of_room(&mut world);
+    assert_eq!(code(&world), "store_forgot");
+    world.memory.forgot = Some(world.now);
+    note(&mut world);
+    assert_eq!(world.memory.cluster.store_forgot, Some(world.now), "it forgot again");
+}
+
 /// Nobody can say that there is no machine.
 #[test]
 fn an_empty_store_beside_a_list_that_is_not_known_is_a_lost_one() {

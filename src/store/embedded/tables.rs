@@ -251,6 +251,10 @@ pub(super) fn load(at: &ReadTransaction, cluster: &ClusterName) -> Result<Memory
         Some(table) => one(&table, "cluster", cluster.as_str())?,
         None => None,
     };
+    let holding: Option<Holding> = match open(at, CLAIMS)? {
+        Some(table) => one(&table, "claims", cluster.as_str())?,
+        None => None,
+    };
     Ok(Memory {
         workers: workers.into_iter().map(|worker| (worker.id.clone(), worker)).collect(),
         intents: intents.into_iter().map(|it| (it.request.batch.clone(), it)).collect(),
@@ -260,6 +264,7 @@ pub(super) fn load(at: &ReadTransaction, cluster: &ClusterName) -> Result<Memory
             .collect(),
         cluster: memory.unwrap_or_default(),
         life: None,
+        forgot: holding.and_then(|holding| holding.forgot()),
     })
 }
 

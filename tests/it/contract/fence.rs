@@ -131,6 +131,16 @@ async fn who_comes_later_knows_who_has_it_and_which_token_was_the_last(stage: St
     stage.another().hold(&claim("b", 6), TTL).await.unwrap();
 }
 
+async fn the_last_token_is_told_to_everybody(stage: Stage) {
+    assert_eq!(stage.other.last().await, Ok(Token(0)));
+    let stage = stage.held().await;
+    assert!(stage.one.hold(&claim("b", 6), TTL).await.is_err());
+    stage.one.let_go(&claim("a", 5)).await.unwrap();
+    for handle in [&stage.one, &stage.other, &stage.another()] {
+        assert_eq!(handle.last().await, Ok(Token(5)));
+    }
+}
+
 /// All at the very same moment, each under a token that would be taken.
 async fn of_many_who_ask_at_once_one_gets_it(stage: Stage) {
     const ROUNDS: u64 = 20;
@@ -176,5 +186,6 @@ on_every_witness! {
     what_is_given_back_is_free_at_once_and_its_token_stays_known,
     one_that_another_has_is_not_given_back,
     who_comes_later_knows_who_has_it_and_which_token_was_the_last,
+    the_last_token_is_told_to_everybody,
     of_many_who_ask_at_once_one_gets_it,
 }

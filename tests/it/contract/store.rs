@@ -59,6 +59,7 @@ on_every_store! {
     an_expired_claim_goes_to_another_with_a_larger_token,
     tokens_grow_after_release,
     tokens_grow_past_one_that_is_told,
+    a_store_that_knows_only_older_tokens_says_from_then_on_that_it_forgot,
     renewing_prolongs_the_claim,
     renewing_after_expiry_is_refused,
     a_24_release_by_a_non_owner_is_refused,
@@ -115,6 +116,25 @@ async fn tokens_grow_past_one_that_is_told(stage: Stage) {
     stage.one.commit(&claim, &Changes::default()).await.unwrap();
     let smaller = stage.one.claim(&cluster(), "a", TTL, Token(7)).await.unwrap();
     assert_eq!(smaller.token, Token(43));
+}
+
+async fn a_store_that_knows_only_older_tokens_says_from_then_on_that_it_forgot(stage: Stage) {
+    let forgot = async || stage.two.load(&cluster()).await.unwrap().forgot;
+    for past in [0, 1] {
+        stage.one.claim(&cluster(), "a", TTL, Token(past)).await.unwrap();
+        assert_eq!(forgot().await, None, "{past}");
+    }
+    let refused = stage.two.claim(&cluster(), "b", TTL, Token(9)).await;
+    assert!(matches!(refused, Err(Error::Held { .. })) && forgot().await.is_none());
+    let claim = stage.one.claim(&cluster(), "a", TTL, Token(9)).await.unwrap();
+    let found = Some(stage.one.now().await.unwrap());
+    assert_eq!(forgot().await, found);
+    stage.pass(TTL / 2).await;
+    stage.one.renew(&claim, TTL).await.unwrap();
+    stage.one.commit(&claim, &Changes::default()).await.unwrap();
+    stage.one.release(&claim).await.unwrap();
+    stage.two.claim(&cluster(), "b", TTL, claim.token).await.unwrap();
+    assert_eq!(forgot().await, found);
 }
 
 async fn renewing_prolongs_the_claim(stage: Stage) {

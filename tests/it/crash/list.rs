@@ -23,11 +23,12 @@ const EFFECTS: [&str; 13] = [
 ];
 /// Changes something, and is no part of the running service: a person calls it, with the program stopped.
 const BY_HAND: &str = "store.restore";
-const LOOKS: [&str; 10] = [
+const LOOKS: [&str; 11] = [
     "provider.turn",
     "provider.list",
     "provider.shapes",
     "cluster.observe",
+    "fence.last",
     "store.now",
     "store.load",
     "store.signals",

@@ -1,9 +1,11 @@
 //! Faults of others with locks and with what is remembered (W-30 and on), tried on the loop and its claim.
 
-use super::stage::{Monitoring, SECOND, TTL, firing, nobody, stage, told_stage};
-use bellwether::model::{Ask, Cordon, EntryKind, WorkerState};
+use super::stage::{Monitoring, SECOND, TTL, cluster, firing, nobody, stage, told_stage};
+use bellwether::cluster::fence::Fence as _;
+use bellwether::model::{Ask, Claim, Cordon, EntryKind, Reason, Token, WorkerState};
 use bellwether::reconcile::{Outcome, Reconciler};
-use bellwether::sim::{Faults, Workload};
+use bellwether::sim::{Faults, Witness, Workload};
+use jiff::Timestamp;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -39,6 +41,30 @@ async fn w_30_a_process_killed_after_a_launch_leaves_its_cooldown_behind() {
     let memory = stage.memory().await;
     assert!(memory.workers.values().all(|worker| worker.state == WorkerState::Ready));
     assert_eq!(stage.world.machines().len(), 1);
+}
+
+/// The process that found it out dies before its first pass: the store wrote it down with the token.
+#[tokio::test(start_paused = true)]
+async fn that_the_store_is_behind_the_lease_is_known_to_whoever_comes_next() {
+    let stage = stage("min: 1", Duration::ZERO).await;
+    stage.reconciler.claims().release().await;
+    let (holder, expires) = ("forgotten".to_owned(), Timestamp::UNIX_EPOCH);
+    let forgotten = Claim { cluster: cluster(), holder, token: Token(9), expires };
+    let witness = Witness::new(stage.world.clone());
+    witness.hold(&forgotten, SECOND).await.unwrap();
+    witness.let_go(&forgotten).await.unwrap();
+    stage.reconciler.claims().step(TTL).await;
+    assert_eq!(stage.reconciler.claims().leased().unwrap().token, Token(10));
+    let other = overtaken(&stage).await;
+    assert_eq!(other.pass().await.0, Outcome::Quiet);
+    assert!(stage.world.machines().is_empty());
+    let history = stage.history().await;
+    let held = history.last().unwrap().reason.clone();
+    assert!(matches!(held, Some(Reason::StoreForgot { .. })), "{history:#?}");
+    assert!(stage.memory().await.cluster.store_forgot.is_some());
+    tokio::time::advance(SECOND * 30).await;
+    assert_eq!(other.pass().await.0, Outcome::Changed);
+    assert_eq!(stage.world.machines().len(), 1, "no call can be under way any more");
 }
 
 /// Theirs frees the lock whoever has it, or fails as it frees its own too late. Ours gives nothing back that is not its
