@@ -166,6 +166,13 @@ pub enum Error {
 /// A store's answer.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// The token after this one. Past [`Token::LAST`] there is none.
+fn after(token: Token) -> Result<Token> {
+    token.next().ok_or_else(|| {
+        Error::Unreadable(format!("its last token is {token}, which no store of ours gives out"))
+    })
+}
+
 /// Opens the store that the configuration names. A Redis that is away is no error: it is connected
 /// when it is needed, with what the configuration says by then.
 pub fn connect(config: &watch::Receiver<Arc<Config>>, clock: Clock) -> Result<Arc<dyn Store>> {

@@ -96,6 +96,17 @@ impl Fingerprint {
 #[serde(transparent)]
 pub struct Token(pub u64);
 
+impl Token {
+    /// The largest there is: up to here Redis' scripts count exactly. With one each second it is 285 million years away,
+    /// so a larger one was written by somebody else.
+    pub const LAST: Self = Self((1 << 53) - 1);
+
+    /// The one after it, if there is one.
+    pub fn next(self) -> Option<Self> {
+        (self < Self::LAST).then(|| Self(self.0 + 1))
+    }
+}
+
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -180,7 +180,8 @@ impl Claims {
         next
     }
 
-    /// A claim that ends before the usual time is asked for at its end.
+    /// A claim that ends before the usual time is asked for at its end. One that is held though its end is past has a
+    /// store whose clock is behind ours: it is asked for now and then.
     fn next(&self, answer: &Answer, ttl: Duration) -> Duration {
         match answer {
             Err(
@@ -188,7 +189,8 @@ impl Claims {
                 | Denied::Lease(Refusal::Held { until, .. }),
             ) => {
                 let left = duration::since(self.clock.now(), *until);
-                (left + JUST_AFTER).min(ttl / 3)
+                let wait = if left.is_zero() { ttl / 10 } else { left + JUST_AFTER };
+                wait.min(ttl / 3)
             }
             _ => ttl / 3,
         }
@@ -376,6 +378,18 @@ mod tests {
         };
         let ((), at) = tokio::join!(other.keep(|| TTL, stop.clone()), gained);
         assert!(at >= ends && at < ends + JUST_AFTER * 2, "{ends:?} {at:?}");
+    }
+
+    /// The claim would be over by our clock whenever it is asked for.
+    #[tokio::test(start_paused = true)]
+    async fn who_is_ahead_of_the_store_asks_ten_times_in_a_claims_life_at_most() {
+        let (one, other) = two().await;
+        let clock = Clock::starting_at(Timestamp::from_second(60).unwrap());
+        let ahead = Claims { clock, ..other };
+        assert_eq!(ahead.step(TTL).await, TTL / 10);
+        tokio::time::advance(TTL).await;
+        assert_eq!(ahead.step(TTL).await, TTL / 3);
+        assert!(ahead.current().is_some() && one.current().is_none());
     }
 
     #[tokio::test(start_paused = true)]

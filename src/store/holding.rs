@@ -1,6 +1,6 @@
 //! The rules of the claim, the same for every store: who holds it, until when, under which token.
 
-use super::{Error, Result};
+use super::{Error, Result, after};
 use crate::model::{Claim, ClusterName, Token, duration};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -59,10 +59,11 @@ impl Holding {
             return Err(Error::Held { holder: held.holder.clone(), until: held.expires });
         }
         let expires = duration::after(now, bid.ttl);
+        let next = after(self.token.max(bid.past))?;
         if self.token < bid.past {
             self.forgot = Some(now);
         }
-        self.token = Token(self.token.max(bid.past).0 + 1);
+        self.token = next;
         self.held = Some(Held { holder: bid.holder.clone(), expires });
         let (cluster, holder) = (bid.cluster.clone(), bid.holder.clone());
         Ok(Claim { cluster, holder, token: self.token, expires })

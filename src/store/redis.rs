@@ -17,7 +17,7 @@ use self::keys::Kind;
 use self::link::Link;
 use self::record::Recorder;
 use self::wake::Wakes;
-use super::{Dump, Error, HistoryQuery, Result, Retention, Store, Wake};
+use super::{Dump, Error, HistoryQuery, Result, Retention, Store, Wake, after};
 use crate::config::{Config, RedisUrl};
 use crate::model::{self, Changes, Claim, ClusterName, Entry, Intent, Signal, Token, Worker};
 use async_trait::async_trait;
@@ -117,15 +117,19 @@ impl Store for Redis {
         past: Token,
     ) -> Result<Claim> {
         let mut call = script::TAKE.prepare_invoke();
+        after(past)?;
         claim_keys(&mut call, cluster).arg(holder).arg(micros(ttl)).arg(past.0);
         let (word, told, expires): (String, String, i64) = self.link.run(&call).await?;
         let expires = micros_since_1970(expires)?;
         if word == "held" {
             return Err(Error::Held { holder: told, until: expires });
         }
-        let token = told.parse().map_err(|_| strange("a token that is no number"))?;
+        let token = Token(told.parse().map_err(|_| strange("a token that is no number"))?);
+        if token > Token::LAST {
+            after(token)?;
+        }
         let (cluster, holder) = (cluster.clone(), holder.to_owned());
-        Ok(Claim { cluster, holder, token: Token(token), expires })
+        Ok(Claim { cluster, holder, token, expires })
     }
 
     async fn renew(&self, claim: &Claim, ttl: Duration) -> Result<Claim> {

@@ -60,6 +60,7 @@ on_every_store! {
     tokens_grow_after_release,
     tokens_grow_past_one_that_is_told,
     a_store_that_knows_only_older_tokens_says_from_then_on_that_it_forgot,
+    past_the_last_token_no_claim_is_given,
     renewing_prolongs_the_claim,
     renewing_after_expiry_is_refused,
     a_24_release_by_a_non_owner_is_refused,
@@ -135,6 +136,16 @@ async fn a_store_that_knows_only_older_tokens_says_from_then_on_that_it_forgot(s
     stage.one.release(&claim).await.unwrap();
     stage.two.claim(&cluster(), "b", TTL, claim.token).await.unwrap();
     assert_eq!(forgot().await, found);
+}
+
+async fn past_the_last_token_no_claim_is_given(stage: Stage) {
+    let Token(last) = Token::LAST;
+    let claim = async |past| stage.one.claim(&cluster(), "a", TTL, Token(past)).await;
+    assert!(matches!(claim(last).await, Err(Error::Unreadable(_))));
+    assert_eq!(claim(last - 1).await.unwrap().token, Token::LAST);
+    for _ in 0..2 {
+        assert!(matches!(claim(0).await, Err(Error::Unreadable(_))));
+    }
 }
 
 async fn renewing_prolongs_the_claim(stage: Stage) {
