@@ -42,8 +42,12 @@ static DESK: LazyLock<Desk> = LazyLock::new(|| Desk::new(CALL));
 enum Action {
     /// Time goes on.
     Tick,
-    /// The keeper asks the store and has its answer within the tick.
+    /// The keeper asks the store, and where no lease is asked has its answer within the tick.
     Ask(usize),
+    /// It has the store's answer, and asks the cluster for the lease.
+    Lease(usize),
+    /// The cluster does what it was asked long ago.
+    Arrive,
     /// It hears an answer that was late.
     Hear(usize),
     /// A pass begins: claim, memory, machines.
@@ -81,6 +85,14 @@ enum Fault {
     Astray,
     /// A machine sleeps until it is woken.
     Sleep,
+    /// The cluster does not get what the keeper asks.
+    LeaseAway,
+    /// The cluster does what the keeper asks, and the answer is lost.
+    LeaseLost,
+    /// The cluster does what the keeper asks at some time after the keeper gave it up.
+    LeaseLate,
+    /// A process cannot reach the cluster, for good.
+    CutOff,
     /// The store loses its last write.
     LastWriteLost,
     /// The store's clock goes ahead of all others, by as much as is allowed.
@@ -118,6 +130,10 @@ enum Mutant {
     IntentNotStored,
     /// The provider does not know its idempotency tokens.
     ProviderForgets,
+    /// The lease is given though another holds it.
+    LeaseFromOther,
+    /// The lease is given for a token older than one it was held under.
+    LeaseTokenIgnored,
 }
 
 /// What is checked.
@@ -134,6 +150,8 @@ struct Check {
     late_calls: bool,
     /// Whether the cluster's lease is asked, too; else the store alone is.
     lease: bool,
+    /// Whether time may go on between the store's claim and the lease. Others may come in between in any case.
+    late_lease: bool,
     mutant: Option<Mutant>,
     /// States from which it is known that somebody acts again.
     recovers: Mutex<HashSet<u64>>,
@@ -145,6 +163,7 @@ const CHECKED: &str = "nothing passes the check right before it without the clai
 const ASTRAY: &str = "nothing is committed by a clock astray";
 const ONCE: &str = "no intent takes effect twice";
 const NEED: &str = "no need is served twice";
+const GROWS: &str = "who takes the lease has a token newer than all before";
 const ALIVE: &str = "somebody acts again";
 const LATE: &str = "a call is late";
 const TAKEN_OVER: &str = "another's intent is carried out";
@@ -163,6 +182,7 @@ impl Model for Check {
             lost: false,
             lease: Lease::default(),
             witnessed: None,
+            in_flight: None,
             machines: Arc::default(),
             authors: Arc::default(),
             need: 1,
@@ -171,11 +191,16 @@ impl Model for Check {
             seen: BTreeSet::new(),
         };
         assert!(self.apply(&mut state, Action::Ask(0)), "the claim is free");
+        assert!(!self.lease || self.apply(&mut state, Action::Lease(0)), "so is the lease");
+        state.replica(0).asked = false;
         vec![State { faults: self.faults, ..state }]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         actions.push(Action::Tick);
+        if state.in_flight.is_some() {
+            actions.push(Action::Arrive);
+        }
         for who in [0, 1] {
             self.choices(state, who, actions);
             if state.faults > 0 {
@@ -211,6 +236,7 @@ impl Model for Check {
                 tokens.len() == state.machines.len()
             }),
             Property::always(NEED, |_, state: &State| state.live() <= 1),
+            Property::always(GROWS, |_, state: &State| !state.seen.contains(&Seen::LeaseWentBack)),
             Property::always(ALIVE, Self::acts_again),
             Property::sometimes(LATE, |_, state: &State| state.seen.contains(&Seen::LateCall)),
             Property::sometimes(TAKEN_OVER, |_, state: &State| {
@@ -235,6 +261,7 @@ impl Check {
             may,
             late_calls: true,
             lease: false,
+            late_lease: false,
             mutant: None,
             recovers: Mutex::default(),
         }

@@ -27,7 +27,7 @@ struct Held {
 }
 
 /// What to ask of the store next.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::reconcile) enum Ask {
     /// Nothing, since we do not act: another process shall have the claim.
     Nothing(Idle),
@@ -38,7 +38,7 @@ pub(in crate::reconcile) enum Ask {
 }
 
 /// Why a process does not act, and so keeps no claim from one that does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::reconcile) enum Idle {
     /// A pass is overdue.
     Overdue,

@@ -1,7 +1,7 @@
 //! What goes wrong: with a process, its machine and its network, and with the store.
 
-use super::moves::claim_of;
-use super::state::{Done, Pass, Replica, State};
+use super::moves::{Way, claim_of};
+use super::state::{Answer, Done, Pass, Replica, State, Told};
 use super::{Check, Fault, Mutant};
 use crate::reconcile::claims::belief::Granted;
 use jiff::Timestamp;
@@ -14,6 +14,10 @@ impl Check {
             Fault::Stop => self.stop(state, who, now),
             Fault::AnswerLate => self.ask(state, who),
             Fault::AnswerLost => self.ask(state, who) && state.replica(who).answer.take().is_some(),
+            Fault::LeaseAway => self.lease(state, who, Way::Away),
+            Fault::LeaseLost => self.lease(state, who, Way::Lost),
+            Fault::LeaseLate => self.lease(state, who, Way::Late),
+            Fault::CutOff => !std::mem::replace(&mut state.replica(who).cut_off, true),
             Fault::CallUnanswered => self.call(state, who, Done::Unanswered),
             Fault::Hang => !std::mem::replace(&mut state.replica(who).hung, true),
             Fault::Astray => !std::mem::replace(&mut state.replica(who).astray, true),
@@ -47,7 +51,7 @@ impl Check {
             }
             _ => claim,
         };
-        state.lease.let_go(&claim);
+        self.let_go(state, who, &claim);
         if holding.release(&claim, now).is_ok() {
             self.write(state, |store| (store.holding, store.holder) = (holding, None));
         }
@@ -62,6 +66,11 @@ pub(super) fn may(state: &State, fault: Fault, who: usize) -> bool {
         Fault::Crash => true,
         Fault::Stop => replica.pass == Pass::Idle && replica.answer.is_none(),
         Fault::AnswerLate | Fault::AnswerLost => replica.answer.is_none(),
+        // What is asked of the cluster needs the store's claim.
+        Fault::LeaseAway | Fault::LeaseLost | Fault::LeaseLate => {
+            matches!(&replica.answer, Some(Answer { told: Told::Store { answer: Ok(_), .. }, .. }))
+        }
+        Fault::CutOff => is_other_well && !replica.cut_off,
         Fault::CallUnanswered => matches!(replica.pass, Pass::Checked { .. }),
         // One of the two is always well: else nobody could act, and nobody should.
         Fault::Hang => is_other_well && !replica.hung && replica.pass != Pass::Idle,
@@ -75,7 +84,8 @@ pub(super) fn may(state: &State, fault: Fault, who: usize) -> bool {
 
 /// The process ends without a word, and comes again, knowing nothing.
 fn crash(replica: &mut Replica) -> bool {
-    let fresh = Replica { astray: replica.astray, slept: replica.slept, ..Replica::default() };
+    let Replica { astray, cut_off, slept, .. } = *replica;
+    let fresh = Replica { astray, cut_off, slept, ..Replica::default() };
     let is_change = fresh != *replica;
     *replica = fresh;
     is_change

@@ -2,11 +2,11 @@
 //! keeps what they answer; it never decides by itself who may do what.
 
 use super::desk::{Call, Look, instance_id};
-use super::state::{Answer, Done, Holder, Kept, Machine, Pass, Replica, Seen, State, epoch};
+use super::state::{Answer, Done, Holder, Kept, Machine, Pass, Replica, Seen, State, Told, epoch};
 use super::{Action, Check, Fault, Mutant, OVERDUE, TICK, TTL};
-use crate::cluster::fence::Refusal;
+use crate::cluster::fence::{Lease, Refusal};
 use crate::model::{Claim, LaunchRequest, Token, duration};
-use crate::reconcile::claims::belief::{self, Ask, Denied, Granted};
+use crate::reconcile::claims::belief::{Ask, Denied, Granted};
 use crate::store::{self, Bid, Error, Holding};
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -14,13 +14,24 @@ use std::time::Duration;
 
 const NAMES: [&str; 2] = ["a", "b"];
 
+/// How the cluster answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    Answered,
+    Away,
+    Lost,
+    Late,
+}
+
 impl Check {
     /// Does one step. False where it cannot happen: then nothing has changed.
     pub(super) fn apply(&self, state: &mut State, action: Action) -> bool {
         state.seen.clear();
         match action {
             Action::Tick => self.tick(state),
-            Action::Ask(who) => self.ask(state, who) && self.hear(state, who),
+            Action::Ask(who) => self.ask(state, who) && (self.lease || self.hear(state, who)),
+            Action::Lease(who) => self.lease(state, who, Way::Answered),
+            Action::Arrive => self.arrive(state),
             Action::Hear(who) => self.hear(state, who),
             Action::Look(who) => self.look(state, who),
             Action::Commit(who) => self.commit(state, who),
@@ -40,6 +51,7 @@ impl Check {
         }
         match &replica.answer {
             None => actions.push(Action::Ask(who)),
+            Some(Answer { told: Told::Store { .. }, .. }) => actions.push(Action::Lease(who)),
             Some(answer) if answer.asked_at < self.boot(state, who) => {
                 actions.push(Action::Hear(who));
             }
@@ -69,7 +81,11 @@ impl Check {
     }
 
     fn tick(&self, state: &mut State) -> bool {
-        if state.tick >= self.horizon {
+        let is_asked = |replica: &Arc<Replica>| {
+            matches!(replica.answer, Some(Answer { told: Told::Store { .. }, .. }))
+        };
+        let waits = !self.late_lease && state.replicas.iter().any(is_asked);
+        if state.tick >= self.horizon || waits {
             return false;
         }
         self.pass_time(state);
@@ -83,6 +99,9 @@ impl Check {
                 state.replica(who).slept += 1;
             }
             self.forget_what_is_over(state, who);
+            if state.replicas[who].asked {
+                state.replica(who).asked = false;
+            }
         }
     }
 
@@ -99,52 +118,150 @@ impl Check {
 
     pub(super) fn ask(&self, state: &mut State, who: usize) -> bool {
         let replica = &state.replicas[who];
-        if replica.asleep || replica.answer.is_some() {
+        if replica.asleep || replica.answer.is_some() || replica.asked {
             return false;
         }
         let (asked_at, now) = (self.boot(state, who), state.stores());
-        let answer = match replica.belief.ask(asked_at) {
+        let asked = replica.belief.ask(asked_at);
+        let answer = match &asked {
             Ask::Nothing(_) => return false,
+            // The cluster is asked first, for the lease's last token.
+            Ask::Claim if self.lease && replica.cut_off => return false,
             Ask::Claim => self.take(&mut state.store.holding.clone(), state, who, now),
             Ask::Renew(claim) => {
                 let mut holding = state.store.holding.clone();
-                holding.renew(&claim, TTL, now).map(|claim| (holding, claim))
+                holding.renew(claim, TTL, now).map(|claim| (holding, claim))
             }
         };
         if matches!(answer, Err(Error::Held { .. })) {
             // It says nothing new to one who has no claim.
             return false;
         }
-        let answer = answer.map_err(Denied::Store).and_then(|(holding, claim)| {
+        let answer = answer.map(|(holding, claim)| {
             let holder = Holder { who, token: claim.token, until: duration::after(now, TTL) };
             self.write(state, |store| (store.holding, store.holder) = (holding, Some(holder)));
-            self.hold(state, who, claim)
+            claim
         });
-        state.replica(who).answer = Some(Answer { asked_at, answer });
+        let told = if self.lease {
+            Told::Store { asked, answer }
+        } else {
+            Told::All(answer.map(granted).map_err(Denied::Store))
+        };
+        let replica = state.replica(who);
+        (replica.answer, replica.asked) = (Some(Answer { asked_at, told }), self.lease);
         true
     }
 
+    // --- the lease ---
+
+    /// What the keeper does with the store's answer, at any time after it.
+    pub(super) fn lease(&self, state: &mut State, who: usize, way: Way) -> bool {
+        let replica = &state.replicas[who];
+        let Some(Answer { asked_at, told: Told::Store { asked, answer } }) = replica.answer.clone()
+        else {
+            return false;
+        };
+        if replica.asleep {
+            return false;
+        }
+        let answer = match (answer, asked) {
+            (Ok(claim), asked) => self.hold(state, who, &claim, way).map_err(|refusal| {
+                if asked == Ask::Claim {
+                    self.leave(state, who, &claim, &refusal);
+                }
+                Denied::Lease(refusal)
+            }),
+            (Err(error), Ask::Renew(claim)) => {
+                self.let_go(state, who, &claim);
+                Err(Denied::Store(error))
+            }
+            (Err(error), _) => Err(Denied::Store(error)),
+        };
+        state.replica(who).answer = Some(Answer { asked_at, told: Told::All(answer) });
+        self.hear(state, who)
+    }
+
     /// The lease beside the claim, as the keeper asks for it.
-    fn hold(&self, state: &mut State, who: usize, claim: Claim) -> belief::Answer {
-        if !self.lease {
-            return Ok(Granted { claim, leased: true });
+    fn hold(
+        &self,
+        state: &mut State,
+        who: usize,
+        claim: &Claim,
+        way: Way,
+    ) -> Result<Granted, Refusal> {
+        let away = || Err(Refusal::Away("no answer".to_owned()));
+        match way {
+            _ if state.replicas[who].cut_off => away(),
+            Way::Away => away(),
+            Way::Late => {
+                state.in_flight = Some((who, claim.clone()));
+                away()
+            }
+            Way::Lost => {
+                let _ = self.held(state, who, claim);
+                away()
+            }
+            Way::Answered => self.held(state, who, claim).map(|()| granted(claim.clone())),
+        }
+    }
+
+    /// What the cluster does when it is asked.
+    fn held(&self, state: &mut State, who: usize, claim: &Claim) -> Result<(), Refusal> {
+        let (now, last) = (state.clusters(), state.witnessed.clone());
+        match (self.mutant, &last) {
+            (Some(Mutant::LeaseFromOther), Some(last)) => {
+                state.lease.let_go(&claim_of(last.who, last.token));
+            }
+            (Some(Mutant::LeaseTokenIgnored), _) if claim.token < state.lease.last() => {
+                state.lease = with_token(&state.lease, Token(0));
+            }
+            _ => {}
+        }
+        state.lease.hold(claim, TTL, now)?;
+        let is_another = |last: &Holder| (last.who, last.token) != (who, claim.token);
+        if last.is_some_and(|last| is_another(&last) && claim.token <= last.token) {
+            state.seen.insert(Seen::LeaseWentBack);
+        }
+        let until = duration::after(now, TTL);
+        state.witnessed = Some(Holder { who, token: claim.token, until });
+        Ok(())
+    }
+
+    /// A claim without the lease is given back.
+    fn leave(&self, state: &mut State, who: usize, claim: &Claim, refusal: &Refusal) {
+        if matches!(refusal, Refusal::Away(_)) {
+            self.let_go(state, who, claim);
+        }
+        let (mut holding, now) = (state.store.holding.clone(), state.stores());
+        if holding.release(claim, now).is_ok() {
+            self.write(state, |store| (store.holding, store.holder) = (holding, None));
+        }
+    }
+
+    pub(super) fn let_go(&self, state: &mut State, who: usize, claim: &Claim) {
+        if !self.lease || state.replicas[who].cut_off {
+            return;
         }
         let now = state.clusters();
-        let answer = state.lease.hold(&claim, TTL, now);
-        if let Err(Refusal::Outdated { last }) = answer {
-            let (mut holding, ahead) = (state.store.holding.clone(), state.stores());
-            let claim = holding.take(&bid(who, last), ahead)?;
-            let until = duration::after(ahead, TTL);
-            let holder = Holder { who, token: claim.token, until };
-            self.write(state, |store| (store.holding, store.holder) = (holding, Some(holder)));
-            return self.hold(state, who, claim);
+        state.lease.let_go(claim);
+        if let Some(last) = &mut state.witnessed
+            && last.who == who
+            && last.token == claim.token
+        {
+            last.until = last.until.min(now);
         }
-        if answer.is_ok() {
-            let until = duration::after(now, TTL);
-            state.witnessed = Some(Holder { who, token: claim.token, until });
-        }
-        Ok(answer.map(|()| Granted { claim, leased: true })?)
     }
+
+    /// What was asked for long ago is done.
+    fn arrive(&self, state: &mut State) -> bool {
+        let Some((who, claim)) = state.in_flight.take() else {
+            return false;
+        };
+        let _ = self.held(state, who, &claim);
+        true
+    }
+
+    // --- the store's part ---
 
     fn take(
         &self,
@@ -160,7 +277,8 @@ impl Check {
             let _ = holding.release(&claim_of(holder.who, holder.token), now);
         }
         let before = holding.clone();
-        let mut claim = holding.take(&bid(who, Token(0)), now)?;
+        let past = if self.lease { state.lease.last() } else { Token(0) };
+        let mut claim = holding.take(&bid(who, past), now)?;
         if self.mutant == Some(Mutant::TokenStays) {
             claim.token = token(&before).max(Token(1));
             set_token(holding, claim.token);
@@ -174,9 +292,10 @@ impl Check {
         if replica.asleep {
             return false;
         }
-        let Some(Answer { mut asked_at, answer }) = replica.answer.take() else {
+        let Some(Answer { mut asked_at, told: Told::All(answer) }) = replica.answer.clone() else {
             return false;
         };
+        replica.answer = None;
         if self.mutant == Some(Mutant::EndsFromAnswer) {
             asked_at = heard_at;
         }
@@ -397,6 +516,16 @@ fn bid(who: usize, past: Token) -> Bid {
 pub(super) fn token(holding: &Holding) -> Token {
     let stored = serde_json::to_value(holding).unwrap();
     serde_json::from_value(stored["token"].clone()).unwrap()
+}
+
+fn granted(claim: Claim) -> Granted {
+    Granted { claim, leased: true }
+}
+
+fn with_token(lease: &Lease, token: Token) -> Lease {
+    let mut stored = serde_json::to_value(lease).unwrap();
+    stored["token"] = serde_json::to_value(token).unwrap();
+    serde_json::from_value(stored).unwrap()
 }
 
 fn set_token(holding: &mut Holding, token: Token) {

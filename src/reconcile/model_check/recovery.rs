@@ -25,6 +25,7 @@ impl Check {
                 self.recovers.lock().unwrap().extend(passed);
                 return true;
             }
+            self.apply(&mut state, Action::Arrive);
             for who in [0, 1] {
                 self.does_what_it_can(&mut state, who);
             }
@@ -37,7 +38,9 @@ impl Check {
         let turns = [
             Action::Wake(who),
             Action::Hear(who),
+            Action::Lease(who),
             Action::Ask(who),
+            Action::Lease(who),
             Action::Look(who),
             Action::Commit(who),
             Action::Check(who),

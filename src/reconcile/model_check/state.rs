@@ -4,9 +4,9 @@ use super::TICK;
 use super::desk::{Planned, Record};
 use crate::cluster::fence::Lease;
 use crate::model::{BatchId, Claim, Token, WorkerId, duration};
-use crate::reconcile::claims::belief::{self, Belief};
+use crate::reconcile::claims::belief::{self, Ask, Belief};
 use crate::reconcile::{MAX_SKEW, skew};
-use crate::store::Holding;
+use crate::store::{self, Holding};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,8 +26,10 @@ pub(super) struct State {
     pub(super) lost: bool,
     /// The cluster's lease, where it is asked.
     pub(super) lease: Lease,
-    /// Who really has it: noted as the store's holder is.
+    /// Who really has it, or had it last: noted as the store's holder is.
     pub(super) witnessed: Option<Holder>,
+    /// What the cluster was asked for by whom, and will do at some time.
+    pub(super) in_flight: Option<(usize, Claim)>,
     /// Every machine that was ever launched.
     pub(super) machines: Arc<Vec<Machine>>,
     /// Who stored which intent.
@@ -72,25 +74,38 @@ pub(super) struct Machine {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Replica {
     pub(super) belief: Belief,
-    /// The answer to what its keeper asked, on its way.
+    /// How far its keeper is with what it asked.
     pub(super) answer: Option<Answer>,
     pub(super) pass: Pass,
     /// Its loop hangs for good; its keeper goes on.
     pub(super) hung: bool,
     /// Its wall clock is wrong by more than is allowed.
     pub(super) astray: bool,
+    /// Its keeper asked in this tick, and does so no more in it: its time is about as long. Where a lease is asked.
+    pub(super) asked: bool,
+    /// It cannot reach the cluster.
+    pub(super) cut_off: bool,
     /// Its machine sleeps.
     pub(super) asleep: bool,
     /// For how many ticks it slept: known to a monotonic clock only, and kept only for that.
     pub(super) slept: u8,
 }
 
-/// An answer of the store on its way to the keeper.
+/// What a keeper asked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Answer {
     /// On the boot clock.
     pub(super) asked_at: Duration,
-    pub(super) answer: belief::Answer,
+    pub(super) told: Told,
+}
+
+/// What came of it so far.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Told {
+    /// The store has answered, and the lease is to be asked for.
+    Store { asked: Ask, answer: store::Result<Claim> },
+    /// All is on its way to the keeper.
+    All(belief::Answer),
 }
 
 /// How far a pass is.
@@ -127,6 +142,8 @@ pub(super) enum Seen {
     CheckWithoutClaim,
     /// A commit was made by one whose clock is astray.
     CommitAstray,
+    /// The lease was taken under a token that is not newer than the last.
+    LeaseWentBack,
     /// A call was made after its claim had gone: between the check and the call.
     LateCall,
     /// A call was made for an intent that another process had stored.
@@ -167,19 +184,32 @@ impl State {
 
     /// Notes something that is done by one who has not got the claim.
     pub(super) fn note(&mut self, what: Seen, who: usize, claim: &Claim) {
-        if !self.has_claim(who, claim.token) {
+        let has = match what {
+            // What is stored is fenced by the store's own claim.
+            Seen::CommitWithoutClaim => self.has_stored(who, claim.token),
+            _ => self.has_claim(who, claim.token),
+        };
+        if !has {
             self.seen.insert(what);
         }
     }
 
     /// Whether this process has the claim, by the truth of the lease where it is asked, else of the store.
     pub(super) fn has_claim(&self, who: usize, token: Token) -> bool {
-        let (truth, now) = match &self.witnessed {
-            Some(holder) => (Some(holder), self.clusters()),
-            None => (self.store.holder.as_ref(), self.stores()),
-        };
-        truth.is_some_and(|holder| holder.who == who && holder.token == token && now < holder.until)
+        match &self.witnessed {
+            Some(holder) => is_held(holder, who, token, self.clusters()),
+            None => self.has_stored(who, token),
+        }
     }
+
+    fn has_stored(&self, who: usize, token: Token) -> bool {
+        let holder = self.store.holder.as_ref();
+        holder.is_some_and(|holder| is_held(holder, who, token, self.stores()))
+    }
+}
+
+fn is_held(holder: &Holder, who: usize, token: Token, now: Timestamp) -> bool {
+    holder.who == who && holder.token == token && now < holder.until
 }
 
 /// When it all begins, by the store's clock.
@@ -190,7 +220,7 @@ pub(super) fn epoch() -> Timestamp {
 impl Replica {
     /// Whether it can be counted on to act.
     pub(super) fn is_well(&self) -> bool {
-        !self.hung && !self.astray
+        !self.hung && !self.astray && !self.cut_off
     }
 
     /// Whether its loop goes on.
