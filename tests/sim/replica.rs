@@ -8,7 +8,6 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -115,7 +114,7 @@ pub(crate) async fn live(
     reconciler: Reconciler,
     inlet: Inlet,
     mut connections: mpsc::UnboundedReceiver<DuplexStream>,
-    terms: impl Fn() -> Terms,
+    terms: impl Fn() -> Terms + Send + Sync + 'static,
     control: Arc<Control>,
 ) {
     use futures_util::stream::{FuturesUnordered, StreamExt as _};

@@ -43,9 +43,10 @@ impl ClusterConfig {
             return Cow::Borrowed(self);
         }
         let mut all = self.clone();
-        let removed = removed.into_iter().map(|pool| match self.is_dry() {
-            true => PoolConfig { mode: Mode::DryRun, ..pool },
-            false => pool,
+        let is_dry = self.is_dry();
+        let removed = removed.into_iter().map(|pool| {
+            let mode = if is_dry { Mode::DryRun } else { pool.mode };
+            PoolConfig { mode, ..pool }
         });
         all.pools.extend(removed.map(|pool| (pool.name.clone(), pool)));
         Cow::Owned(all)

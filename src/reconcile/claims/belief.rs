@@ -171,14 +171,14 @@ mod tests {
         }
     }
 
-    fn granted(token: u64, leased: bool) -> Answer {
-        Ok(Granted { claim: claim(token), leased })
+    fn granted(token: u64, leased: bool) -> Granted {
+        Granted { claim: claim(token), leased }
     }
 
     /// Took token 1, asked at 100 s.
     fn holding() -> Belief {
         let mut belief = Belief::default();
-        assert!(belief.hear(granted(1, true), at(100), TTL));
+        assert!(belief.hear(Ok(granted(1, true)), at(100), TTL));
         belief
     }
 
@@ -199,18 +199,18 @@ mod tests {
     #[test]
     fn only_another_token_is_a_gain() {
         let mut belief = holding();
-        assert!(!belief.hear(granted(1, true), at(103), TTL));
+        assert!(!belief.hear(Ok(granted(1, true)), at(103), TTL));
         assert_eq!(belief.current(at(112)), Some(&claim(1)));
-        assert!(belief.hear(granted(2, true), at(120), TTL));
+        assert!(belief.hear(Ok(granted(2, true)), at(120), TTL));
     }
 
     #[test]
     fn a_claim_is_without_the_lease_from_the_renewal_that_does_not_ask_for_it_and_gains_it_anew() {
         let mut belief = holding();
         assert_eq!(belief.leased(at(103)), Some(&claim(1)));
-        assert!(!belief.hear(granted(1, false), at(103), TTL));
+        assert!(!belief.hear(Ok(granted(1, false)), at(103), TTL));
         assert_eq!((belief.current(at(103)), belief.leased(at(103))), (Some(&claim(1)), None));
-        assert!(belief.hear(granted(1, true), at(106), TTL), "the lease is a gain");
+        assert!(belief.hear(Ok(granted(1, true)), at(106), TTL), "the lease is a gain");
         assert_eq!(belief.leased(at(115)), Some(&claim(1)));
         assert_eq!(belief.leased(at(116)), None, "it ends with the claim");
     }

@@ -71,6 +71,7 @@ pub(super) struct Machine {
 }
 
 /// One process: a keeper and a loop, side by side.
+#[expect(clippy::struct_excessive_bools, reason = "each may be so, whatever the others are")]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Replica {
     pub(super) belief: Belief,

@@ -150,7 +150,7 @@ async fn of_many_who_ask_at_once_one_gets_it(stage: Stage) {
             (Barrier::new(usize::try_from(ASKING).unwrap()), Handle::current());
         let ask = |number: u64| {
             let _time = runtime.enter();
-            let fence = if number % 2 == 0 { &stage.one } else { &stage.other };
+            let fence = if number.is_multiple_of(2) { &stage.one } else { &stage.other };
             barrier.wait();
             // A witness of the world answers without waiting for anything.
             let claim = claim(&format!("{number}"), ROUNDS * ASKING * round + number + 1);
