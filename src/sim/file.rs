@@ -2,11 +2,16 @@
 //! it, and reads the file again when another wrote it.
 
 use super::state::State;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, BufReader, ErrorKind, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How often, and how many times, it is looked whether another process is done: 20 s together.
+const LOOK: Duration = Duration::from_millis(1);
+const LOOKS: u32 = 20_000;
 
 /// The file, as one process knows it.
 #[derive(Debug)]
@@ -33,8 +38,15 @@ impl Kept {
 
     /// Waits until no other process is at it.
     pub(super) fn alone(&self) -> io::Result<Alone> {
-        self.lock.lock()?;
-        Ok(Alone(self.lock.clone()))
+        for _ in 0..LOOKS {
+            match self.lock.try_lock() {
+                Ok(()) => return Ok(Alone(self.lock.clone())),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(LOOK),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+        }
+        // Whoever has it stands still.
+        Err(io::Error::new(ErrorKind::TimedOut, "another process keeps its lock"))
     }
 
     /// The world as another process wrote it since we last read or wrote it.

@@ -100,7 +100,8 @@ clusters:
     }
 
     pub(super) async fn get(&self, path: &str) -> Option<Value> {
-        reqwest::get(format!("{}{path}", self.url)).await.ok()?.json().await.ok()
+        let get = client().get(format!("{}{path}", self.url)).send();
+        get.await.ok()?.json().await.ok()
     }
 
     /// Whether it says that it acts.
@@ -110,7 +111,8 @@ clusters:
     }
 
     pub(super) async fn is_ready(&self) -> bool {
-        reqwest::get(format!("{}/readyz", self.url)).await.is_ok_and(|it| it.status() == 200)
+        let get = client().get(format!("{}/readyz", self.url)).send();
+        get.await.is_ok_and(|answer| answer.status() == 200)
     }
 
     /// Our records, as it shows them.
@@ -122,13 +124,13 @@ clusters:
     /// What it answers to a delivery of an alert that asks for nothing, past every proxy.
     pub(super) async fn answer_to(&self, name: &str) -> u16 {
         let body = delivery(&json!({ "cluster": "default", "alertname": name }));
-        let post = reqwest::Client::new().post(format!("{}/v1/alerts", self.url)).json(&body);
+        let post = client().post(format!("{}/v1/alerts", self.url)).json(&body);
         post.send().await.unwrap().status().as_u16()
     }
 
     /// The sum of the lines of its metrics that hold all these words.
     pub(super) async fn count(&self, words: &[&str]) -> u64 {
-        let answer = reqwest::get(format!("{}/metrics", self.url)).await.unwrap();
+        let answer = client().get(format!("{}/metrics", self.url)).send().await.unwrap();
         let text = answer.text().await.unwrap();
         let lines = text.lines().filter(|line| words.iter().all(|word| line.contains(word)));
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
@@ -146,4 +148,9 @@ clusters:
         let what = format!("{code} for a delivery");
         wait::until(LIMIT, &what, || async { self.answer_to("Probe").await == code }).await;
     }
+}
+
+/// For who may stand still, and would never answer.
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().timeout(LIMIT).build().unwrap()
 }
