@@ -99,7 +99,7 @@ impl Claims {
         self.lock().leased(now).cloned()
     }
 
-    /// Why the cluster refuses its lease, if it does and the store gave the claim.
+    /// Why the cluster does not give its lease, if that is why there is no claim to act under.
     pub fn refused(&self) -> Option<Refusal> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -173,7 +173,7 @@ impl Claims {
             Ask::Renew(claim) => self.prolong(&claim, terms).await,
         };
         self.tell(&answer);
-        let next = self.next(&answer, ttl);
+        let next = self.next(&answer, asked_at, ttl);
         if self.lock().hear(answer, asked_at, ttl) {
             self.gained.notify_one();
         }
@@ -182,7 +182,7 @@ impl Claims {
 
     /// A claim that ends before the usual time is asked for at its end. One that is held though its end is past has a
     /// store whose clock is behind ours: it is asked for now and then.
-    fn next(&self, answer: &Answer, ttl: Duration) -> Duration {
+    fn next(&self, answer: &Answer, asked_at: Duration, ttl: Duration) -> Duration {
         match answer {
             Err(
                 Denied::Store(Error::Held { until, .. })
@@ -192,7 +192,8 @@ impl Claims {
                 let wait = if left.is_zero() { ttl / 10 } else { left + JUST_AFTER };
                 wait.min(ttl / 3)
             }
-            _ => ttl / 3,
+            // Counted from the question, as its end is: answers that are slow must not use up its life.
+            _ => (asked_at + ttl / 3).saturating_sub(self.clock.boottime()),
         }
     }
 
@@ -204,8 +205,18 @@ impl Claims {
         }
         // First, so that a store which knows only older ones writes down that it forgot as it gives out the next: whoever
         // dies after that, the next one knows.
-        let last = self.last(ttl).await?;
-        let claim = self.claim(ttl, last).await?;
+        let past = match self.past(ttl).await {
+            Ok(past) => past,
+            Err(refusal) => {
+                // The store may still have a claim of ours, which another could act under.
+                let had = self.lock().give_back();
+                if let Some(had) = had {
+                    self.give_back(&had.claim).await;
+                }
+                return Err(refusal.into());
+            }
+        };
+        let claim = self.claim(ttl, past).await?;
         let answer = self.hold(&claim, ttl).await;
         if let Err(refusal) = &answer {
             if matches!(refusal, Refusal::Away(_)) {
@@ -228,7 +239,11 @@ impl Claims {
         }
         let claim = renewed?;
         if lease {
-            self.hold(&claim, ttl).await?;
+            let answer = self.hold(&claim, ttl).await;
+            if let Err(Refusal::Held { .. } | Refusal::Outdated { .. }) = answer {
+                self.give_back(&claim).await;
+            }
+            answer?;
         }
         Ok(Granted { claim, leased: lease })
     }
@@ -237,6 +252,14 @@ impl Claims {
         let answer = self.store.claim(&self.cluster, &self.holder, ttl, past).await;
         killpoint::reached(Point::Claimed);
         answer
+    }
+
+    /// The token that the claim's is to be past: the last one that the lease was held under. Where a token of our store was
+    /// refused for an older one, one more, so that the store writes down that it is behind, though by now its tokens are not.
+    async fn past(&self, ttl: Duration) -> fence::Result<Token> {
+        let last = self.last(ttl).await?;
+        let is_behind = matches!(self.refused(), Some(Refusal::Outdated { .. }));
+        Ok(last.next().filter(|_| is_behind).unwrap_or(last))
     }
 
     async fn last(&self, ttl: Duration) -> fence::Result<Token> {
@@ -281,7 +304,7 @@ impl Claims {
         let before = std::mem::replace(&mut *told, refusal.cloned());
         let Some(refusal) = refusal else { return };
         if before.is_none_or(|before| !is_same(&before, refusal)) {
-            tracing::warn!(section = "claim", cluster = %self.cluster, %refusal, "no lease of the cluster; nothing is done");
+            tracing::warn!(section = "claim", cluster = %self.cluster, %refusal, "the cluster's lease is not given; without it nothing is begun");
         }
     }
 
@@ -457,6 +480,91 @@ mod tests {
         // Its process was started anew, and asks as often as it may.
         keep_on(&cut_off, &other).await;
         assert!(cut_off.current().is_none() && other.current().is_some());
+    }
+
+    /// Its renewals of the store's claim went on for as long as it believed in it.
+    #[tokio::test(start_paused = true)]
+    async fn a_holder_that_is_cut_off_from_the_cluster_gives_the_claim_back_when_it_is_over() {
+        let (one, other) = two().await;
+        let cut_off = Claims { fence: Arc::new(OutOfReach), ..one };
+        let ends = cut_off.clock.boottime() + TTL;
+        while cut_off.current().is_some() {
+            tokio::time::advance(TTL / 3).await;
+            cut_off.step(TTL).await;
+        }
+        assert!(cut_off.clock.boottime() < ends + TTL);
+        let free = other.store.claim(&"c".into(), "b", TTL, Token(0)).await;
+        assert!(free.is_ok(), "{free:?}");
+    }
+
+    /// Another's lease began when ours was over; the store's claim is of no use to us, and of use to others.
+    #[tokio::test(start_paused = true)]
+    async fn who_is_refused_to_keep_the_lease_gives_the_claim_back() {
+        let (one, other) = strangers().await;
+        let claim = one.current().unwrap();
+        one.let_go(&claim).await;
+        other.step(TTL).await;
+        one.step(TTL).await;
+        assert!(one.current().is_none() && other.leased().is_some());
+        let free = one.store.claim(&"c".into(), "c", TTL, Token(0)).await;
+        assert!(free.is_ok(), "{free:?}");
+    }
+
+    /// Whatever the tokens of both are by now.
+    #[tokio::test(start_paused = true)]
+    async fn a_store_whose_token_was_refused_as_old_writes_down_that_it_forgot() {
+        let (one, other) = strangers().await;
+        let forgot = async |claims: &Claims| claims.store.load(&"c".into()).await.unwrap().forgot;
+        // The same token as the other's lease had.
+        one.release().await;
+        other.step(DRY).await;
+        assert_eq!(other.current().unwrap().token, Token(1));
+        other.step(TTL).await;
+        assert!(matches!(other.refused(), Some(Refusal::Outdated { .. })));
+        assert_eq!(forgot(&other).await, None);
+        other.step(TTL).await;
+        assert!(other.leased().is_some() && forgot(&other).await.is_some());
+    }
+
+    /// A cluster that answers just in time.
+    #[derive(Debug)]
+    struct Slow(Witness);
+
+    #[async_trait::async_trait]
+    impl Fence for Slow {
+        async fn last(&self) -> fence::Result<Token> {
+            tokio::time::sleep(TTL * 3 / 10).await;
+            self.0.last().await
+        }
+
+        async fn hold(&self, claim: &Claim, ttl: Duration) -> fence::Result<()> {
+            tokio::time::sleep(TTL * 3 / 10).await;
+            self.0.hold(claim, ttl).await
+        }
+
+        async fn let_go(&self, claim: &Claim) -> fence::Result<()> {
+            self.0.let_go(claim).await
+        }
+    }
+
+    /// A claim that is renewed keeps its token.
+    #[tokio::test(start_paused = true)]
+    async fn a_cluster_that_answers_slowly_does_not_use_up_the_claim() {
+        let clock = Clock::starting_at(Timestamp::UNIX_EPOCH);
+        let world = World::new(&SimConfig::default(), clock).unwrap();
+        let slow = Arc::new(Slow(Witness::new(world)));
+        let one = Claims::new("c".into(), "a", store(clock), slow, clock);
+        let stop = CancellationToken::new();
+        let living = async {
+            one.gained().await;
+            let first = one.current().map(|it| it.token);
+            for _ in 0..20 {
+                tokio::time::sleep(TTL / 4).await;
+                assert_eq!(one.current().map(|it| it.token), first);
+            }
+            stop.cancel();
+        };
+        tokio::join!(one.keep(|| TTL, stop.clone()), living);
     }
 
     #[tokio::test(start_paused = true)]

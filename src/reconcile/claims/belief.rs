@@ -51,7 +51,7 @@ pub(in crate::reconcile) enum Idle {
 pub(in crate::reconcile) enum Denied {
     /// The store says so.
     Store(Error),
-    /// The store gave the claim, and the cluster not its lease.
+    /// The cluster does: its lease is refused, or out of reach.
     Lease(Refusal),
 }
 
