@@ -103,6 +103,8 @@ pub struct ClusterMemory {
     pub store_life: Option<String>,
     /// When the store was last found to be empty, in another life than before, or behind the cluster's lease.
     pub store_forgot: Option<Timestamp>,
+    /// What the store told last of having forgotten ([`Memory::forgot`]), so that it counts once.
+    pub store_behind: Option<Timestamp>,
     /// Workers that could not be removed, and until when they are no candidates.
     pub refusals: BTreeMap<WorkerId, Refusal>,
     /// Since when nothing but kube-system pods without a budget holds this worker.

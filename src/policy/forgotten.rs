@@ -1,6 +1,7 @@
 //! A store that may have forgotten what was written last: after a fail-over, a restart, when it is empty though
-//! there are machines of ours, or when the cluster's lease knows a later token. What was under way then shows by itself, in the provider's list and on the nodes; till
-//! it surely does, nothing is bought and no alert removes anything. Spot notices, repair and clean-ups go on.
+//! there are machines of ours, or when the cluster's lease knows a later token. What was under way then shows by
+//! itself, in the provider's list and on the nodes; till it surely does, nothing is bought and no alert removes
+//! anything. Spot notices, repair and clean-ups go on.
 
 use super::scene::Scene;
 use crate::config::Timing;
@@ -13,11 +14,13 @@ use std::time::Duration;
 pub(super) fn notice(scene: &Scene<'_>, memory: &mut ClusterMemory) {
     let (before, now) = (&scene.memory.cluster.store_life, &scene.memory.life);
     let is_another = before.is_some() && before != now;
-    let is_behind = scene.memory.forgot > memory.store_forgot;
+    // Not whether it is later: the store's clock may have been ahead when it wrote this.
+    let is_behind = scene.memory.forgot.is_some() && scene.memory.forgot != memory.store_behind;
     if is_another || is_behind || is_lost(scene) {
         memory.store_forgot = Some(scene.now);
     }
     memory.store_life.clone_from(now);
+    memory.store_behind = scene.memory.forgot;
 }
 
 /// Machines of ours, and not a word of the cluster.
@@ -58,6 +61,7 @@ pub(super) fn wish(memory: &ClusterMemory, told: Timestamp, life: Duration) -> R
 }
 
 fn held(memory: &ClusterMemory, wait: Duration, now: Timestamp) -> Result<(), Reason> {
-    let until = memory.store_forgot.map(|at| duration::after(at, wait));
+    // By a clock that was ahead it would be held for as long as that was.
+    let until = memory.store_forgot.map(|at| duration::after(at.min(now), wait));
     until.filter(|until| now < *until).map_or(Ok(()), |until| Err(Reason::StoreForgot { until }))
 }

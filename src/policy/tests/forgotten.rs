@@ -2,6 +2,7 @@
 
 use crate::model::{Reason, duration};
 use crate::policy::fixtures::{MINUTE, SECOND, World, code};
+use crate::policy::forgotten;
 
 /// Memory as it was written in one life of the store, read in another.
 fn failed_over(mut world: World) -> World {
@@ -101,6 +102,28 @@ fn a_store_that_was_behind_the_lease_holds_launches_and_removals_and_counts_once
     world.memory.forgot = Some(world.now);
     note(&mut world);
     assert_eq!(world.memory.cluster.store_forgot, Some(world.now), "it forgot again");
+}
+
+/// The clock by which it was written down may be mended since.
+#[test]
+fn what_a_store_wrote_with_its_clock_ahead_holds_launches_no_longer() {
+    let mut world = World::of(3);
+    world.memory.forgot = Some(duration::after(world.now, SECOND * 100_000));
+    world.memory.cluster.store_forgot = world.memory.forgot;
+    note(&mut world);
+    let first = world.memory.cluster.store_forgot;
+    assert_eq!(first, Some(world.now), "when it was found");
+    world.later(SECOND);
+    note(&mut world);
+    assert_eq!(world.memory.cluster.store_forgot, first, "it counts once");
+    world.memory.cluster.store_forgot = world.memory.forgot;
+    short_of_room(&mut world);
+    let Err(Reason::StoreForgot { until }) =
+        forgotten::launches(&world.memory.cluster, &world.limits.timing, SECOND, world.now)
+    else {
+        panic!("it is held")
+    };
+    assert_eq!(until, duration::after(world.now, world.limits.timing.call + SECOND));
 }
 
 /// Nobody can say that there is no machine.
