@@ -77,12 +77,6 @@ pub(super) fn is_login(error: &RedisError) -> bool {
         || matches!(error.code(), Some("WRONGPASS" | "NOAUTH"))
 }
 
-/// Whether it is a command that the server does not have: managed ones rename some.
-pub(super) fn is_unknown(error: &RedisError) -> bool {
-    error.code() == Some("ERR")
-        && error.detail().is_some_and(|detail| detail.starts_with("unknown command"))
-}
-
 /// Text without an answer's code: the line broke, or never stood.
 fn lost(server: &str, error: &RedisError, sent: Sent) -> String {
     if is_login(error) {

@@ -43,9 +43,11 @@ pub(super) async fn check(
     url: &RedisUrl,
     connection: &mut MultiplexedConnection,
 ) -> RedisResult<()> {
-    // Where the user may not ask, its writes tell what it is.
-    let Some(info) = allowed(redis::cmd("INFO").query_async::<String>(connection).await)? else {
-        return Ok(());
+    let info: String = match redis::cmd("INFO").query_async(connection).await {
+        Ok(info) => info,
+        // A user need not be allowed to ask; then its writes tell what it is.
+        Err(error) if error.code() == Some("NOPERM") => return Ok(()),
+        Err(error) => return Err(error),
     };
     let told: BTreeMap<&str, &str> = info.lines().filter_map(|line| line.split_once(':')).collect();
     let is = |name: &str, value: &str| told.get(name).is_some_and(|found| *found == value);
@@ -60,10 +62,13 @@ pub(super) async fn check(
         warn(
             "redis keeps no log of its writes: what was answered can be lost with it; set appendonly yes",
         );
-    } else if let Some(spared) = spared(connection).await? {
-        warn(&format!(
-            "redis does not wait for its disk (appendfsync {spared}): the last second of what was answered can be lost with its machine; set appendfsync always"
-        ));
+    } else if let Some(appendfsync) = spared(connection).await? {
+        tracing::warn!(
+            section = "store",
+            appendfsync,
+            "redis does not wait for its disk: the last second of what was answered can be lost with its machine; \
+             set appendfsync always"
+        );
     }
     let evicts = told.get("maxmemory_policy").is_some_and(|policy| *policy != "noeviction");
     if evicts && !is("maxmemory", "0") {
@@ -76,21 +81,15 @@ pub(super) async fn check(
 async fn spared(connection: &mut MultiplexedConnection) -> RedisResult<Option<String>> {
     let mut ask = redis::cmd("CONFIG");
     ask.arg("GET").arg("appendfsync");
-    let told = allowed(ask.query_async::<Vec<String>>(connection).await)?;
-    let value = told.and_then(|told| told.into_iter().nth(1));
-    Ok(value.filter(|value| value != "always"))
-}
-
-/// An answer; `None` where the user may not ask, or the server has the command under another name.
-fn allowed<T>(answer: RedisResult<T>) -> RedisResult<Option<T>> {
-    match answer {
-        Ok(answer) => Ok(Some(answer)),
-        Err(error) if error.code() == Some("NOPERM") || fault::is_unknown(&error) => Ok(None),
+    match ask.query_async::<Vec<String>>(connection).await {
+        Ok(told) => Ok(told.into_iter().nth(1).filter(|value| value != "always")),
+        // Whatever it answers: many a managed one does not have it, or not for us.
+        Err(error) if error.code().is_some() => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-fn warn(what: &str) {
+fn warn(what: &'static str) {
     tracing::warn!(section = "store", "{what}");
 }
 

@@ -186,10 +186,15 @@ impl Recorder {
     }
 
     /// Remembers what we left there, as far as there is room: a burst begins anew.
-    fn remember(&self, mut records: Records) {
-        records.retain(|_, record| record.len() <= RECORD_SIZE);
+    fn remember(&self, records: Records) {
         let mut left = self.left();
-        left.extend(records);
+        for (key, record) in records {
+            if record.len() <= RECORD_SIZE {
+                left.insert(key, record);
+            } else {
+                left.remove(&key);
+            }
+        }
         if left.len() > REMEMBERED {
             left.clear();
         }
