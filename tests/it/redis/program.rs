@@ -200,8 +200,8 @@ async fn what_a_redis_could_lose_by_its_settings_is_told_when_it_is_connected_to
     let evicts = ["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"];
     for (arguments, told) in [
         (log("always").to_vec(), None),
-        (log("everysec").to_vec(), Some("does not wait for its disk (appendfsync everysec)")),
-        (log("no").to_vec(), Some("does not wait for its disk (appendfsync no)")),
+        (log("everysec").to_vec(), Some("\"appendfsync\":\"everysec\"")),
+        (log("no").to_vec(), Some("\"appendfsync\":\"no\"")),
         (vec![], Some("set appendonly yes")),
         ([&log("always")[..], &evicts].concat(), Some("set maxmemory-policy noeviction")),
     ] {

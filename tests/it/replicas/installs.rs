@@ -36,4 +36,5 @@ async fn two_installs_on_one_cluster_end_one_worker_where_one_is_too_many() {
         wait::until(LIMIT, "the idle alert to be known to both", known).await;
     }
     scene.settled_for_good(2, 1).await;
+    assert_eq!(scene.calls("cordon").len(), 1, "one of them chose one worker");
 }

@@ -31,6 +31,18 @@ async fn wait_for_a_launch_and_its_record(scene: &Scene) {
     .await;
 }
 
+/// Waits until it is noted that the store may have forgotten: launches and removals wait from then on.
+async fn it_may_have_forgotten(scene: &Scene) {
+    wait::until(LIMIT, "it to be noted that the store may have forgotten", || async {
+        let redis = scene.redis.primary();
+        let kept: Option<String> = redis.ask(&["GET", "{bw:default}:cluster"]);
+        kept.is_some_and(|kept| {
+            kept.contains("store_forgot") && !kept.contains("\"store_forgot\":null")
+        })
+    })
+    .await;
+}
+
 /// Killed amid a launch, with all that it answered on its disk.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_is_killed_and_started_again_amid_a_launch_launches_once() {
@@ -42,6 +54,7 @@ async fn a_redis_that_is_killed_and_started_again_amid_a_launch_launches_once() 
         replica.answers(503).await;
     }
     scene.redis.shared().restart().await;
+    it_may_have_forgotten(&scene).await;
     scene.settled_for_good(2, 0).await;
     goes_on(&scene, 2, 0).await;
 }
@@ -59,6 +72,7 @@ async fn what_redis_lost_of_its_last_second_is_not_launched_again() {
     assert!(redis.written() > written);
     redis.forget_behind(written);
     redis.restart().await;
+    it_may_have_forgotten(&scene).await;
     scene.settled_for_good(2, 0).await;
     goes_on(&scene, 2, 0).await;
 }
@@ -76,6 +90,7 @@ async fn a_drain_that_redis_lost_is_not_begun_on_a_second_worker() {
     redis.kill();
     redis.forget_behind(written);
     redis.restart().await;
+    it_may_have_forgotten(&scene).await;
     scene.settled_for_good(2, 1).await;
     goes_on(&scene, 2, 1).await;
 }
@@ -86,6 +101,7 @@ async fn a_fail_over_by_sentinel_amid_a_launch_launches_once() {
     scene.need(4).await;
     wait::until(LIMIT, "the launch", || async { scene.launched() == 2 }).await;
     scene.redis.watched().fail_over().await;
+    it_may_have_forgotten(&scene).await;
     scene.settled_for_good(2, 0).await;
     goes_on(&scene, 2, 0).await;
 }
@@ -99,6 +115,7 @@ async fn a_fail_over_to_a_standby_that_lagged_launches_nothing_again() {
     wait_for_a_launch_and_its_record(&scene).await;
     assert_eq!(Scene::recorded(&scene.redis.watched().standby), 1, "it lags");
     scene.redis.watched().fail_over().await;
+    it_may_have_forgotten(&scene).await;
     scene.settled_for_good(2, 0).await;
     goes_on(&scene, 2, 0).await;
 }
