@@ -140,3 +140,99 @@ fn newer(detail: &str) -> String {
          run that version again, or name another database in store.url"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(code: &str, detail: &str) -> RedisError {
+        redis::make_extension_error(code.to_owned(), Some(detail.to_owned()))
+    }
+
+    fn broken() -> RedisError {
+        std::io::Error::from(std::io::ErrorKind::BrokenPipe).into()
+    }
+
+    fn told(error: &RedisError, sent: Sent) -> String {
+        meaning("here:1", error, sent).error.to_string()
+    }
+
+    #[test]
+    fn what_was_sent_and_not_answered_may_still_be_done() {
+        for (sent, is_open, words) in [
+            (Sent::No, false, "; nothing was stored"),
+            (Sent::Perhaps, true, "; whether it was stored is not known"),
+        ] {
+            for fault in
+                [late("here:1", Duration::from_secs(2), sent), meaning("here:1", &broken(), sent)]
+            {
+                assert_eq!(fault.is_open, is_open, "{fault:?}");
+                assert!(fault.error.to_string().ends_with(words), "{fault:?}");
+            }
+            assert!(!meaning("here:1", &answered("OOM", "full"), sent).is_open, "it was refused");
+        }
+    }
+
+    #[test]
+    fn each_refusal_that_we_know_says_what_to_do() {
+        for (code, detail, mend) in [
+            ("WRONGPASS", "", "store.password_file"),
+            ("NOAUTH", "", "store.password_file"),
+            ("NOPERM", "", "docs/redis.md"),
+            ("OOM", "", "maxmemory"),
+            ("READONLY", "", "store.url must name the primary, or"),
+            ("LOADING", "", "loading its data"),
+            ("MASTERDOWN", "", "a replica without its primary"),
+            ("NOREPLICAS", "", "min-replicas-to-write"),
+            ("MISCONF", "", "its log and its disk"),
+            ("BUSY", "", "somebody's script"),
+            ("WRONGTYPE", "", "another database"),
+            ("MOVED", "", "a single server"),
+            ("CROSSSLOT", "", "a single server"),
+            ("CLUSTERDOWN", "", "a single server"),
+            ("ERR", "The user executing the script can't run this", "docs/redis.md"),
+            ("ERR", "DB index is out of range", "the number that store.url ends with"),
+            ("ERR", "AUTH called without any password configured", "it asks for no password"),
+            ("ERR", "wrong", "refused: ERR wrong"),
+            ("FOREIGN", "list {bw:c}:claim", "key {bw:c}:claim in redis is a list"),
+            ("NEWER", "2 {bw:c}:schema", "key {bw:c}:schema in redis says schema 2"),
+        ] {
+            let told = told(&answered(code, detail), Sent::Perhaps);
+            assert!(told.contains(mend), "{code} {detail}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_broke_says_so_and_where_certificates_are_set_if_it_is_theirs() {
+        let lost = told(&broken(), Sent::No);
+        assert!(lost.contains("here:1 cannot be reached") && !lost.contains("ca_file"), "{lost}");
+        let refused = std::io::Error::other("invalid peer certificate").into();
+        assert!(told(&refused, Sent::No).contains("store.ca_file"));
+        let login = (ErrorKind::AuthenticationFailed, "no").into();
+        assert!(told(&login, Sent::No).contains("store.password_file"));
+    }
+
+    #[test]
+    fn a_connection_is_kept_unless_it_broke_or_leads_to_another_server() {
+        for code in ["READONLY", "MASTERDOWN", "LOADING", "NOAUTH", "CLUSTERDOWN"] {
+            assert!(ends_connection(&answered(code, "")), "{code}");
+        }
+        assert!(ends_connection(&broken()));
+        assert!(!ends_connection(&answered("OOM", "")));
+    }
+
+    #[test]
+    fn a_refused_login_and_a_missing_command_are_told_from_other_refusals() {
+        let is = |code, detail| {
+            let error = answered(code, detail);
+            (is_login(&error), is_unknown(&error))
+        };
+        assert_eq!(is("WRONGPASS", ""), (true, false));
+        assert_eq!(is("NOAUTH", ""), (true, false));
+        assert_eq!(is("ERR", "unknown command 'CONFIG'"), (false, true));
+        assert_eq!(is("ERR", "wrong number of arguments"), (false, false));
+        assert_eq!(is("NOPERM", "unknown command"), (false, false));
+        assert!(is_login(&(ErrorKind::AuthenticationFailed, "no").into()));
+        assert!(!is_login(&broken()));
+    }
+}

@@ -250,3 +250,67 @@ fn learn(there: &mut Records, told: &[String]) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Ask, Source};
+    use jiff::Timestamp;
+
+    fn signal(id: &str) -> Signal {
+        Signal {
+            id: id.into(),
+            cluster: "c".into(),
+            pool: None,
+            ask: Ask::Watchdog,
+            name: id.to_owned(),
+            source: Source::Manual { who: "test".to_owned() },
+            summary: String::new(),
+            description: String::new(),
+            first_seen: Timestamp::UNIX_EPOCH,
+            last_seen: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    /// How many callers there are in each group, of callers with so many signals.
+    fn groups(sizes: &[usize]) -> Vec<usize> {
+        let recorder = Recorder::new("a".to_owned());
+        for size in sizes {
+            let (answer, _) = oneshot::channel();
+            let signals = vec![signal("s"); *size];
+            recorder.line().push_back(Waiting { signals, answer });
+        }
+        let next = || Some(recorder.next().len()).filter(|count| *count > 0);
+        std::iter::from_fn(next).collect()
+    }
+
+    #[test]
+    fn a_group_takes_who_waits_up_to_its_size_and_never_parts_a_caller_s() {
+        assert_eq!(groups(&[1, GROUP - 1, 1]), [2, 1]);
+        assert_eq!(groups(&[GROUP + 1, 1]), [1, 1]);
+        assert_eq!(groups(&[1, GROUP, 1]), [1, 1, 1]);
+        assert_eq!(groups(&[200, 200, GROUP - 400, 1]), [3, 1]);
+    }
+
+    #[test]
+    fn what_was_left_is_guessed_as_far_as_there_is_room_to_remember_it() {
+        let key = |id: &str| -> Key { ("c".into(), id.into()) };
+        let guessed = |recorder: &Recorder, id: &str| {
+            recorder.guess(&batch([&signal(id)])).remove(&key(id)).unwrap()
+        };
+        let recorder = Recorder::new("a".to_owned());
+        let long = |length: usize| "x".repeat(length);
+        let records = [("long", RECORD_SIZE), ("longer", RECORD_SIZE + 1)];
+        recorder.remember(records.map(|(id, length)| (key(id), long(length))).into());
+        assert_eq!(guessed(&recorder, "long"), long(RECORD_SIZE));
+        assert_eq!(guessed(&recorder, "longer"), "");
+        let more = |from: usize, to: usize| {
+            (from..to).map(|number| (key(&number.to_string()), "x".to_owned())).collect()
+        };
+        recorder.remember(more(1, REMEMBERED));
+        assert_eq!(guessed(&recorder, "1"), "x", "there is room for as many");
+        assert_eq!(guessed(&recorder, "long"), long(RECORD_SIZE));
+        recorder.remember(more(REMEMBERED, REMEMBERED + 1));
+        assert_eq!(guessed(&recorder, "1"), "", "and a burst begins anew");
+    }
+}

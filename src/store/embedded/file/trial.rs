@@ -127,6 +127,7 @@ mod tests {
         std::fs::write(&path, [1; 10_000]).unwrap();
         let trial = Trial::open(&path).unwrap();
         trial.write(3_000, &[2; 6_000]).unwrap();
+        assert_eq!(trial.len().unwrap(), 10_000, "it ends before the file does");
         trial.set_len(13_000).unwrap();
         let mut whole = [9; 13_000];
         trial.read(0, &mut whole).unwrap();
