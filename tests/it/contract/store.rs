@@ -341,9 +341,9 @@ async fn clusters_are_isolated(stage: Stage) {
 
 async fn odd_names_and_ids_are_keys_like_others(stage: Stage) {
     let names = ["", "a", "a/b", "a\0", "a\0b", "grün🌱", "\"'{}", "\u{10ffff}", "A"];
+    let each = |name: &str| names.map(|id| Signal { cluster: name.into(), ..signal(id, 1) });
+    stage.one.record_signals(&names.map(each).concat()).await.unwrap();
     for name in names {
-        let signals = names.map(|id| Signal { cluster: name.into(), ..signal(id, 1) });
-        stage.one.record_signals(&signals).await.unwrap();
         let claim = stage.one.claim(&name.into(), name, TTL, Token(0)).await.unwrap();
         let workers = names.map(|id| Worker { id: id.into(), ..worker(name) }).to_vec();
         stage.one.commit(&claim, &Changes { workers, ..one_entry() }).await.unwrap();
@@ -394,6 +394,22 @@ async fn the_configuration_names_the_store() {
         take(&store, "a").await;
     }
     assert!(inner.join("bellwether.redb").is_file());
+}
+
+/// As a server that was started again does.
+#[tokio::test(start_paused = true)]
+async fn each_store_in_memory_lives_its_own_life() {
+    let (stage, other) = (memory(), memory());
+    for _ in 0..2 {
+        let life = async |store: &Arc<dyn Store>| store.load(&cluster()).await.unwrap().life;
+        let ours = life(&stage.one).await;
+        assert!(ours.is_some());
+        assert_eq!(life(&stage.two).await, ours);
+        assert_ne!(life(&other.one).await, ours);
+        // Where something is kept of the cluster, too.
+        take(&stage.one, "a").await;
+        take(&other.one, "a").await;
+    }
 }
 
 async fn take(store: &Arc<dyn Store>, holder: &str) -> Claim {

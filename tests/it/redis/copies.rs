@@ -5,7 +5,7 @@ use crate::contract::store::{all, cluster, everything, signal, start};
 use crate::support::redis;
 use crate::support::stores::{self, Stage};
 use bellwether::clock::Clock;
-use bellwether::model::Token;
+use bellwether::model::{Claim, Token};
 use bellwether::store::{Dump, Embedded, Error, HistoryQuery, Retention, Store};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -76,6 +76,19 @@ async fn nothing_is_restored_over_anything() {
             assert_eq!(to.one.dump(&name).await.unwrap(), before);
         }
         to.one.restore(&"clean".into(), &dump).await.unwrap();
+    }
+}
+
+/// A write that was refused leaves nothing that could be lost.
+#[tokio::test]
+async fn who_was_refused_is_in_no_restores_way() {
+    for to in &stages().await {
+        let claim = to.one.claim(&"other".into(), "a", TTL, Token(0)).await.unwrap();
+        let stranger = Claim { cluster: cluster(), ..claim };
+        let fenced = Error::Fenced { token: stranger.token };
+        assert_eq!(to.one.renew(&stranger, TTL).await, Err(fenced.clone()));
+        assert_eq!(to.one.commit(&stranger, &everything("1")).await, Err(fenced));
+        to.one.restore(&cluster(), &Dump::default()).await.unwrap();
     }
 }
 

@@ -78,8 +78,14 @@ async fn a_record_of_no_kind_we_know_is_refused_for_itself_only() {
     let claim = store.claim(&cluster(), "a", TTL, Token(0)).await.unwrap();
     let theirs = "{\"ask\":\"dance\"}";
     let _: i64 = server.ask(&["HSET", &key("signals"), "odd", theirs]);
-    let (odd, even) = ([signal("odd", 1)], [signal("even", 1)]);
-    let (odd, even) = tokio::join!(store.record_signals(&odd), store.record_signals(&even));
+    let (first, odd, even) = ([signal("first", 1)], [signal("odd", 1)], [signal("even", 1)]);
+    // The two that come while the first is written go together.
+    let (first, odd, even) = tokio::join!(
+        store.record_signals(&first),
+        store.record_signals(&odd),
+        store.record_signals(&even),
+    );
+    assert_eq!(first, Ok(()));
     let why = unreadable(odd);
     assert!(why.contains("\"odd\"") && why.contains(&key("signals")), "{why}");
     assert_eq!(even, Ok(()));
