@@ -22,10 +22,13 @@ IT = ["--test=it"]
 ROOMS = {
     "policy": (["src/policy.rs", "src/policy/**"], [(LIB, ["policy::"]), (LIB, [])]),
     "alert": (["src/alert/**"], [(LIB, ["alert::"]), (LIB, [])]),
-    "reconcile": (["src/reconcile.rs", "src/reconcile/**"], [(SIM, []), (LIB, []), (IT, [])]),
+    "reconcile": (
+        ["src/reconcile.rs", "src/reconcile/**", "src/cluster/fence.rs"],
+        [(LIB, []), (IT, ["--", "passes"]), (SIM, []), (IT, [])],
+    ),
     "store": (
         ["src/store.rs", "src/store/**"],
-        [(LIB, ["store::"]), (IT, ["--", "contract", "store_file"])],
+        [(LIB, ["store::"]), (IT, ["--", "contract", "store_file", "redis"])],
     ),
 }
 
