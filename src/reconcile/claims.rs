@@ -387,6 +387,19 @@ mod tests {
         assert!(one.current().is_some() && other.current().is_none());
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_third_of_a_claims_life_is_waited_at_most_whatever_was_answered() {
+        let (one, other) = two().await;
+        assert_eq!(one.step(TTL).await, TTL / 3, "it is ours");
+        assert_eq!(other.step(TTL).await, TTL / 3, "another has it for longer");
+        let watch = one.pass_began(TTL / 10);
+        tokio::time::advance(TTL / 5).await;
+        assert_eq!(one.step(TTL).await, TTL / 3, "a pass is overdue");
+        drop(watch);
+        one.judge_clock(true);
+        assert_eq!(one.step(TTL).await, TTL / 3, "the clock is astray");
+    }
+
     /// Both keep asking by themselves; the first one's process has died at some point between two renewals.
     #[tokio::test(start_paused = true)]
     async fn a_claim_whose_holder_died_is_taken_right_after_its_end() {
@@ -449,14 +462,17 @@ mod tests {
         assert!(other.current().unwrap().token > first);
     }
 
-    /// A cluster out of reach for one process.
+    /// A cluster out of reach for one process, from the start or from right after it told the last token.
     #[derive(Debug)]
-    struct OutOfReach;
+    struct OutOfReach(Option<Token>);
 
     #[async_trait::async_trait]
     impl Fence for OutOfReach {
         async fn last(&self) -> fence::Result<Token> {
-            std::future::pending().await
+            match self.0 {
+                Some(last) => Ok(last),
+                None => std::future::pending().await,
+            }
         }
 
         async fn hold(&self, _: &Claim, _: Duration) -> fence::Result<()> {
@@ -470,16 +486,18 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_cannot_reach_the_cluster_leaves_the_claim_to_one_who_can() {
-        let (one, other) = two().await;
-        let fence = Arc::new(OutOfReach);
-        let cut_off = Claims::new("c".into(), "a", one.store.clone(), fence, one.clock);
-        let ends = cut_off.clock.boottime() + TTL;
-        cut_off.step(TTL).await;
-        assert!(cut_off.clock.boottime() < ends, "it waits no longer than a claim lives");
-        assert_eq!(cut_off.refused().unwrap().kind(), "away", "it is not the store");
-        // Its process was started anew, and asks as often as it may.
-        keep_on(&cut_off, &other).await;
-        assert!(cut_off.current().is_none() && other.current().is_some());
+        for last in [None, Some(Token(1))] {
+            let (one, other) = two().await;
+            let fence = Arc::new(OutOfReach(last));
+            let cut_off = Claims::new("c".into(), "a", one.store.clone(), fence, one.clock);
+            let ends = cut_off.clock.boottime() + TTL;
+            cut_off.step(TTL).await;
+            assert!(cut_off.clock.boottime() < ends, "it waits no longer than a claim lives");
+            assert_eq!(cut_off.refused().unwrap().kind(), "away", "it is not the store");
+            // Its process was started anew, and asks as often as it may.
+            keep_on(&cut_off, &other).await;
+            assert!(cut_off.current().is_none() && other.current().is_some());
+        }
     }
 
     /// Its renewals of the store's claim went on for as long as it believed in it.
