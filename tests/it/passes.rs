@@ -4,7 +4,9 @@ mod pitfalls;
 mod stage;
 mod turns;
 
-use bellwether::model::{Ask, Cordon, EntryKind, Failure, Memory, Reason, Want, WorkerState};
+use bellwether::model::{
+    Ask, ClusterMemory, Cordon, EntryKind, Failure, Memory, Reason, Want, WorkerState,
+};
 use bellwether::reconcile::{Outcome, Terms};
 use bellwether::sim::{Faults, Workload};
 use stage::{Monitoring, SECOND, cluster, config, firing, nobody, stage, told_stage};
@@ -33,6 +35,17 @@ async fn a_dry_run_is_told_once_and_calls_nothing() {
     assert_eq!(stage.told().await, ["DryRun launch"]);
     assert!(stage.history().await[0].detail.starts_with("0 → 2 workers; "));
     assert!(stage.world.machines().is_empty() && stage.memory().await.workers.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_pass_learns_of_the_cluster_is_stored() {
+    let stage = stage("min: 0", Duration::ZERO).await;
+    let before = stage.memory().await;
+    assert_eq!(before.cluster, ClusterMemory::default());
+    stage.pass().await;
+    let learned = stage.memory().await.cluster;
+    assert!(learned.uid.is_some(), "whose it is");
+    assert_eq!(learned.store_life, before.life, "and in which life of the store it was written");
 }
 
 #[tokio::test(start_paused = true)]

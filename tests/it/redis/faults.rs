@@ -87,9 +87,10 @@ async fn a_redis_that_hangs_is_away_within_the_limit_and_comes_back() {
     assert!(begun.elapsed() < CALL + SLACK, "{:?}", begun.elapsed());
     assert!(why.contains("within 400ms (store.timeout)"), "{why}");
     assert!(why.contains("whether it was stored is not known"), "{why}");
-    // Many at once, on a connection that is yet to be made: none waits for another's limit.
+    // Many at once, on a connection that is yet to be made, each too large for a call with another: none waits for
+    // another's limit.
     let begun = Instant::now();
-    let signals = [signal("f", 1)];
+    let signals: Vec<_> = (0..300).map(|n| signal(&format!("s{n}"), 1)).collect();
     let calls = (0..50).map(|_| store.record_signals(&signals));
     for outcome in futures_util::future::join_all(calls).await {
         away(outcome);
