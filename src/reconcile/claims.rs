@@ -504,7 +504,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_holder_that_is_cut_off_from_the_cluster_gives_the_claim_back_when_it_is_over() {
         let (one, other) = two().await;
-        let cut_off = Claims { fence: Arc::new(OutOfReach), ..one };
+        let cut_off = Claims { fence: Arc::new(OutOfReach(None)), ..one };
         let ends = cut_off.clock.boottime() + TTL;
         while cut_off.current().is_some() {
             tokio::time::advance(TTL / 3).await;

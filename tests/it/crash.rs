@@ -141,7 +141,7 @@ async fn giving_back_survives(point: Point, fate: Fate, setting: Setting) {
 async fn survives(point: Point, fate: Fate, setting: Setting) {
     match point {
         Point::Claimed | Point::LeaseHeld | Point::Renewed => {
-            claiming_survives(point, fate, setting).await
+            claiming_survives(point, fate, setting).await;
         }
         Point::SignalStored
         | Point::IntentCommitted

@@ -222,16 +222,10 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_login_and_a_missing_command_are_told_from_other_refusals() {
-        let is = |code, detail| {
-            let error = answered(code, detail);
-            (is_login(&error), is_unknown(&error))
-        };
-        assert_eq!(is("WRONGPASS", ""), (true, false));
-        assert_eq!(is("NOAUTH", ""), (true, false));
-        assert_eq!(is("ERR", "unknown command 'CONFIG'"), (false, true));
-        assert_eq!(is("ERR", "wrong number of arguments"), (false, false));
-        assert_eq!(is("NOPERM", "unknown command"), (false, false));
+    fn a_refused_login_is_told_from_other_refusals() {
+        assert!(is_login(&answered("WRONGPASS", "")));
+        assert!(is_login(&answered("NOAUTH", "")));
+        assert!(!is_login(&answered("NOPERM", "")));
         assert!(is_login(&(ErrorKind::AuthenticationFailed, "no").into()));
         assert!(!is_login(&broken()));
     }

@@ -139,11 +139,11 @@ impl Scene {
     /// Who has the claim, as Redis says; `None` where it is over.
     pub(super) fn holder(&self) -> Option<usize> {
         let holders = self.redis.asked().into_iter().filter_map(holder);
-        let process = holders.filter_map(|holder| Some(holder.split_once('-')?.0.to_owned()));
+        let mut process = holders.filter_map(|holder| Some(holder.split_once('-')?.0.to_owned()));
         let replica = |process: String| {
             self.replicas.iter().position(|replica| replica.id().to_string() == process)
         };
-        process.filter_map(replica).next()
+        process.find_map(replica)
     }
 
     /// Waits until somebody has the claim and knows of it; who.

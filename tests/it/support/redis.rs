@@ -174,16 +174,19 @@ impl RunningRedis {
     }
 
     /// How much of its log of writes is on its disk.
+    #[cfg(feature = "killpoints")]
     pub(crate) fn written(&self) -> u64 {
         self.writes().metadata().unwrap().len()
     }
 
     /// Cuts its log of writes back, as a machine does that loses its power before all is on its disk.
+    #[cfg(feature = "killpoints")]
     pub(crate) fn forget_behind(&self, written: u64) {
         self.writes().set_len(written).unwrap();
     }
 
     /// The part of its log of writes that grows.
+    #[cfg(feature = "killpoints")]
     fn writes(&self) -> File {
         let path = self.folder.path().join("appendonlydir/appendonly.aof.1.incr.aof");
         OpenOptions::new().write(true).open(path).unwrap()

@@ -70,6 +70,7 @@ sentinel failover-timeout main 3000
     }
 
     /// From now on the standby hears of nothing, until it is the primary.
+    #[cfg(feature = "killpoints")]
     pub(crate) fn lag(&self) {
         let _: String = self.primary.ask(&["ACL", "SETUSER", FOLLOWER, "off"]);
         let ended: i64 = self.primary.ask(&["CLIENT", "KILL", "USER", FOLLOWER]);
