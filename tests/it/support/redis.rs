@@ -12,7 +12,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
@@ -137,7 +137,16 @@ impl RunningRedis {
         words[1..].iter().for_each(|word| {
             command.arg(*word);
         });
-        command.query(&mut connection).unwrap_or_else(|error| panic!("{words:?}: {error}"))
+        let begun = Instant::now();
+        loop {
+            match command.query(&mut connection) {
+                // Right after a start it may still read its file.
+                Err(error) if error.code() == Some("LOADING") && begun.elapsed() < START => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                answer => return answer.unwrap_or_else(|error| panic!("{words:?}: {error}")),
+            }
+        }
     }
 
     /// Moves its time of day.

@@ -132,7 +132,7 @@ async fn one_replica_of_prometheus_that_sees_a_part_removes_nothing() {
         scene.delivered("Idle", 1).await;
         scene.held(|why| matches!(why, Reason::GuardUnknown { .. })).await;
         scene.nothing_removed().await;
-        assert!(scene.counts("Idle"), "{version}: nothing else held it");
+        scene.until("it to count, so that nothing else holds it", || scene.counts("Idle")).await;
         scene.stage.stop().await;
     })
     .await;
