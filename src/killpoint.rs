@@ -99,6 +99,7 @@ mod armed {
     use super::Point;
     use rustix::process::{Signal, getpid, kill_process};
     use std::sync::{Mutex, MutexGuard, PoisonError};
+    use std::time::Duration;
 
     static ARMED: Mutex<Option<(Point, Signal)>> = Mutex::new(None);
 
@@ -119,6 +120,10 @@ mod armed {
         let chosen = lock().take_if(|(chosen, _)| *chosen == point);
         if let Some((_, signal)) = chosen {
             let _ = kill_process(getpid(), signal);
+            if signal == Signal::STOP {
+                // Another thread may be the one that takes it, a moment later: this one must not go on meanwhile.
+                std::thread::sleep(Duration::from_millis(200));
+            }
         }
     }
 
