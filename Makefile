@@ -3,8 +3,8 @@
 # Where cargo puts what it builds.
 export CARGO_TARGET_DIR ?= target
 
-# The tests that wait (for servers, for alerts) are many and idle: sixteen at once, however few the cores.
-TEST_THREADS ?= 16
+# The tests that wait (for servers, for alerts) are many and idle: twelve at once, however few the cores.
+TEST_THREADS ?= 12
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test quick sim model-check bench servers check-rules lint fmt build clean fuzz mutants

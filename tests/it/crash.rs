@@ -19,7 +19,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::time::Duration;
 
 /// Scenes that are played at once: each is two programs.
-const SCENES: usize = 7;
+const SCENES: usize = 4;
 
 /// A scene with one Ready worker, two pods on it, and nothing running.
 async fn settled_scene(setting: Setting) -> Option<Scene> {

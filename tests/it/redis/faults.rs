@@ -177,7 +177,7 @@ async fn a_redis_that_still_reads_its_file_is_not_ready() {
     let slow = ["--key-load-delay", "0"];
     let Some(mut server) = redis::start(&[&DURABLE[..], &slow].concat()).await else { return };
     let store = server.store("");
-    let many = "for n = 1, 60000 do redis.call('SET', 'other:' .. n, 'x') end";
+    let many = "for n = 1, 30000 do redis.call('SET', 'other:' .. n, 'x') end";
     let _: Option<String> = server.ask(&["EVAL", many, "0"]);
     server.kill();
     server.change("0", "100");
@@ -187,7 +187,7 @@ async fn a_redis_that_still_reads_its_file_is_not_ready() {
     })
     .await;
     store.now().await.expect("it tells the time meanwhile");
-    wait::until(LIMIT, "it to be ready", || async { store.ready().await.is_ok() }).await;
+    wait::until(LIMIT * 3, "it to be ready", || async { store.ready().await.is_ok() }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

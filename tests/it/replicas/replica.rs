@@ -152,5 +152,5 @@ clusters:
 
 /// For who may stand still, and would never answer.
 fn client() -> reqwest::Client {
-    reqwest::Client::builder().timeout(LIMIT).build().unwrap()
+    reqwest::Client::builder().timeout(LIMIT / 6).build().unwrap()
 }

@@ -157,7 +157,7 @@ impl Record {
             let mut missing = ours.iter().skip(theirs.len());
             is_alike && missing.all(|one| end.is_some_and(|end| one.at > end - LATE))
         });
-        let may_be_chance = is_held_up || is_cut_off || real.late > LATE;
+        let may_be_chance = is_held_up || is_cut_off || real.late > LATE / 2.0;
         Some(Difference { text, may_be_chance })
     }
 

@@ -130,16 +130,9 @@ impl RunningRedis {
 
     /// The same with a password.
     pub(crate) fn ask_with<T: redis::FromRedisValue>(&self, password: &str, words: &[&str]) -> T {
-        let user = if password.is_empty() { String::new() } else { format!(":{password}@") };
-        let client = redis::Client::open(format!("redis://{user}127.0.0.1:{}", self.port)).unwrap();
-        let mut connection = client.get_connection_with_timeout(START).unwrap();
-        let mut command = redis::cmd(words[0]);
-        words[1..].iter().for_each(|word| {
-            command.arg(*word);
-        });
         let begun = Instant::now();
         loop {
-            match command.query(&mut connection) {
+            match self.try_ask(password, words) {
                 // Right after a start it may still read its file.
                 Err(error) if error.code() == Some("LOADING") && begun.elapsed() < START => {
                     std::thread::sleep(Duration::from_millis(10));
@@ -147,6 +140,22 @@ impl RunningRedis {
                 answer => return answer.unwrap_or_else(|error| panic!("{words:?}: {error}")),
             }
         }
+    }
+
+    /// The same of one that may be away.
+    pub(crate) fn try_ask<T: redis::FromRedisValue>(
+        &self,
+        password: &str,
+        words: &[&str],
+    ) -> redis::RedisResult<T> {
+        let user = if password.is_empty() { String::new() } else { format!(":{password}@") };
+        let client = redis::Client::open(format!("redis://{user}127.0.0.1:{}", self.port))?;
+        let mut connection = client.get_connection_with_timeout(START)?;
+        let mut command = redis::cmd(words[0]);
+        words[1..].iter().for_each(|word| {
+            command.arg(*word);
+        });
+        command.query(&mut connection)
     }
 
     /// Moves its time of day.
