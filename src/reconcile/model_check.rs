@@ -7,6 +7,7 @@
 
 mod desk;
 mod faults;
+mod lease;
 mod moves;
 mod recovery;
 mod state;

@@ -1,6 +1,7 @@
 //! What goes wrong: with a process, its machine and its network, and with the store.
 
-use super::moves::{Way, claim_of};
+use super::lease::Way;
+use super::moves::claim_of;
 use super::state::{Answer, Done, Pass, Replica, State, Told};
 use super::{Check, Fault, Mutant};
 use crate::reconcile::claims::belief::Granted;

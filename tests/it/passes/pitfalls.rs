@@ -1,6 +1,6 @@
 //! Faults of others with locks and with what is remembered (W-30 and on), tried on the loop and its claim.
 
-use super::stage::{Monitoring, SECOND, TTL, cluster, firing, nobody, stage, told_stage};
+use super::stage::{ACT, Monitoring, SECOND, TTL, cluster, firing, nobody, stage, told_stage};
 use bellwether::cluster::fence::Fence as _;
 use bellwether::model::{Ask, Claim, Cordon, EntryKind, Reason, Token, WorkerState};
 use bellwether::reconcile::{Outcome, Reconciler};
@@ -13,7 +13,7 @@ use std::time::Duration;
 async fn overtaken(stage: &super::stage::Stage) -> Reconciler {
     tokio::time::advance(TTL + SECOND).await;
     let other = stage.other();
-    other.claims().step(TTL).await;
+    other.claims().step(ACT).await;
     assert!(other.claims().current().is_some());
     other
 }
@@ -53,7 +53,7 @@ async fn that_the_store_is_behind_the_lease_is_known_to_whoever_comes_next() {
     let witness = Witness::new(stage.world.clone());
     witness.hold(&forgotten, SECOND).await.unwrap();
     witness.let_go(&forgotten).await.unwrap();
-    stage.reconciler.claims().step(TTL).await;
+    stage.reconciler.claims().step(ACT).await;
     assert_eq!(stage.reconciler.claims().leased().unwrap().token, Token(10));
     let other = overtaken(&stage).await;
     assert_eq!(other.pass().await.0, Outcome::Quiet);
@@ -74,7 +74,7 @@ async fn w_31_w_37_giving_back_a_claim_that_is_over_frees_nobody_elses() {
     let stage = stage("min: 1", Duration::ZERO).await;
     let other = overtaken(&stage).await;
     stage.reconciler.claims().release().await;
-    stage.reconciler.claims().step(TTL).await;
+    stage.reconciler.claims().step(ACT).await;
     assert!(stage.reconciler.claims().current().is_none(), "it was not freed");
     assert_eq!(stage.pass().await, Outcome::Standby);
     assert!(stage.world.machines().is_empty());
@@ -89,7 +89,7 @@ async fn w_32_w_33_of_two_processes_at_once_one_acts() {
     stage.reconciler.claims().release().await;
     let other = stage.other();
     let (ours, theirs) = (stage.reconciler.claims(), other.claims());
-    tokio::join!(ours.step(TTL), theirs.step(TTL));
+    tokio::join!(ours.step(ACT), theirs.step(ACT));
     assert!(ours.current().is_some() != theirs.current().is_some());
     let (one, two) = tokio::join!(stage.reconciler.pass(), other.pass());
     assert!([one.0, two.0].contains(&Outcome::Standby));
@@ -129,7 +129,7 @@ async fn w_35_a_drain_that_outlasts_its_claim_is_finished_by_the_next() {
     assert_eq!(stage.pass().await, Outcome::Standby);
     assert_eq!(stage.world.calls().len(), before, "nothing without the claim");
     let other = stage.other();
-    other.claims().step(TTL).await;
+    other.claims().step(ACT).await;
     for _ in 0..20 {
         tokio::time::advance(SECOND).await;
         other.pass().await;
@@ -146,7 +146,7 @@ async fn w_35_a_drain_that_outlasts_its_claim_is_finished_by_the_next() {
 async fn w_39_who_slept_through_its_claim_neither_renews_nor_acts() {
     let stage = stage("min: 1", Duration::ZERO).await;
     let other = overtaken(&stage).await;
-    stage.reconciler.claims().step(TTL).await;
+    stage.reconciler.claims().step(ACT).await;
     assert!(stage.reconciler.claims().current().is_none());
     assert_eq!(stage.pass().await, Outcome::Standby);
     assert!(stage.world.calls().is_empty());

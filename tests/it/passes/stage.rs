@@ -22,6 +22,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 pub(super) const TTL: Duration = Duration::from_hours(10);
+pub(super) const ACT: Terms = Terms { ttl: TTL, lease: true };
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 /// An Alertmanager and a Prometheus that change their mind while a pass is under way.
@@ -173,7 +174,7 @@ pub(super) async fn told_stage(pool: &str, ahead: Duration, monitoring: Monitori
         clock,
     };
     let reconciler = Reconciler::new(cluster(), parts.clone(), "a");
-    reconciler.claims().step(TTL).await;
+    reconciler.claims().step(ACT).await;
     Stage { reconciler, parts, line, store, world, metrics, file }
 }
 
@@ -185,7 +186,7 @@ impl Stage {
     ) -> Self {
         self.parts.provider = provider(self.parts.provider.clone());
         self.reconciler = Reconciler::new(cluster(), self.parts.clone(), "a");
-        self.reconciler.claims().step(TTL).await;
+        self.reconciler.claims().step(ACT).await;
         self
     }
 

@@ -10,7 +10,7 @@ use bellwether::metrics::Metrics;
 use bellwether::model::{
     Ask, Changes, Claim, ClusterName, Entry, Fingerprint, Memory, Signal, SignalId, Source, Token,
 };
-use bellwether::reconcile::{Parts, Reconciler};
+use bellwether::reconcile::{Parts, Reconciler, Terms};
 use bellwether::sim::{self, World};
 use bellwether::store::{self, Dump, HistoryQuery, Result, Retention, Store};
 use bellwether::{alertmanager as client, prometheus};
@@ -137,7 +137,8 @@ clusters:
         let reconciler = Arc::new(Reconciler::new("default".into(), parts, "test"));
         let stop = CancellationToken::new();
         let (claims, keeping) = (reconciler.claims(), stop.clone());
-        tokio::spawn(async move { claims.keep(|| Duration::from_secs(5), keeping).await });
+        let terms = Terms { ttl: Duration::from_secs(5), lease: true };
+        tokio::spawn(async move { claims.keep(|| terms, keeping).await });
         let (running, until) = (reconciler.clone(), stop.clone());
         tokio::spawn(async move { running.run(until).await });
         let scene = Self { store, world, reconciler, alertmanager, stop };
