@@ -68,6 +68,13 @@ impl Store for Embedded {
         Ok(self.clock.now())
     }
 
+    /// As the last write found it: whoever has the claim writes every few seconds.
+    async fn ready(&self) -> Result<()> {
+        let file = Arc::clone(&self.file);
+        let asking = tokio::task::spawn_blocking(move || file.failure());
+        asking.await.map_err(|error| Error::Away(format!("asking was cut short: {error}")))?
+    }
+
     async fn claim(
         &self,
         cluster: &ClusterName,

@@ -440,6 +440,7 @@ async fn the_child_whose_disk_is_full() {
         }
     }
     assert!(matches!(store.record_signals(&[signal("x", 1)]).await, Err(Error::Away(_))));
+    assert!(matches!(store.ready().await, Err(Error::Away(_))));
     assert!(store.signals(&cluster()).await.unwrap().len() > 10, "reading goes on");
     acknowledge("away");
     let limit = Rlimit { current: None, maximum: None };
@@ -448,6 +449,7 @@ async fn the_child_whose_disk_is_full() {
         store.record_signals(&[signal("back", 1)]).await.is_ok()
     })
     .await;
+    store.ready().await.unwrap();
     acknowledge("wback");
 }
 

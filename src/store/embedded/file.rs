@@ -100,6 +100,12 @@ impl Opened {
         held.failed = Some((Instant::now(), error.clone()));
     }
 
+    /// Why the last write failed, until the file could be opened anew.
+    pub(super) fn failure(&self) -> Result<()> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.failed.as_ref().map_or(Ok(()), |(_, error)| Err(error.clone()))
+    }
+
     /// Whether the file may be written: after a failure it rests, and then is opened anew.
     fn check(&self) -> Result<()> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);

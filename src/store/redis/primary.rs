@@ -59,8 +59,9 @@ pub(super) async fn check(
             .into());
     }
     if !is("aof_enabled", "1") {
-        warn(
-            "redis keeps no log of its writes: what was answered can be lost with it; set appendonly yes",
+        tracing::warn!(
+            section = "store",
+            "redis keeps no log of its writes: what was answered can be lost with it; set appendonly yes"
         );
     } else if let Some(appendfsync) = spared(connection).await? {
         tracing::warn!(
@@ -72,7 +73,10 @@ pub(super) async fn check(
     }
     let evicts = told.get("maxmemory_policy").is_some_and(|policy| *policy != "noeviction");
     if evicts && !is("maxmemory", "0") {
-        warn("redis may evict our keys when it is full; set maxmemory-policy noeviction");
+        tracing::warn!(
+            section = "store",
+            "redis may evict our keys when it is full; set maxmemory-policy noeviction"
+        );
     }
     Ok(())
 }
@@ -87,10 +91,6 @@ async fn spared(connection: &mut MultiplexedConnection) -> RedisResult<Option<St
         Err(error) if error.code().is_some() => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-fn warn(what: &'static str) {
-    tracing::warn!(section = "store", "{what}");
 }
 
 /// The primary that most of the Sentinels name; one that was cut off may name the last one.
