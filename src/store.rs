@@ -33,8 +33,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// The store's clock: every stamp that is compared with another comes from here.
     async fn now(&self) -> Result<Timestamp>;
 
-    /// Whether it would take a write now. A shared store may answer and yet take none: it is full, or reads its file
-    /// still.
+    /// Whether it takes writes, as far as it can tell. A store may answer and yet take none: it is full, or reads its
+    /// file still.
     async fn ready(&self) -> Result<()> {
         self.now().await.map(drop)
     }

@@ -85,6 +85,19 @@ async fn a_primary_that_was_a_replica_meanwhile_lives_anew() {
     assert_eq!(refused, Err(Error::Fenced { token: claim.token }));
 }
 
+/// The server says the same as after a fail-over, and nobody can tell that nothing was forgotten.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_gets_its_first_replica_lives_anew() {
+    let Some(primary) = redis::start(&[]).await else { return };
+    let store = primary.store("");
+    let claim = store.claim(&cluster(), "a", TTL, Token(0)).await.unwrap();
+    let life = store.load(&cluster()).await.unwrap().life;
+    let Some(_replica) = replica_of(&primary).await else { return };
+    assert_ne!(store.load(&cluster()).await.unwrap().life, life);
+    let refused = store.commit(&claim, &everything("1")).await;
+    assert_eq!(refused, Err(Error::Fenced { token: claim.token }));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_client_follows_the_new_primary() {
     let Some(mut redis) = Watched::start().await else { return };

@@ -43,6 +43,16 @@ async fn it_may_have_forgotten(scene: &Scene) {
     .await;
 }
 
+/// Redis' machine loses its power, and only so much of the log of writes was on its disk.
+async fn lose_behind(scene: &mut Scene, written: u64) {
+    let redis = scene.redis.shared();
+    redis.kill();
+    assert!(redis.written() > written);
+    redis.forget_behind(written);
+    redis.restart().await;
+    it_may_have_forgotten(scene).await;
+}
+
 /// Killed amid a launch, with all that it answered on its disk.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_is_killed_and_started_again_amid_a_launch_launches_once() {
@@ -67,12 +77,7 @@ async fn what_redis_lost_of_its_last_second_is_not_launched_again() {
     let written = scene.redis.primary().written();
     scene.need(4).await;
     wait_for_a_launch_and_its_record(&scene).await;
-    let redis = scene.redis.shared();
-    redis.kill();
-    assert!(redis.written() > written);
-    redis.forget_behind(written);
-    redis.restart().await;
-    it_may_have_forgotten(&scene).await;
+    lose_behind(&mut scene, written).await;
     scene.settled_for_good(2, 0).await;
     goes_on(&scene, 2, 0).await;
 }
@@ -86,11 +91,7 @@ async fn a_drain_that_redis_lost_is_not_begun_on_a_second_worker() {
     let written = scene.redis.primary().written();
     scene.need_one_less().await;
     wait::until(LIMIT, "a cordon", || async { !scene.calls("cordon").is_empty() }).await;
-    let redis = scene.redis.shared();
-    redis.kill();
-    redis.forget_behind(written);
-    redis.restart().await;
-    it_may_have_forgotten(&scene).await;
+    lose_behind(&mut scene, written).await;
     scene.settled_for_good(2, 1).await;
     goes_on(&scene, 2, 1).await;
 }
