@@ -4,6 +4,7 @@
 //! here as a value: what was asked ([`Signal`]), what is true ([`Observed`]), what we remember
 //! ([`Memory`]), what we decided ([`Plan`]) and why ([`Reason`]).
 
+pub mod affinity;
 pub mod change;
 pub mod duration;
 pub mod history;
@@ -23,6 +24,9 @@ pub mod silence;
 pub mod truth;
 pub mod worker;
 
+pub use affinity::{
+    FreeVolume, HostPort, Is, Labels, NodeTerm, PodTerm, Requirement, Selector, Spread, VolumeNeed,
+};
 pub use change::{Changes, Claim};
 pub use history::{Entry, EntryKind};
 pub use id::{

@@ -63,8 +63,12 @@ fn world(waiting: usize) -> World {
     let nodes: Vec<Node> = (0..NODES).map(|n| node(n, long_ago)).collect();
     let running = (0..RUNNING).map(|n| running(n, &specs, long_ago));
     let pending = (0..waiting).map(|n| pending(n, &specs, now));
-    let pods = running.chain(pending).collect();
-    let view = ClusterView { uid: "cluster".into(), nodes, pods };
+    let pods = running.chain(pending).map(Arc::new).collect();
+    let view = ClusterView {
+        nodes: nodes.into_iter().map(Arc::new).collect(),
+        pods,
+        ..ClusterView::empty("cluster".into())
+    };
     let known = |value| View::Known { at: now, value };
     let observed = Observed {
         cluster: View::Known { at: now, value: view },
@@ -123,9 +127,10 @@ fn spec(n: usize) -> Arc<PodSpec> {
         _ => BTreeMap::new(),
     };
     Arc::new(PodSpec {
+        namespace: "default".to_owned(),
         requests: Resources::new(cpu, memory).with_pods(1),
         node_selector,
-        tolerations: Vec::new(),
+        ..PodSpec::default()
     })
 }
 
@@ -157,7 +162,6 @@ fn running(n: usize, specs: &[Arc<PodSpec>], created: Timestamp) -> Pod {
     let spec = if spec.node_selector.is_empty() { spec } else { &specs[1] };
     Pod {
         uid: format!("r{n}").as_str().into(),
-        namespace: "default".to_owned(),
         name: format!("running-{n}"),
         created,
         placement: Placement::Bound(format!("n{at}").as_str().into()),
@@ -175,7 +179,6 @@ fn pending(n: usize, specs: &[Arc<PodSpec>], now: Timestamp) -> Pod {
     let since = bellwether::model::duration::before(now, Duration::from_mins(1));
     Pod {
         uid: format!("p{n}").as_str().into(),
-        namespace: "default".to_owned(),
         name: format!("pending-{n}"),
         created: since,
         placement: Placement::Unschedulable { since },

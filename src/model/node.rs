@@ -1,9 +1,8 @@
 //! Kubernetes' view of a machine.
 
-use super::{NodeName, PoolName, Resources, Uid, WorkerId, Zone};
+use super::{Labels, NodeName, PoolName, Resources, Uid, WorkerId, Zone};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// A node by name *and* UID: the same name with another UID is another machine.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -36,7 +35,7 @@ pub struct Node {
     /// What pods can use.
     pub allocatable: Resources,
     /// Labels.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// Taints other than our own drain mark.
     pub taints: Vec<Taint>,
     /// Zone, where a label says it.

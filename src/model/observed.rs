@@ -1,9 +1,10 @@
 //! What is true now, as far as it could be seen. Parts may be unknown; an unknown is never zero.
 
-use super::{ClusterUid, Instance, Node, Pod, PoolName, Shape, SignalId, Truth};
+use super::{ClusterUid, Instance, Labels, Node, Pod, PodSpec, PoolName, Shape, SignalId, Truth};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Everything one pass looks at, for one cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,9 +47,13 @@ pub struct ClusterView {
     /// The kube-system namespace's UID: whose nodes these are.
     pub uid: ClusterUid,
     /// Every node, ours or not.
-    pub nodes: Vec<Node>,
+    pub nodes: Vec<Arc<Node>>,
     /// Every pod that is not finished.
-    pub pods: Vec<Pod>,
+    pub pods: Vec<Arc<Pod>>,
+    /// What each DaemonSet puts on every node that admits it.
+    pub daemons: Vec<Arc<PodSpec>>,
+    /// Each namespace's labels.
+    pub namespaces: BTreeMap<String, Labels>,
 }
 
 /// What a guard expression answered, on every configured Prometheus.
@@ -80,6 +85,29 @@ pub enum Want {
         /// Why, for people.
         why: String,
     },
+}
+
+impl ClusterView {
+    /// A cluster in which there is nothing yet.
+    pub fn empty(uid: ClusterUid) -> Self {
+        Self {
+            uid,
+            nodes: Vec::new(),
+            pods: Vec::new(),
+            daemons: Vec::new(),
+            namespaces: BTreeMap::new(),
+        }
+    }
+
+    /// Every node, ours or not.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> + Clone {
+        self.nodes.iter().map(|node| &**node)
+    }
+
+    /// Every pod that is not finished.
+    pub fn pods(&self) -> impl Iterator<Item = &Pod> + Clone {
+        self.pods.iter().map(|pod| &**pod)
+    }
 }
 
 impl<T> View<T> {

@@ -1,9 +1,11 @@
 //! Kubernetes' view of a workload's unit, as small as placement and eviction need it.
 
-use super::{Effect, NodeName, Resources, Taint, Uid};
+use super::{
+    Effect, HostPort, Labels, NodeName, NodeTerm, PodTerm, Resources, Spread, Taint, Uid,
+    VolumeNeed,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One pod that is not finished.
@@ -11,9 +13,7 @@ use std::sync::Arc;
 pub struct Pod {
     /// UID.
     pub uid: Uid,
-    /// Namespace.
-    pub namespace: String,
-    /// Name.
+    /// Name, within the namespace of its spec.
     pub name: String,
     /// When the object was created.
     pub created: Timestamp,
@@ -29,15 +29,33 @@ pub struct Pod {
     pub essential: Option<Essential>,
 }
 
-/// What a pod asks of a node.
+/// All that a scheduler looks at of a pod: pods with equal specs can stand for each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PodSpec {
+    /// Namespace.
+    pub namespace: String,
+    /// Its own labels, by which other pods choose it.
+    pub labels: Labels,
     /// Requests; `pods` is 1.
     pub requests: Resources,
     /// Labels the node must carry.
-    pub node_selector: BTreeMap<String, String>,
+    pub node_selector: Labels,
+    /// Nodes it must be on, one of these terms; `None` asks nothing, no term at all is no node.
+    pub node_affinity: Option<Vec<NodeTerm>>,
     /// Taints it puts up with.
     pub tolerations: Vec<Toleration>,
+    /// Pods it must be beside: all of these terms.
+    pub pod_affinity: Vec<PodTerm>,
+    /// Pods it must not be beside: none of these terms.
+    pub pod_anti_affinity: Vec<PodTerm>,
+    /// How it must be spread: all of these.
+    pub topology_spread: Vec<Spread>,
+    /// Ports of the node that it takes.
+    pub host_ports: Vec<HostPort>,
+    /// Where its volumes let it be: all of these.
+    pub volumes: Vec<VolumeNeed>,
+    /// Its priority. A pod of a lower one may have to give way.
+    pub priority: i32,
 }
 
 /// Where a pod is.
@@ -53,6 +71,8 @@ pub enum Placement {
     },
     /// No node yet, and the scheduler has not judged it.
     Waiting,
+    /// Nobody is to look for a node yet: a scheduling gate stands.
+    Gated,
 }
 
 /// What a drain does with a pod.
@@ -122,7 +142,7 @@ impl Pod {
     pub fn node(&self) -> Option<&NodeName> {
         match &self.placement {
             Placement::Bound(node) => Some(node),
-            Placement::Unschedulable { .. } | Placement::Waiting => None,
+            Placement::Unschedulable { .. } | Placement::Waiting | Placement::Gated => None,
         }
     }
 }

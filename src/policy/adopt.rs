@@ -42,7 +42,7 @@ pub(super) fn adopt(scene: &Scene<'_>, pool: &PoolName, draft: &mut Draft) {
             })
     };
     if acts(scene, pool) {
-        for node in view.nodes.iter().filter(left_over) {
+        for node in view.nodes().filter(left_over) {
             let worker = left_over_record(scene, pool, node);
             draft.plan.transitions.push(Transition::Adopt { worker, reason: Reason::NodeLeftOver });
         }

@@ -105,7 +105,7 @@ fn watch(scene: &Scene<'_>, memory: &mut PoolMemory, timing: &Timing) -> Option<
         return None;
     }
     let view = scene.view().ok()?;
-    let pods: HashMap<&Uid, &Pod> = view.pods.iter().map(|pod| (&pod.uid, pod)).collect();
+    let pods: HashMap<&Uid, &Pod> = view.pods().map(|pod| (&pod.uid, pod)).collect();
     let mut help = None;
     let watched = std::mem::take(&mut memory.watching);
     for (batch, uids) in watched {

@@ -107,8 +107,8 @@ fn allocatable(scene: &Scene<'_>, pool: &PoolConfig, shape: &Shape) -> Resources
 
 /// What daemon pods ask of a node of this pool: the most that any of its nodes bears now.
 fn daemons(scene: &Scene<'_>, pool: &PoolConfig) -> Resources {
-    let nodes = scene.view().map(|view| view.nodes.as_slice()).unwrap_or_default();
-    let ours = nodes.iter().filter(|node| node.pool.as_ref() == Some(&pool.name));
+    let nodes = scene.view().into_iter().flat_map(|view| view.nodes());
+    let ours = nodes.filter(|node| node.pool.as_ref() == Some(&pool.name));
     let asked = |node: &Node| {
         let mut sum = Resources::default();
         let pods = scene.pods_on(&node.at.name).iter();

@@ -185,7 +185,7 @@ pub(super) fn all_fit<'p>(
 
 /// `namespace/name`.
 pub(super) fn name(pod: &Pod) -> String {
-    format!("{}/{}", pod.namespace, pod.name)
+    format!("{}/{}", pod.spec.namespace, pod.name)
 }
 
 /// Pods by spec, the largest first.
@@ -309,8 +309,8 @@ fn lacking(requests: &Resources, grower: &Grower<'_>) -> String {
 
 /// Bins of every open node but these.
 pub(super) fn bins_without<'a>(scene: &Scene<'a>, without: &[&NodeName]) -> Vec<Bin<'a>> {
-    let nodes = scene.view().map(|view| view.nodes.as_slice()).unwrap_or_default();
-    let open = nodes.iter().filter(|node| is_open(node) && !without.contains(&&node.at.name));
+    let nodes = scene.view().into_iter().flat_map(|view| view.nodes());
+    let open = nodes.filter(|node| is_open(node) && !without.contains(&&node.at.name));
     let open = open.filter(|node| !is_ending(scene, node));
     let bin = |node: &'a Node| Bin {
         pool: node.pool.as_ref().filter(|_| !node.control_plane),

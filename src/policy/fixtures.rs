@@ -76,10 +76,7 @@ impl World {
         let now = Timestamp::from_second(1_800_000_000).unwrap();
         let mut world = Self {
             observed: Observed {
-                cluster: View::Known {
-                    at: now,
-                    value: ClusterView { uid: UID.into(), nodes: Vec::new(), pods: Vec::new() },
-                },
+                cluster: View::Known { at: now, value: ClusterView::empty(UID.into()) },
                 instances: BTreeMap::new(),
                 shapes: BTreeMap::new(),
                 truth: Truth {
@@ -207,7 +204,7 @@ impl World {
             taints: Vec::new(),
             zone: Some(worker.zone.clone()),
         };
-        self.view().nodes.push(node);
+        self.view().nodes.push(Arc::new(node));
     }
 
     pub(super) fn view(&mut self) -> &mut ClusterView {
@@ -217,9 +214,22 @@ impl World {
         }
     }
 
+    pub(super) fn nodes(&mut self) -> impl Iterator<Item = &mut Node> {
+        self.view().nodes.iter_mut().map(Arc::make_mut)
+    }
+
+    pub(super) fn pods(&mut self) -> impl Iterator<Item = &mut Pod> {
+        self.view().pods.iter_mut().map(Arc::make_mut)
+    }
+
+    /// The first pod.
+    pub(super) fn first_pod(&mut self) -> &mut Pod {
+        self.pods().next().unwrap()
+    }
+
     pub(super) fn node(&mut self, number: u32) -> &mut Node {
         let name = node_name(number);
-        self.view().nodes.iter_mut().find(|node| node.at.name == name).unwrap()
+        self.nodes().find(|node| node.at.name == name).unwrap()
     }
 
     pub(super) fn instances(&mut self, pool: &str) -> &mut Vec<Instance> {
@@ -283,11 +293,11 @@ impl World {
         let name = format!("pod-{}", self.made);
         let pod = Pod {
             uid: name.as_str().into(),
-            namespace: "default".to_owned(),
             name,
             created: duration::before(self.now, MINUTE),
             placement,
             spec: Arc::new(PodSpec {
+                namespace: "default".to_owned(),
                 requests: Resources::new(cpu_milli, GIB / 8).with_pods(1),
                 ..PodSpec::default()
             }),
@@ -296,13 +306,13 @@ impl World {
             essential: None,
         };
         let pods = &mut self.view().pods;
-        pods.push(pod);
-        pods.last_mut().unwrap()
+        pods.push(Arc::new(pod));
+        Arc::make_mut(pods.last_mut().unwrap())
     }
 
     /// What the last pod asks for.
     pub(super) fn spec(&mut self) -> &mut PodSpec {
-        Arc::make_mut(&mut self.view().pods.last_mut().unwrap().spec)
+        Arc::make_mut(&mut self.pods().last().unwrap().spec)
     }
 
     pub(super) fn plan(&self) -> Plan {

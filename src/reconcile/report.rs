@@ -11,6 +11,7 @@ use crate::policy;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What one turn saw and decided.
 #[derive(Clone, Debug, Serialize)]
@@ -26,7 +27,7 @@ pub struct Report {
     /// Every worker that is not gone.
     pub workers: Vec<Worker>,
     /// Every node, ours or not; empty while unknown.
-    pub nodes: Vec<Node>,
+    pub nodes: Vec<Arc<Node>>,
     /// Pods without a node; `None` while unknown.
     pub pending_pods: Option<usize>,
     /// Signals, each with whether it counts.
@@ -83,7 +84,7 @@ pub(super) fn report(turn: &Turn<'_>, workers: &Workers) -> Report {
         pools: turn.plan.decisions.iter().map(|decision| pool(turn, decision, workers)).collect(),
         workers: workers.values().filter(|worker| worker.is_live()).cloned().collect(),
         nodes: view.map(|view| view.nodes.clone()).unwrap_or_default(),
-        pending_pods: view.map(|view| view.pods.iter().filter(|pod| pod.node().is_none()).count()),
+        pending_pods: view.map(|view| view.pods().filter(|pod| pod.node().is_none()).count()),
         signals: signals(turn),
         pauses: pauses(turn),
         alertmanagers: turn.observed.truth.peers.clone(),

@@ -273,9 +273,11 @@ impl Workload {
         let mut requests = self.requests.clone();
         requests.pods = 1;
         PodSpec {
+            namespace: self.namespace.clone(),
             requests,
             node_selector: self.node_selector.clone(),
             tolerations: self.tolerations.clone(),
+            ..PodSpec::default()
         }
     }
 }

@@ -170,8 +170,10 @@ pub(super) fn view(state: &State) -> ClusterView {
     });
     ClusterView {
         uid: format!("sim-{}", state.seed).as_str().into(),
-        nodes: state.nodes.iter().map(|(name, node)| node_view(name, node)).collect(),
-        pods: pods.collect(),
+        nodes: state.nodes.iter().map(|(name, node)| Arc::new(node_view(name, node))).collect(),
+        pods: pods.map(Arc::new).collect(),
+        daemons: Vec::new(),
+        namespaces: BTreeMap::new(),
     }
 }
 
@@ -209,7 +211,6 @@ fn pod_view(
     }
     Pod {
         uid: uid.clone(),
-        namespace: workload.namespace.clone(),
         name: pod.name.clone(),
         created: pod.created,
         placement: match (&pod.node, pod.unschedulable) {

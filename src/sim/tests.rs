@@ -59,7 +59,7 @@ impl Scene {
     async fn nodes(&self) -> Vec<Node> {
         match self.cluster.observe().await {
             View::Known { value, .. } => {
-                value.nodes.into_iter().filter(|node| !node.control_plane).collect()
+                value.nodes().filter(|node| !node.control_plane).cloned().collect()
             }
             View::Unknown { why } => panic!("{why}"),
         }

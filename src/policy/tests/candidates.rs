@@ -103,15 +103,14 @@ fn pods_that_must_stay_keep_their_worker() {
 #[test]
 fn a_disruption_budget_holds_the_eviction_and_not_the_choice() {
     let mut world = idle();
-    let pods = &mut world.view().pods;
-    pods[0].pins.push(Pin::DisruptionBudget("pdb".to_owned()));
+    world.first_pod().pins.push(Pin::DisruptionBudget("pdb".to_owned()));
     assert_eq!(world.drains(), ["w1"]);
 }
 
 #[test]
 fn local_storage_moves_where_it_is_allowed_to() {
     let mut world = idle();
-    world.view().pods[0].pins.push(Pin::LocalStorage);
+    world.first_pod().pins.push(Pin::LocalStorage);
     assert_eq!(world.drains(), ["w2"]);
     world.pool().evict.local_storage = true;
     assert_eq!(world.drains(), ["w1"]);
@@ -202,7 +201,7 @@ fn among_equals_spot_goes_first_and_then_the_fullest_zone() {
 #[test]
 fn workers_that_host_what_the_loop_depends_on_go_last() {
     let mut world = idle();
-    world.view().pods[0].essential = Some(Essential::Alertmanager);
+    world.first_pod().essential = Some(Essential::Alertmanager);
     assert_eq!(world.drains(), ["w2"]);
 }
 

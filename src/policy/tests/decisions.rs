@@ -43,7 +43,8 @@ fn a_pod_is_told_by_its_namespace_and_name() {
     let mut world = World::of(1);
     world.down();
     world.pinned_on(1, Pin::Bare);
-    (world.view().pods[0].namespace, world.view().pods[0].name) = ("shop".into(), "db-0".into());
+    world.spec().namespace = "shop".into();
+    world.first_pod().name = "db-0".into();
     let Reason::PodPinned { pod, .. } = &blocked(&world.held())["w1"] else { panic!() };
     assert_eq!(pod, "shop/db-0");
 }

@@ -113,7 +113,7 @@ fn the_least_of_the_nodes_there_are_corrects_what_is_promised() {
         let mut world = World::of(2);
         world.up(None);
         world.pool().node.reserved = Resources::new(200, GIB);
-        for node in &mut world.view().nodes {
+        for node in world.nodes() {
             node.allocatable.cpu_milli = seen;
         }
         world.node(2).allocatable.cpu_milli = seen + 20;

@@ -13,7 +13,7 @@ fn of_several_nodes_under_its_name_a_new_worker_joins_the_one_that_is_ready() {
             world.add_node(&worker, NodeRef { name: name.into(), uid: name.into() });
             if name == "other" {
                 let since = world.now;
-                world.view().nodes.last_mut().unwrap().readiness = Readiness::NotReady { since };
+                world.nodes().last().unwrap().readiness = Readiness::NotReady { since };
             }
         }
         let at = NodeRef { name: "ready".into(), uid: "ready".into() };

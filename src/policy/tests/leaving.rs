@@ -41,7 +41,7 @@ fn a_worker_goes_by_one_step_in_each_pass_until_machine_node_and_record_are_gone
 #[test]
 fn evictions_go_on_every_pass_and_the_record_waits_for_the_last() {
     let mut world = leaving(WorkerState::Draining);
-    world.view().pods[0].pins.push(Pin::DisruptionBudget("pdb".to_owned()));
+    world.first_pod().pins.push(Pin::DisruptionBudget("pdb".to_owned()));
     for _ in 0..3 {
         let plan = world.plan();
         let step = only(&plan);

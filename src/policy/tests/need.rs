@@ -35,7 +35,7 @@ fn an_essential_pod_makes_one_pool_grow_by_one_without_any_alert() {
     world.add_pool("others", 10);
     world.pod_on(1, 1_900);
     world.pending(3, 1_500);
-    for pod in world.view().pods.iter_mut().skip(1) {
+    for pod in world.pods().skip(1) {
         pod.essential = Some(crate::model::Essential::Alertmanager);
     }
     let plan = world.plan();
@@ -55,7 +55,7 @@ fn an_essential_pod_that_the_packing_serves_makes_no_other_pool_grow() {
     world.add_pool("others", 10);
     world.up(None);
     world.pending(1, 1_500);
-    world.view().pods[0].essential = Some(crate::model::Essential::Store);
+    world.first_pod().essential = Some(crate::model::Essential::Store);
     let plan = world.plan();
     assert_eq!(plan.decisions.iter().map(launches).sum::<usize>(), 1, "{plan:#?}");
 }
@@ -127,7 +127,7 @@ fn an_essential_pod_is_given_the_cheapest_shape_that_holds_it() {
     let large = Resources::new(8_000, 16 << 30).with_pods(110);
     world.shapes().push(shape("large", large, Some(200_000)));
     world.pending(1, 3_000);
-    world.view().pods[0].essential = Some(crate::model::Essential::Prometheus);
+    world.first_pod().essential = Some(crate::model::Essential::Prometheus);
     let Verdict::Launch { intent, .. } = world.decision().verdict else { panic!() };
     assert_eq!(intent.request.orders[0].offering.shape.as_str(), "large");
 }
@@ -137,7 +137,7 @@ fn what_is_taken_back_and_what_is_bought_stay_within_the_maximum_together() {
     let mut world = World::of(3);
     world.pool().max = 3;
     world.set(3, WorkerState::Draining);
-    let node = world.view().nodes.iter_mut().find(|node| node.at.name.as_str() == "n3").unwrap();
+    let node = world.nodes().find(|node| node.at.name.as_str() == "n3").unwrap();
     node.cordon = crate::model::Cordon::Ours;
     world.worker(3).purpose = Some(crate::model::Purpose::Idle);
     world.up(Some(4));
@@ -188,8 +188,7 @@ fn launches_that_help_no_pod_open_the_breaker_and_twice_in_vain_is_unhelpable() 
         let plan = world.plan();
         world.apply(&plan);
         world.boot();
-        let nodes = &mut world.view().nodes;
-        for node in nodes {
+        for node in world.nodes() {
             node.cordon = crate::model::Cordon::Foreign;
         }
         world.run();
@@ -274,7 +273,7 @@ fn a_wish_for_no_more_than_an_alert_asks_for_is_served_with_it() {
 /// A pod of our own monitoring that no alert may bring a worker for.
 fn essential(world: &mut World) {
     world.pending(1, 1_500);
-    world.view().pods.last_mut().unwrap().essential = Some(crate::model::Essential::Prometheus);
+    world.pods().last().unwrap().essential = Some(crate::model::Essential::Prometheus);
 }
 
 #[test]

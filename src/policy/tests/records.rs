@@ -342,7 +342,7 @@ fn anew(name: &str, readiness: Readiness) -> World {
     let mut world = World::of(2);
     let worker = world.worker(1).clone();
     world.add_node(&worker, NodeRef { name: name.into(), uid: "anew".into() });
-    world.view().nodes.last_mut().unwrap().readiness = readiness;
+    world.nodes().last().unwrap().readiness = readiness;
     world
 }
 
@@ -385,7 +385,7 @@ fn a_worker_is_bound_to_none_of_two_ready_nodes_that_say_to_be_it() {
         let mut world = anew("renamed", Readiness::Ready);
         let worker = world.worker(1).clone();
         world.add_node(&worker, NodeRef { name: "another".into(), uid: "other".into() });
-        world.view().nodes.last_mut().unwrap().readiness = readiness;
+        world.nodes().last().unwrap().readiness = readiness;
         world.unjoined(1);
         assert_eq!(!moves(&world.plan()).is_empty(), is_bound, "{readiness:?}");
     }
@@ -402,7 +402,7 @@ fn a_machine_that_registered_anew_has_a_join_deadline_of_its_own() {
     assert_eq!(failed(&world.plan()), None);
     world.later(SECOND);
     assert_eq!(failed(&world.plan()), Some(Failure::NeverReady));
-    world.view().nodes.last_mut().unwrap().readiness = Readiness::Ready;
+    world.nodes().last().unwrap().readiness = Readiness::Ready;
     world.apply(&world.plan());
     assert_eq!(world.worker(1).state, WorkerState::Ready);
 }

@@ -111,7 +111,7 @@ fn no_worker_of_it_is_launched_for_pods_or_as_a_replacement() {
     assert!(plan.decisions.iter().all(|decision| launches(decision) == 0), "{plan:#?}");
     let decision = full.decision_of("old");
     assert_eq!(decision.reason.code(), "pending_pods", "the other pool could host it");
-    for pod in &mut full.view().pods {
+    for pod in full.pods() {
         let spec = std::sync::Arc::make_mut(&mut pod.spec);
         spec.node_selector.insert("tier".to_owned(), "old".to_owned());
     }

@@ -93,7 +93,7 @@ fn a_ready_worker_whose_node_object_vanished_is_ended_after_the_same_deadline() 
         assert_eq!(world.plan().failure(1), None);
     };
     vanishes(&mut world);
-    world.view().nodes.push(node);
+    world.view().nodes.push(std::sync::Arc::new(node));
     world.apply(&world.plan());
     vanishes(&mut world);
     world.later(SECOND);

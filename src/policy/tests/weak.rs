@@ -156,7 +156,7 @@ fn w_19_requests_beyond_what_nodes_have_are_need_and_no_error() {
     world.pod_on(1, 5_000);
     world.pending(2, 1_500);
     assert_eq!(world.launches(), 2);
-    world.view().pods[0].spec = Arc::new(PodSpec {
+    world.first_pod().spec = Arc::new(PodSpec {
         requests: Resources::new(u64::MAX, u64::MAX).with_pods(u64::MAX),
         ..PodSpec::default()
     });
@@ -174,7 +174,7 @@ fn w_21_only_pods_that_a_worker_would_help_are_need() {
     world.pending(1, 99_000);
     world.pending(1, 1_500);
     let fresh = world.now;
-    world.view().pods[2].created = fresh;
+    world.pods().nth(2).unwrap().created = fresh;
     assert_eq!(world.launches(), 0, "waiting, too large, and not yet two seconds old");
     world.later(MINUTE);
     assert_eq!(world.launches(), 1);

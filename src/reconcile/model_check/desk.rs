@@ -320,7 +320,7 @@ fn observed(look: Look<'_>) -> Observed {
         capacity: Resources::new(1_000, 1 << 30),
         offerings: vec![offering()],
     };
-    let view = ClusterView { uid: UID.into(), nodes: Vec::new(), pods: Vec::new() };
+    let view = ClusterView::empty(UID.into());
     let list = look.listed.iter().filter(|machine| !machine.ended).map(instance).collect();
     let pool = PoolName::new(POOL);
     Observed {

@@ -18,7 +18,7 @@ fn elsewhere(market: Market, zone: &str) -> Offering {
 impl Scene {
     async fn pods(&self) -> Vec<Pod> {
         let View::Known { value, .. } = self.cluster.observe().await else { panic!("unknown") };
-        value.pods
+        value.pods().cloned().collect()
     }
 
     /// Lives through boot, scale-up, a killed machine and a shrink; looks every so often.

@@ -27,7 +27,7 @@ impl Checker {
                 if !is_live(&machine) || !is_ours(&machine, &memory) {
                     continue;
                 }
-                let mut nodes = view.nodes.iter().filter(|node| node.worker == machine.worker);
+                let mut nodes = view.nodes().filter(|node| node.worker == machine.worker);
                 if !nodes.any(Node::is_ready) {
                     return Some(format!("machine {} has no Ready node", machine.id));
                 }

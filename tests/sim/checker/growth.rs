@@ -112,8 +112,7 @@ impl Checker {
             let worker = node.worker.as_ref().and_then(|id| memory.workers.get(id));
             worker.is_some_and(|worker| worker.batch.as_ref() == Some(batch))
         };
-        let nodes: BTreeSet<_> =
-            view.nodes.iter().filter(is_its).map(|node| &node.at.name).collect();
+        let nodes: BTreeSet<_> = view.nodes().filter(is_its).map(|node| &node.at.name).collect();
         let state = self.state();
         view.pods
             .iter()

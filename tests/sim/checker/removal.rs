@@ -44,10 +44,9 @@ impl Checker {
     fn drained(&self, worker: &Worker, machine: &Instance) {
         let view = self.view();
         let is_its = |node: &&Node| node.worker.as_ref() == Some(&worker.id) && node.is_ready();
-        let nodes = view.nodes.iter().filter(is_its);
+        let nodes = view.nodes().filter(is_its);
         let on_one = |pod: &&Pod| nodes.clone().any(|node| pod.node() == Some(&node.at.name));
-        let left =
-            view.pods.iter().filter(on_one).filter(|pod| pod.kind == PodKind::Normal).count();
+        let left = view.pods().filter(on_one).filter(|pod| pod.kind == PodKind::Normal).count();
         if left > 0 && machine.notice.is_none() {
             self.violated("I3", format!("{} is ended with {left} pods on it", worker.id));
         }
@@ -119,7 +118,7 @@ impl Checker {
     /// A node's object is to go.
     pub(crate) async fn remove_node(&self, replica: usize, node: &NodeRef) {
         let (memory, view) = (self.memory().await, self.view());
-        let there = view.nodes.iter().find(|there| there.at == *node);
+        let there = view.nodes().find(|there| there.at == *node);
         let worker = there.and_then(|node| node.worker.as_ref());
         self.any_act(replica, "remove_node", worker).await;
         let Some(node) = there else { return };

@@ -119,14 +119,14 @@ impl Life {
     }
 
     fn node_of(&mut self, id: &WorkerId) -> Option<&mut Node> {
-        self.world.view().nodes.iter_mut().find(|node| node.worker.as_ref() == Some(id))
+        self.world.nodes().find(|node| node.worker.as_ref() == Some(id))
     }
 
     /// Everything is well again; nothing asks for anything but the pods that wait.
     pub(super) fn mend(&mut self) {
         (self.is_blind, self.refuses) = (false, false);
         self.happen(&Event::Over);
-        for node in &mut self.world.view().nodes {
+        for node in self.world.nodes() {
             node.readiness = Readiness::Ready;
         }
         for machine in self.world.instances("workers") {
@@ -197,7 +197,7 @@ impl Life {
         let view = self.world.view();
         let node = view.nodes.iter().find(|node| node.worker.as_ref() == Some(id));
         let Some(name) = node.map(|node| node.at.name.clone()) else { return Vec::new() };
-        let there = view.pods.iter_mut().filter(|pod| pod.node() == Some(&name));
+        let there = self.world.pods().filter(move |pod| pod.node() == Some(&name));
         there.filter(|pod| pod.kind == PodKind::Normal).collect()
     }
 
