@@ -52,8 +52,12 @@ pub struct App {
 type Tasks = JoinSet<(String, anyhow::Result<()>)>;
 
 impl App {
-    /// Builds every part. Nothing is called and nothing is served yet, but the port is bound.
-    pub fn build(config: Config, file: Option<PathBuf>, clock: Clock) -> anyhow::Result<Self> {
+    /// Builds every part. Nothing is served yet, but the port is bound and real clusters begin to be watched.
+    pub async fn build(
+        config: Config,
+        file: Option<PathBuf>,
+        clock: Clock,
+    ) -> anyhow::Result<Self> {
         files::raise_limit();
         let (metrics, now) = (Arc::new(Metrics::new()), clock.now());
         metrics.seen.started.set(seconds(now));
@@ -75,7 +79,7 @@ impl App {
             worlds: BTreeMap::new(),
         };
         for limits in snapshot.clusters.values() {
-            app.add_cluster(limits, clock)?;
+            app.add_cluster(limits, clock).await?;
         }
         Ok(app)
     }

@@ -146,7 +146,7 @@ async fn run(arguments: Run) -> anyhow::Result<ExitCode> {
     for warning in &loaded.warnings {
         tracing::warn!(section = "config", warning = %warning, "configuration");
     }
-    let app = App::build(loaded.config, Some(arguments.config), Clock::system())?;
+    let app = App::build(loaded.config, Some(arguments.config), Clock::system()).await?;
     tracing::info!(section = "start", listen = %app.address()?, version = env!("CARGO_PKG_VERSION"), "started");
     let stop = CancellationToken::new();
     let mut running = Box::pin(app.run(stop.clone()));

@@ -4,6 +4,7 @@
 //! Nodes are named by name *and* UID; a node that was re-created under its old name is another one.
 
 pub mod fence;
+pub mod kube;
 
 use crate::model::{ClusterView, NodeRef, PoolName, View, WorkerId};
 use async_trait::async_trait;

@@ -66,7 +66,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let board = Board::new(&story::SCENES);
     let servers = start_servers(&options, folder.path(), ports).await?;
     let clock = Clock::system();
-    let app = App::build(config.clone(), None, clock)?;
+    let app = App::build(config.clone(), None, clock).await?;
     let mut stage = build_stage(&app, &config, &board, servers, clock)?;
 
     let stop = CancellationToken::new();

@@ -20,7 +20,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("alert", &["model", "config"], PURE),
     ("policy", &["model", "cost", "config"], PURE),
     ("provider", &["model", "config", "metrics"], &["kube", "redis", "redb", "hyper", "reqwest"]),
-    ("cluster", &["model", "config", "metrics"], &["redis", "redb", "hyper", "reqwest"]),
+    ("cluster", &["model", "config", "metrics", "clock"], &["redis", "redb", "hyper", "reqwest"]),
     ("store", &["model", "config", "metrics", "clock"], &["kube", "hyper", "reqwest"]),
     ("alertmanager", &["model", "config", "metrics", "clock", "wire"], &["kube", "redb", "hyper"]),
     ("prometheus", &["model", "config", "metrics", "wire"], &["kube", "redb", "hyper"]),

@@ -2,7 +2,9 @@
 
 use super::App;
 use crate::clock::Clock;
-use crate::config::{ClusterConfig, Config, KubernetesConfig, ServiceConfig};
+use crate::cluster::kube::Kube;
+use crate::cluster::{Cluster, fence::Fence};
+use crate::config::{ClusterConfig, Config, ServiceConfig};
 use crate::model::ClusterName;
 use crate::reconcile::{Parts, Reconciler};
 use crate::sim::{self, World};
@@ -33,9 +35,7 @@ pub(super) fn listener(service: &ServiceConfig) -> anyhow::Result<TcpListener> {
 
 /// The address of a cluster's world, where it is to be served.
 pub(super) fn sim_listen(config: &Config, name: &ClusterName) -> Option<SocketAddr> {
-    match &config.clusters.get(name)?.kubernetes {
-        KubernetesConfig::Sim(sim) => sim.listen,
-    }
+    config.clusters.get(name)?.kubernetes.sim.listen
 }
 
 /// A name for this process that no other has, also after a restart.
@@ -43,15 +43,32 @@ fn holder() -> String {
     format!("{}-{:08x}", std::process::id(), rand::rng().random::<u32>())
 }
 
+/// A cluster and its witness: the real ones, or those of the simulated world.
+async fn cluster(
+    limits: &ClusterConfig,
+    world: &World,
+    clock: Clock,
+) -> anyhow::Result<(Arc<dyn Cluster>, Arc<dyn Fence>)> {
+    let Some(real) = &limits.kubernetes.real else {
+        let (cluster, witness) =
+            (sim::Cluster::new(world.clone()), sim::Witness::new(world.clone()));
+        return Ok((Arc::new(cluster), Arc::new(witness)));
+    };
+    let at = |why| anyhow::anyhow!("clusters.{}.kubernetes.{why}", limits.name);
+    let kube = Kube::connect(real, limits, clock).await.map_err(at)?;
+    let witness = kube.witness();
+    Ok((Arc::new(kube), Arc::new(witness)))
+}
+
 impl App {
-    pub(super) fn add_cluster(
+    pub(super) async fn add_cluster(
         &mut self,
         limits: &ClusterConfig,
         clock: Clock,
     ) -> anyhow::Result<()> {
         let name = limits.name.clone();
-        let KubernetesConfig::Sim(sim) = &limits.kubernetes;
-        let world = World::new(sim, clock)?;
+        let world = World::new(&limits.kubernetes.sim, clock)?;
+        let (cluster, fence) = cluster(limits, &world, clock).await?;
         let guarded = provider::guarded::GuardedConfig {
             call: limits.timing.call,
             rate: SIM_RATE,
@@ -62,8 +79,8 @@ impl App {
         let parts = Parts {
             store: self.store.clone(),
             provider: Arc::new(provider::Guarded::new(machines, guarded, self.metrics.clone())),
-            cluster: Arc::new(sim::Cluster::new(world.clone())),
-            fence: Arc::new(sim::Witness::new(world.clone())),
+            cluster,
+            fence,
             alertmanager: Arc::new(alertmanager::Http::new(
                 &limits.alertmanager,
                 self.metrics.clone(),

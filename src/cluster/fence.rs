@@ -98,6 +98,16 @@ impl Lease {
         Ok(())
     }
 
+    /// One as it was kept: the largest token, and who had it until when.
+    pub fn of(token: Token, held: Option<(String, Timestamp)>) -> Self {
+        Self { token, held: held.map(|(holder, expires)| Held { holder, expires }) }
+    }
+
+    /// Who had it last, and until when; `None` once it was given back.
+    pub fn held(&self) -> Option<(&str, Timestamp)> {
+        self.held.as_ref().map(|held| (held.holder.as_str(), held.expires))
+    }
+
     /// The last token it was held under.
     pub fn last(&self) -> Token {
         self.token

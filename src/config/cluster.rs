@@ -5,6 +5,7 @@ use super::{AlertmanagerConfig, PoolConfig, PrometheusConfig, SimConfig, value};
 use crate::model::{ClusterName, PoolName, duration};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The words of `mode`.
@@ -33,11 +34,27 @@ pub struct ClusterConfig {
     pub pools: BTreeMap<PoolName, PoolConfig>,
 }
 
-/// How a cluster is reached.
-#[derive(Clone, Debug, PartialEq)]
-pub enum KubernetesConfig {
-    /// `sim`: a simulated cluster with simulated machines.
-    Sim(SimConfig),
+/// How a cluster is reached, and what is simulated of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct KubernetesConfig {
+    /// The real cluster; `None` where it is simulated, too.
+    pub real: Option<Kubernetes>,
+    /// `sim`: simulated machines, and the cluster they are nodes of unless it is a real one.
+    pub sim: SimConfig,
+}
+
+/// A real cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kubernetes {
+    /// `in_cluster: true`: the one we run in, as the service account of our pod.
+    InCluster,
+    /// `kubeconfig`: one that a file tells of.
+    File {
+        /// The file.
+        kubeconfig: PathBuf,
+        /// `context`. Default the file's own current one.
+        context: Option<String>,
+    },
 }
 
 /// Whether we act.
@@ -86,12 +103,6 @@ pub struct Timing {
     pub rebuild_hold: Duration,
     /// `call`: limit for one call of the provider or the cluster. Default 30 s.
     pub call: Duration,
-}
-
-impl Default for KubernetesConfig {
-    fn default() -> Self {
-        Self::Sim(SimConfig::default())
-    }
 }
 
 impl Default for Timing {
@@ -172,22 +183,46 @@ impl ClusterConfig {
 
 impl KubernetesConfig {
     fn read(s: &mut Section<'_>) -> Self {
-        s.section("kubernetes", |s| {
-            let planned = ["in_cluster", "kubeconfig", "context"];
-            for name in planned {
-                s.not_yet(name, "only `sim` is available");
-            }
-            if !s.has("sim") && !planned.iter().any(|name| s.has(name)) {
-                let mend = "says which cluster this is; write `kubernetes: { sim: {} }`";
-                s.refuse("sim", mend.into());
-            }
-            Self::Sim(s.section("sim", SimConfig::read))
+        s.section("kubernetes", |s| Self {
+            real: Kubernetes::read(s),
+            sim: s.section("sim", SimConfig::read),
         })
     }
 
     fn to_value(&self) -> Value {
-        match self {
-            Self::Sim(sim) => json!({ "sim": sim.to_value() }),
+        let sim = self.sim.to_value();
+        match &self.real {
+            None => json!({ "sim": sim }),
+            Some(Kubernetes::InCluster) => json!({ "in_cluster": true, "sim": sim }),
+            Some(Kubernetes::File { kubeconfig, context }) => {
+                json!({ "kubeconfig": kubeconfig, "context": context, "sim": sim })
+            }
+        }
+    }
+}
+
+impl Kubernetes {
+    fn read(s: &mut Section<'_>) -> Option<Self> {
+        let in_cluster = s.take("in_cluster", value::truth).unwrap_or(false);
+        let kubeconfig = s.take("kubeconfig", value::path);
+        let context = s.take("context", value::text);
+        if s.has("kubeconfig") && in_cluster {
+            s.refuse(
+                "in_cluster",
+                "says which cluster this is, and so does `kubeconfig`; keep one".into(),
+            );
+        }
+        if context.is_some() && !s.has("kubeconfig") {
+            s.refuse("context", "is one of a `kubeconfig`; name that file, too".into());
+        }
+        if !in_cluster && !s.has("kubeconfig") && !s.has("sim") {
+            let mend =
+                "say which cluster this is: `in_cluster: true`, `kubeconfig: FILE` or `sim: {}`";
+            s.refuse("in_cluster", mend.into());
+        }
+        match kubeconfig {
+            Some(kubeconfig) => Some(Self::File { kubeconfig, context }),
+            None => in_cluster.then_some(Self::InCluster),
         }
     }
 }

@@ -339,15 +339,40 @@ fn credentials_never_follow_to_other_addresses() {
 #[test]
 fn what_is_planned_is_not_called_unknown() {
     let pool = "clusters.default.pools.workers.provider";
-    for (path, section) in [
-        (pool, json!({ "ec2": { "shapes": ["t3.small"] } })),
-        (pool, json!({ "docker": {} })),
-        ("clusters.default.kubernetes", json!({ "in_cluster": true })),
-        ("clusters.default.kubernetes", json!({ "kubeconfig": "/etc/kubeconfig" })),
-    ] {
+    for (path, section) in
+        [(pool, json!({ "ec2": { "shapes": ["t3.small"] } })), (pool, json!({ "docker": {} }))]
+    {
         let errors = refused(&changed(&full(), path, section));
         assert_eq!(errors.len(), 1, "{errors:?}");
         assert!(errors[0].mend.contains("not part of this version yet"), "{}", errors[0]);
+    }
+}
+
+#[test]
+fn a_cluster_is_the_one_we_run_in_one_of_a_file_or_simulated() {
+    let path = "clusters.default.kubernetes";
+    let read = |section| parse_value(&changed(&full(), path, section));
+    let real = |section| read(section).unwrap().clusters[&"default".into()].kubernetes.real.clone();
+    let file = |context: Option<&str>| Kubernetes::File {
+        kubeconfig: "/etc/kubeconfig".into(),
+        context: context.map(str::to_owned),
+    };
+    assert_eq!(real(json!({ "in_cluster": true })), Some(Kubernetes::InCluster));
+    assert_eq!(real(json!({ "kubeconfig": "/etc/kubeconfig" })), Some(file(None)));
+    let with_context = json!({ "kubeconfig": "/etc/kubeconfig", "context": "one" });
+    assert_eq!(real(with_context), Some(file(Some("one"))));
+    assert_eq!(real(json!({ "sim": {} })), None);
+    assert_eq!(real(json!({ "in_cluster": false, "sim": {} })), None);
+    for (section, field) in [
+        (json!({}), "in_cluster"),
+        (json!({ "in_cluster": false }), "in_cluster"),
+        (json!({ "in_cluster": true, "kubeconfig": "/etc/kubeconfig" }), "in_cluster"),
+        (json!({ "in_cluster": true, "context": "one" }), "context"),
+        (json!({ "kubeconfig": "" }), "kubeconfig"),
+    ] {
+        let errors = read(section).unwrap_err().0;
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert_eq!(errors[0].path, format!("{path}.{field}"));
     }
 }
 

@@ -53,6 +53,17 @@ impl Resources {
         }
     }
 
+    /// Makes each amount at least the other's.
+    pub fn raise_to(&mut self, other: &Self) {
+        self.cpu_milli = self.cpu_milli.max(other.cpu_milli);
+        self.memory = self.memory.max(other.memory);
+        self.pods = self.pods.max(other.pods);
+        for (name, count) in &other.extended {
+            let most = self.extended.entry(name.clone()).or_default();
+            *most = (*most).max(*count);
+        }
+    }
+
     /// Takes the other amount away, stopping at zero.
     pub fn subtract(&mut self, other: &Self) {
         self.cpu_milli = self.cpu_milli.saturating_sub(other.cpu_milli);

@@ -42,16 +42,16 @@ clusters:
     )
 }
 
-fn app(yaml: &str) -> App {
+async fn app(yaml: &str) -> App {
     let config =
         Config::parse(yaml, &BTreeMap::<String, String>::new()).unwrap_or_else(|e| panic!("{e}"));
-    App::build(config.config, None, Clock::system()).unwrap()
+    App::build(config.config, None, Clock::system()).await.unwrap()
 }
 
 impl Service {
-    fn start(top: &str, world: &str, pool: &str) -> Self {
+    async fn start(top: &str, world: &str, pool: &str) -> Self {
         let listen = if top.contains("listen:") { "" } else { "listen: 127.0.0.1:0\n" };
-        let app = app(&yaml(&format!("{listen}{top}"), world, pool));
+        let app = app(&yaml(&format!("{listen}{top}"), world, pool)).await;
         let (store, metrics, address) = (app.store(), app.metrics(), app.address().unwrap());
         let stop = CancellationToken::new();
         #[expect(clippy::disallowed_methods, reason = "awaited by `stop`, or ended with the test")]
@@ -79,7 +79,7 @@ impl Service {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_listens_where_it_is_told() {
     let port = ports::free();
-    let service = Service::start(&format!("listen: 127.0.0.1:{port}"), "boot: 1h", "min: 0");
+    let service = Service::start(&format!("listen: 127.0.0.1:{port}"), "boot: 1h", "min: 0").await;
     assert_eq!(service.address.port(), port);
     service.stop().await.unwrap();
 }
@@ -87,12 +87,14 @@ async fn it_listens_where_it_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn quiet_passes_come_at_the_interval() {
     let often =
-        Service::start("reconcile: { interval: 20ms, busy_interval: 10ms }", "boot: 1h", "min: 0");
+        Service::start("reconcile: { interval: 20ms, busy_interval: 10ms }", "boot: 1h", "min: 0")
+            .await;
     let seldom = Service::start(
         "reconcile: { overdue: 2h, interval: 1h, busy_interval: 10ms }",
         "boot: 1h",
         "min: 0",
-    );
+    )
+    .await;
     seldom.passes_reach(1).await;
     often.passes_reach(30).await;
     assert!(seldom.passes() <= 3, "the first few only: {}", seldom.passes());
@@ -106,12 +108,14 @@ async fn passes_come_sooner_while_a_worker_is_on_its_way() {
         "reconcile: { overdue: 2h, interval: 1h, busy_interval: 20ms }",
         "boot: 1h",
         "min: 1",
-    );
+    )
+    .await;
     let seldom = Service::start(
         "reconcile: { overdue: 2h, interval: 1h, busy_interval: 1h }",
         "boot: 1h",
         "min: 1",
-    );
+    )
+    .await;
     seldom.passes_reach(2).await;
     often.passes_reach(30).await;
     assert!(seldom.passes() <= 5, "the first few only: {}", seldom.passes());
@@ -123,7 +127,7 @@ async fn passes_come_sooner_while_a_worker_is_on_its_way() {
 async fn the_claim_is_held_for_its_time() {
     for (text, ttl) in [("2s", Duration::from_secs(2)), ("1h", Duration::from_hours(1))] {
         let top = format!("store: {{ url: \"memory:\", claim_ttl: {text} }}");
-        let service = Service::start(&top, "boot: 1h", "min: 0");
+        let service = Service::start(&top, "boot: 1h", "min: 0").await;
         service.passes_reach(1).await;
         let other =
             service.store.claim(&"default".into(), "other", ttl, Token(0)).await.unwrap_err();
@@ -137,7 +141,7 @@ async fn the_claim_is_held_for_its_time() {
 /// How many entries are kept of a cluster that no loop writes to: one is of two days ago, 150 of now.
 async fn remembered(history: &str) -> usize {
     let top = format!("store: {{ url: \"memory:\", history: {history} }}");
-    let app = app(&yaml(&format!("listen: 127.0.0.1:0\n{top}"), "boot: 1h", "min: 0"));
+    let app = app(&yaml(&format!("listen: 127.0.0.1:0\n{top}"), "boot: 1h", "min: 0")).await;
     let (store, cluster) = (app.store(), ClusterName::from("elsewhere"));
     let claim = store.claim(&cluster, "test", Duration::from_mins(1), Token(0)).await.unwrap();
     let now = store.now().await.unwrap();
@@ -171,7 +175,8 @@ async fn history_is_kept_as_long_and_as_much_as_it_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_waits_for_what_hangs_no_longer_than_its_grace() {
     for (grace, ends) in [("300ms", true), ("1h", false)] {
-        let service = Service::start(&format!("shutdown_grace: {grace}"), "boot: 1h", "min: 0");
+        let service =
+            Service::start(&format!("shutdown_grace: {grace}"), "boot: 1h", "min: 0").await;
         service.passes_reach(1).await;
         let mut hanging = std::net::TcpStream::connect(service.address).unwrap();
         let head = "POST /v1/alerts HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\n\

@@ -11,7 +11,7 @@ use crate::primaries::Primaries;
 use crate::replica::{self, Control, Fate};
 use crate::scenario::{CLUSTER, HOURS, Scenario};
 use bellwether::clock::Clock;
-use bellwether::config::{Config, KubernetesConfig, Standing};
+use bellwether::config::{Config, Standing};
 use bellwether::http::readiness::Readiness;
 use bellwether::http::{self, Inlet};
 use bellwether::metrics::Metrics;
@@ -123,7 +123,7 @@ impl<'a> Universe<'a> {
         let clock = Clock::starting_at(origin);
         let (config, watched) = watch::channel(Arc::new(parse(&scenario.config())));
         let limits = config.borrow().clusters[&ClusterName::from(CLUSTER)].clone();
-        let KubernetesConfig::Sim(sim) = &limits.kubernetes;
+        let sim = &limits.kubernetes.sim;
         let world = World::new(sim, clock).unwrap();
         let retention = Retention { entries: 100_000, age: Duration::from_hours(24) };
         let store = Arc::new(Primaries::new(clock, retention));

@@ -3,7 +3,7 @@
 use crate::support::inlet::Line;
 use bellwether::alertmanager::Alertmanager;
 use bellwether::clock::Clock;
-use bellwether::config::{Config, KubernetesConfig};
+use bellwether::config::Config;
 use bellwether::metrics::Metrics;
 use bellwether::model::{
     AlertState, Ask, ClusterName, Entry, Guard, Matcher, Memory, PeerState, Signal, Silence,
@@ -153,7 +153,7 @@ clusters:
 pub(super) async fn told_stage(pool: &str, ahead: Duration, monitoring: Monitoring) -> Stage {
     let config = config(pool);
     let clock = Clock::starting_at(start());
-    let KubernetesConfig::Sim(sim) = &config.clusters[&cluster()].kubernetes;
+    let sim = &config.clusters[&cluster()].kubernetes.sim;
     let world = World::new(sim, clock).unwrap();
     let retention = Retention { entries: 1_000, age: Duration::from_hours(24) };
     let theirs = Clock::starting_at(duration::after(start(), ahead));

@@ -113,7 +113,7 @@ clusters:
             .config;
         let (clock, metrics) = (Clock::system(), Arc::new(Metrics::new()));
         let limits = config.clusters[&ClusterName::from("default")].clone();
-        let bellwether::config::KubernetesConfig::Sim(sim) = &limits.kubernetes;
+        let sim = &limits.kubernetes.sim;
         let world = World::new(sim, clock).unwrap();
         let retention = Retention { entries: 1000, age: Duration::from_hours(1) };
         let store = Arc::new(Interposed {

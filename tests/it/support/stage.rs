@@ -87,7 +87,7 @@ impl Stage {
         let config = Config::parse(&yaml, &BTreeMap::<String, String>::new())
             .unwrap_or_else(|e| panic!("{e}"))
             .config;
-        let app = App::build(config, None, Clock::system()).unwrap();
+        let app = App::build(config, None, Clock::system()).await.unwrap();
         let (worlds, handles) = (app.worlds().clone(), app.handles());
         let stop = CancellationToken::new();
         #[expect(clippy::disallowed_methods, reason = "awaited by `stop`")]

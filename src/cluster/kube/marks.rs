@@ -1,0 +1,93 @@
+//! Our labels and marks on nodes, and how a node is cordoned and released.
+
+use super::error;
+use crate::cluster::{Error, Mark, Result};
+use crate::model::NodeRef;
+use k8s_openapi::api::core::v1::{Node, Taint};
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+
+/// The worker that a node is.
+pub(super) const WORKER_LABEL: &str = "bellwether.dev/worker";
+
+/// The pool that it belongs to.
+pub(super) const POOL_LABEL: &str = "bellwether.dev/pool";
+
+/// Keeps new pods off a node that we empty.
+pub(super) const DRAIN_TAINT: &str = "bellwether.dev/draining";
+
+/// Says why a node is cordoned by us, for people who look at it. Absent where it was cordoned before we came.
+const CORDONED: &str = "bellwether.dev/cordoned";
+
+/// The control plane sets it on what is cordoned, and takes it away itself.
+const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
+
+/// Cordons a node and leaves our mark. Of one that is ours already nothing changes.
+pub(super) async fn cordon(nodes: &Api<Node>, at: &NodeRef, mark: &Mark) -> Result<()> {
+    let node = find(nodes, at).await?;
+    let taints = taints(&node);
+    if taints.iter().any(|taint| taint.key == DRAIN_TAINT) {
+        return Ok(());
+    }
+    let spec = node.spec.as_ref();
+    let was_cordoned = spec.and_then(|spec| spec.unschedulable).unwrap_or(false);
+    let value = mark.pool.to_string();
+    let ours = Taint {
+        key: DRAIN_TAINT.to_owned(),
+        value: Some(value),
+        effect: "NoSchedule".to_owned(),
+        time_added: None,
+    };
+    let taints: Vec<Taint> = taints.into_iter().chain([ours]).collect();
+    let why = (!was_cordoned)
+        .then(|| format!("worker {} of pool {}: {}", mark.worker, mark.pool, mark.why));
+    patch(nodes, &node, &taints, true, why.as_deref()).await
+}
+
+/// Takes our mark away, and the cordon where it was ours.
+pub(super) async fn uncordon(nodes: &Api<Node>, at: &NodeRef) -> Result<()> {
+    let node = find(nodes, at).await?;
+    let (ours, others): (Vec<Taint>, Vec<Taint>) =
+        taints(&node).into_iter().partition(|taint| taint.key == DRAIN_TAINT);
+    if ours.is_empty() {
+        return Ok(());
+    }
+    let annotations = node.metadata.annotations.as_ref();
+    let is_ours = annotations.is_some_and(|all| all.contains_key(CORDONED));
+    patch(nodes, &node, &others, !is_ours, None).await
+}
+
+/// The node under this very UID.
+pub(super) async fn find(nodes: &Api<Node>, at: &NodeRef) -> Result<Node> {
+    let found = nodes.get_opt(at.name.as_str()).await.map_err(|cause| error(&cause))?;
+    let is_it = |node: &Node| node.metadata.uid.as_deref() == Some(at.uid.as_str());
+    found.filter(is_it).ok_or(Error::NotFound)
+}
+
+/// The taints that people and controllers set. The control plane's own one for cordons follows the cordon.
+fn taints(node: &Node) -> Vec<Taint> {
+    let all = node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
+    all.into_iter().filter(|taint| taint.key != UNSCHEDULABLE).collect()
+}
+
+/// In one step, and only if nobody changed the node since it was read.
+async fn patch(
+    nodes: &Api<Node>,
+    node: &Node,
+    taints: &[Taint],
+    unschedulable: bool,
+    why: Option<&str>,
+) -> Result<()> {
+    let change: Value = json!({
+        "metadata": {
+            "uid": node.metadata.uid,
+            "resourceVersion": node.metadata.resource_version,
+            "annotations": { CORDONED: why },
+        },
+        "spec": { "taints": taints, "unschedulable": unschedulable },
+    });
+    let name = node.metadata.name.as_deref().unwrap_or_default();
+    let patched = nodes.patch(name, &PatchParams::default(), &Patch::Merge(&change)).await;
+    patched.map(|_| ()).map_err(|cause| error(&cause))
+}

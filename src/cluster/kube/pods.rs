@@ -1,0 +1,418 @@
+//! Pods as we see them.
+
+use super::volumes::Use;
+use super::{constraints, requests, time};
+use crate::model::{Essential, NodeName, Pin, Placement, Pod, PodKind, PodSpec, Uid};
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1 as api;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// Says which of the programs that our own loop depends on a pod is; before the label below.
+const ESSENTIAL: &str = "bellwether.dev/essential";
+
+/// By which many charts say which program a pod is.
+const NAME_LABEL: &str = "app.kubernetes.io/name";
+
+/// Of a static pod's mirror.
+pub(super) const MIRROR: &str = "kubernetes.io/config.mirror";
+
+/// By which owners say that a pod may go, or must not.
+const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict";
+const SAFE_VOLUMES: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
+const DO_NOT_DISRUPT: &str = "karpenter.sh/do-not-disrupt";
+
+const KUBE_SYSTEM: &str = "kube-system";
+
+/// Taints that every DaemonSet's pods bear, by what its controller adds to them.
+const DAEMONS_BEAR: [(&str, &str); 6] = [
+    ("node.kubernetes.io/not-ready", "NoExecute"),
+    ("node.kubernetes.io/unreachable", "NoExecute"),
+    ("node.kubernetes.io/disk-pressure", "NoSchedule"),
+    ("node.kubernetes.io/memory-pressure", "NoSchedule"),
+    ("node.kubernetes.io/pid-pressure", "NoSchedule"),
+    ("node.kubernetes.io/unschedulable", "NoSchedule"),
+];
+
+/// A pod, and what else must be known before it can be judged.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) pod: Arc<Pod>,
+    /// Claims that its volumes stand for; what they ask for changes with the claims.
+    pub(super) uses: Box<[Use]>,
+    /// Whether it is held in kube-system unless a budget speaks for it.
+    pub(super) is_system: bool,
+}
+
+/// Specs that are held once, however many pods have them.
+#[derive(Debug, Default)]
+pub(super) struct Specs {
+    known: HashSet<Arc<PodSpec>>,
+    /// How many there may be before those that nobody has are dropped.
+    limit: usize,
+}
+
+/// A pod; `None` of one that is finished, or ends before it ever got a node.
+pub(super) fn view(pod: &api::Pod, specs: &mut Specs) -> Option<Seen> {
+    let (meta, spec) = (&pod.metadata, pod.spec.as_ref()?);
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    if matches!(phase, Some("Succeeded" | "Failed")) {
+        return None;
+    }
+    let placement = placement(pod, spec);
+    if meta.deletion_timestamp.is_some() && !matches!(placement, Placement::Bound(_)) {
+        return None;
+    }
+    let namespace = meta.namespace.clone().unwrap_or_default();
+    let labels = meta.labels.clone().unwrap_or_default();
+    let mut own = constraints::of(&namespace, &labels, spec);
+    own.requests = requests::of(pod);
+    let kind = kind(pod);
+    let pins = if kind == PodKind::Normal { pins(pod, spec) } else { Vec::new() };
+    let is_system = kind == PodKind::Normal
+        && namespace == KUBE_SYSTEM
+        && !is_marked(pod, SAFE_TO_EVICT, "true");
+    Some(Seen {
+        uses: uses(meta.name.as_deref().unwrap_or_default(), spec),
+        pod: Arc::new(Pod {
+            uid: Uid::new(meta.uid.clone()?),
+            name: meta.name.clone()?,
+            created: created(pod),
+            placement,
+            spec: specs.shared(own),
+            kind,
+            pins,
+            essential: essential(pod),
+        }),
+        is_system,
+    })
+}
+
+/// What a DaemonSet puts on each node that admits it.
+pub(super) fn daemon(set: &DaemonSet, specs: &mut Specs) -> Option<Arc<PodSpec>> {
+    let namespace = set.metadata.namespace.clone().unwrap_or_default();
+    let template = &set.spec.as_ref()?.template;
+    let mut pod = template.spec.clone()?;
+    let bears = |(key, effect): (&str, &str)| api::Toleration {
+        key: Some(key.to_owned()),
+        operator: Some("Exists".to_owned()),
+        effect: Some(effect.to_owned()),
+        ..api::Toleration::default()
+    };
+    pod.tolerations.get_or_insert_default().extend(DAEMONS_BEAR.map(bears));
+    let labels = template.metadata.as_ref().and_then(|meta| meta.labels.clone());
+    let mut own = constraints::of(&namespace, &labels.unwrap_or_default(), &pod);
+    let stand_in = api::Pod { spec: Some(pod), ..api::Pod::default() };
+    own.requests = requests::of(&stand_in);
+    Some(specs.shared(own))
+}
+
+fn created(pod: &api::Pod) -> Timestamp {
+    pod.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, time::ours)
+}
+
+fn placement(pod: &api::Pod, spec: &api::PodSpec) -> Placement {
+    if let Some(node) = spec.node_name.as_ref().filter(|name| !name.is_empty()) {
+        return Placement::Bound(NodeName::new(node.clone()));
+    }
+    if spec.scheduling_gates.as_ref().is_some_and(|gates| !gates.is_empty()) {
+        return Placement::Gated;
+    }
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref());
+    let found = conditions.into_iter().flatten().find(|condition| {
+        condition.type_ == "PodScheduled"
+            && condition.status == "False"
+            && condition.reason.as_deref() == Some("Unschedulable")
+    });
+    found.map_or(Placement::Waiting, |condition| Placement::Unschedulable {
+        since: condition.last_transition_time.as_ref().map_or(created(pod), time::ours),
+    })
+}
+
+fn kind(pod: &api::Pod) -> PodKind {
+    if annotation(pod, MIRROR).is_some() {
+        return PodKind::Mirror;
+    }
+    match controller(pod) {
+        Some("DaemonSet") => PodKind::Daemon,
+        _ => PodKind::Normal,
+    }
+}
+
+fn controller(pod: &api::Pod) -> Option<&str> {
+    let mut owners = pod.metadata.owner_references.iter().flatten();
+    owners.find(|owner| owner.controller == Some(true)).map(|owner| owner.kind.as_str())
+}
+
+fn annotation<'p>(pod: &'p api::Pod, key: &str) -> Option<&'p str> {
+    pod.metadata.annotations.as_ref()?.get(key).map(String::as_str)
+}
+
+fn is_marked(pod: &api::Pod, key: &str, value: &str) -> bool {
+    annotation(pod, key) == Some(value)
+}
+
+/// What keeps a pod where it is, as its owners and its own disk have it. "May go" outweighs what we would think.
+fn pins(pod: &api::Pod, spec: &api::PodSpec) -> Vec<Pin> {
+    let mut pins = Vec::new();
+    for (key, value) in [(SAFE_TO_EVICT, "false"), (DO_NOT_DISRUPT, "true")] {
+        if is_marked(pod, key, value) {
+            pins.push(Pin::Annotated(format!("{key}={value}")));
+        }
+    }
+    if is_marked(pod, SAFE_TO_EVICT, "true") {
+        return pins;
+    }
+    if controller(pod).is_none() {
+        pins.push(Pin::Bare);
+    }
+    let safe: HashSet<&str> =
+        annotation(pod, SAFE_VOLUMES).unwrap_or_default().split(',').map(str::trim).collect();
+    if spec.volumes.iter().flatten().any(|one| is_local(one) && !safe.contains(one.name.as_str())) {
+        pins.push(Pin::LocalStorage);
+    }
+    pins
+}
+
+/// Data on the node's own disk. What is kept in memory ends with the pod anyway.
+fn is_local(volume: &api::Volume) -> bool {
+    let scratch = volume.empty_dir.as_ref();
+    volume.host_path.is_some() || scratch.is_some_and(|dir| dir.medium.as_deref() != Some("Memory"))
+}
+
+fn uses(pod: &str, spec: &api::PodSpec) -> Box<[Use]> {
+    let one = |volume: &api::Volume| {
+        if let Some(source) = &volume.persistent_volume_claim {
+            return Some(Use { claim: source.claim_name.clone(), is_made: false });
+        }
+        // Made for the pod, and named after both.
+        let name = || format!("{pod}-{}", volume.name);
+        volume.ephemeral.as_ref().map(|_| Use { claim: name(), is_made: true })
+    };
+    spec.volumes.iter().flatten().filter_map(one).collect()
+}
+
+fn essential(pod: &api::Pod) -> Option<Essential> {
+    let label = pod.metadata.labels.as_ref().and_then(|labels| labels.get(NAME_LABEL));
+    match annotation(pod, ESSENTIAL).or(label.map(String::as_str))? {
+        "alertmanager" => Some(Essential::Alertmanager),
+        "prometheus" => Some(Essential::Prometheus),
+        "bellwether" => Some(Essential::Bellwether),
+        // No label says that a store is ours.
+        "store" => Some(Essential::Store),
+        _ => None,
+    }
+}
+
+impl Specs {
+    const LEAST: usize = 1024;
+
+    /// The one that is equal to this.
+    pub(super) fn shared(&mut self, spec: PodSpec) -> Arc<PodSpec> {
+        if let Some(known) = self.known.get(&spec) {
+            return known.clone();
+        }
+        if self.known.len() >= self.limit {
+            self.known.retain(|spec| Arc::strong_count(spec) > 1);
+            self.limit = (self.known.len() * 2).max(Self::LEAST);
+        }
+        let spec = Arc::new(spec);
+        self.known.insert(spec.clone());
+        spec
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn seen(change: impl FnOnce(&mut Value)) -> Option<Seen> {
+        let mut pod = json!({
+            "metadata": {
+                "name": "web-0", "namespace": "shop", "uid": "u1", "labels": { "app": "web" },
+                "creationTimestamp": "2026-01-01T00:00:00Z",
+                "ownerReferences": [{ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "r", "controller": true }],
+            },
+            "spec": { "containers": [{ "name": "a", "resources": { "requests": { "cpu": "100m" } } }] },
+            "status": { "phase": "Pending" },
+        });
+        change(&mut pod);
+        view(&serde_json::from_value(pod).unwrap(), &mut Specs::default())
+    }
+
+    fn pod(change: impl FnOnce(&mut Value)) -> Arc<Pod> {
+        seen(change).unwrap().pod
+    }
+
+    #[test]
+    fn a_pod_tells_who_it_is_and_what_it_asks_for() {
+        let pod = pod(|_| ());
+        assert_eq!((pod.name.as_str(), pod.uid.as_str()), ("web-0", "u1"));
+        assert_eq!((pod.spec.namespace.as_str(), pod.spec.labels["app"].as_str()), ("shop", "web"));
+        assert_eq!((pod.spec.requests.cpu_milli, pod.spec.requests.pods), (100, 1));
+        assert_eq!((pod.kind, pod.pins.len(), pod.essential), (PodKind::Normal, 0, None));
+    }
+
+    #[test]
+    fn what_is_finished_or_ends_before_it_got_a_node_is_no_pod() {
+        for phase in ["Succeeded", "Failed"] {
+            assert!(seen(|pod| pod["status"]["phase"] = phase.into()).is_none());
+        }
+        let ending =
+            |pod: &mut Value| pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:01:00Z".into();
+        assert!(seen(ending).is_none());
+        let on_a_node = seen(|pod| {
+            ending(pod);
+            pod["spec"]["nodeName"] = "n1".into();
+        });
+        assert!(on_a_node.is_some(), "it takes its room until it is gone");
+    }
+
+    #[test]
+    fn where_it_is_or_why_it_is_nowhere() {
+        let condition = |reason: &str| {
+            json!([{ "type": "PodScheduled", "status": "False", "reason": reason,
+                "lastTransitionTime": "2026-01-01T00:00:05Z" }])
+        };
+        let since = "2026-01-01T00:00:05Z".parse().unwrap();
+        let told = |reason: &str| {
+            pod(|pod| pod["status"]["conditions"] = condition(reason)).placement.clone()
+        };
+        assert_eq!(pod(|_| ()).placement, Placement::Waiting);
+        assert_eq!(told("Unschedulable"), Placement::Unschedulable { since });
+        assert_eq!(told("SchedulerError"), Placement::Waiting);
+        let gated = pod(|pod| pod["spec"]["schedulingGates"] = json!([{ "name": "quota" }]));
+        assert_eq!(gated.placement, Placement::Gated);
+        let bound = pod(|pod| {
+            pod["spec"]["nodeName"] = "n1".into();
+            pod["status"]["conditions"] = condition("Unschedulable");
+        });
+        assert_eq!(bound.placement, Placement::Bound("n1".into()));
+    }
+
+    #[test]
+    fn daemons_and_mirrors_stay_with_their_node() {
+        let owner = |kind: &str, controls: bool| {
+            let kind = kind.to_owned();
+            pod(move |pod| {
+                pod["metadata"]["ownerReferences"][0]["kind"] = kind.into();
+                pod["metadata"]["ownerReferences"][0]["controller"] = controls.into();
+            })
+        };
+        assert_eq!(owner("DaemonSet", true).kind, PodKind::Daemon);
+        assert_eq!(owner("DaemonSet", false).kind, PodKind::Normal);
+        let mirror = pod(|pod| pod["metadata"]["annotations"] = json!({ MIRROR: "x" }));
+        assert_eq!(mirror.kind, PodKind::Mirror);
+    }
+
+    fn pins(change: impl FnOnce(&mut Value)) -> Vec<Pin> {
+        pod(change).pins.clone()
+    }
+
+    #[test]
+    fn what_keeps_a_pod_on_its_node() {
+        let bare = |pod: &mut Value| pod["metadata"]["ownerReferences"] = json!([]);
+        let volumes = |pod: &mut Value| {
+            pod["spec"]["volumes"] = json!([
+                { "name": "memory", "emptyDir": { "medium": "Memory" } },
+                { "name": "scratch", "emptyDir": {} },
+                { "name": "disk", "hostPath": { "path": "/data" } },
+            ]);
+        };
+        let marked = |key: &str, value: &str| {
+            let mark = json!({ key: value });
+            move |pod: &mut Value| pod["metadata"]["annotations"] = mark
+        };
+        assert_eq!(pins(bare), [Pin::Bare]);
+        assert_eq!(pins(volumes), [Pin::LocalStorage]);
+        let one_is_safe = |pod: &mut Value| {
+            volumes(pod);
+            marked(SAFE_VOLUMES, "scratch")(pod);
+        };
+        assert_eq!(pins(one_is_safe), [Pin::LocalStorage], "the other is not");
+        let all_are_safe = |pod: &mut Value| {
+            volumes(pod);
+            marked(SAFE_VOLUMES, "scratch, disk")(pod);
+        };
+        assert_eq!(pins(all_are_safe), []);
+        let may_go = |pod: &mut Value| {
+            (bare(pod), volumes(pod));
+            marked(SAFE_TO_EVICT, "true")(pod);
+        };
+        assert_eq!(pins(may_go), []);
+        let told = |key: &str, value: &str| [Pin::Annotated(format!("{key}={value}"))];
+        assert_eq!(pins(marked(SAFE_TO_EVICT, "false")), told(SAFE_TO_EVICT, "false"));
+        assert_eq!(pins(marked(DO_NOT_DISRUPT, "true")), told(DO_NOT_DISRUPT, "true"));
+    }
+
+    #[test]
+    fn pods_of_kube_system_wait_for_a_budget() {
+        let system = |change: fn(&mut Value)| {
+            let seen = seen(|pod| {
+                pod["metadata"]["namespace"] = "kube-system".into();
+                change(pod);
+            });
+            seen.unwrap().is_system
+        };
+        assert!(system(|_| ()));
+        assert!(!system(|pod| pod["metadata"]["annotations"] = json!({ SAFE_TO_EVICT: "true" })));
+        assert!(!system(|pod| pod["metadata"]["ownerReferences"][0]["kind"] = "DaemonSet".into()));
+        assert!(!seen(|_| ()).unwrap().is_system);
+    }
+
+    #[test]
+    fn programs_that_our_loop_depends_on_are_known_by_annotation_or_label() {
+        let label = |value: &str| {
+            let value = value.to_owned();
+            pod(move |pod| pod["metadata"]["labels"] = json!({ NAME_LABEL: value })).essential
+        };
+        assert_eq!(label("prometheus"), Some(Essential::Prometheus));
+        assert_eq!(label("redis"), None, "nothing says that it is our store");
+        let told = pod(|pod| pod["metadata"]["annotations"] = json!({ ESSENTIAL: "store" }));
+        assert_eq!(told.essential, Some(Essential::Store));
+    }
+
+    #[test]
+    fn claims_are_named_as_the_pod_names_them_or_after_it() {
+        let seen = seen(|pod| {
+            pod["spec"]["volumes"] = json!([
+                { "name": "data", "persistentVolumeClaim": { "claimName": "data-web-0" } },
+                { "name": "cache", "ephemeral": {} },
+                { "name": "settings", "configMap": { "name": "c" } },
+            ]);
+        });
+        let names: Vec<String> = seen.unwrap().uses.iter().map(|used| used.claim.clone()).collect();
+        assert_eq!(names, ["data-web-0", "web-0-cache"]);
+    }
+
+    #[test]
+    fn equal_specs_are_held_once_and_those_of_nobody_are_dropped() {
+        let mut specs = Specs::default();
+        let spec = |number: i32| PodSpec { priority: number, ..PodSpec::default() };
+        let kept = specs.shared(spec(0));
+        assert!(Arc::ptr_eq(&kept, &specs.shared(spec(0))));
+        for number in 0..10_000 {
+            specs.shared(spec(number));
+        }
+        assert!(specs.known.len() <= Specs::LEAST, "{}", specs.known.len());
+        assert!(Arc::ptr_eq(&kept, &specs.shared(spec(0))));
+    }
+
+    #[test]
+    fn a_daemon_set_bears_what_its_controller_adds() {
+        let set = json!({
+            "metadata": { "name": "logs", "namespace": "ops" },
+            "spec": { "selector": {}, "template": {
+                "metadata": { "labels": { "app": "logs" } },
+                "spec": { "containers": [{ "name": "a", "resources": { "requests": { "cpu": "50m" } } }],
+                    "nodeSelector": { "os": "linux" } },
+            } },
+        });
+        let spec = daemon(&serde_json::from_value(set).unwrap(), &mut Specs::default()).unwrap();
+        assert_eq!((spec.requests.cpu_milli, spec.namespace.as_str()), (50, "ops"));
+        assert_eq!(spec.node_selector["os"], "linux");
+        assert_eq!(spec.tolerations.len(), DAEMONS_BEAR.len());
+    }
+}
