@@ -12,6 +12,9 @@
 #   $CACHE/redis-7.0/bin/{redis-server,redis-cli}         Debian's package, unpacked; lib/clock.so lets tests move its clock
 #   $CACHE/prometheus-3.16/bin/{prometheus,promtool}      built with Go
 #   $CACHE/alertmanager-0.31/bin/{alertmanager,amtool}    built with Go
+#   $CACHE/kwok-0.8/bin/kwok                              built with Go; share/stages.yaml is how its nodes and pods live
+#   $CACHE/control-plane-1.36/bin/control-plane           tests/controlplane, built with Go: its first argument is etcd,
+#                                                         kube-apiserver, kube-scheduler, kube-controller-manager or kubelet
 #
 # A folder appears by one rename, when it is complete and its programs have told the right version: what is there
 # can be used. Run it as often as you like; two at once wait for each other.
@@ -20,7 +23,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly here
 readonly DEMO=(prometheus-2.42 alertmanager-0.25)
-readonly ALL=("${DEMO[@]}" redis-7.0 alertmanager-0.31 prometheus-3.16)
+readonly ALL=("${DEMO[@]}" redis-7.0 alertmanager-0.31 prometheus-3.16 kwok-0.8 control-plane-1.36)
 
 say() { printf '[servers] %s\n' "$*"; }
 die() { printf '[servers] %s\n' "$@" >&2; exit 1; }
@@ -34,21 +37,29 @@ programs() {
     prometheus-*) echo prometheus promtool ;;
     alertmanager-*) echo alertmanager amtool ;;
     redis-*) echo redis-server redis-cli ;;
+    kwok-*) echo kwok ;;
+    control-plane-*) echo control-plane ;;
   esac
 }
 version() {
   case $1 in
     prometheus-3.16) echo 3.16.0 ;; # released as Go module v0.316.0
     alertmanager-0.31) echo 0.31.1 ;;
+    kwok-0.8) echo 0.8.0 ;;
+    control-plane-1.36) echo "1.36.3, sources $(sources)" ;; # one of older sources is built anew
     *) echo "${1##*-}" ;; # Debian's patch level may move
   esac
 }
+
+# What tests/controlplane is built from, in short.
+sources() { cd "$here/../controlplane" && cat go.mod go.sum main.go | sha256sum | cut -c1-12; }
 
 # How each program introduces its version.
 introduction() {
   case $1 in
     redis-server) echo "Redis server v=" ;;
     redis-cli) echo "redis-cli " ;;
+    kwok | control-plane) echo "version v" ;;
     *) echo "version " ;;
   esac
 }
@@ -62,6 +73,7 @@ complete() {
     [[ $told == *"$(introduction "$program")$(version "$2")"* ]] || return 1
   done
   [[ $2 != alertmanager-0.25 || -r $1/share/default.tmpl ]] || return 1
+  [[ $2 != kwok-* || -r $1/share/stages.yaml ]] || return 1
   [[ $2 != redis-* || -r $1/lib/clock.so ]]
 }
 
@@ -107,15 +119,38 @@ debian() {
   cd - >/dev/null
 }
 
-# build MODULE@VERSION VERSION TAGS COMMAND…: `go install` with the version written in, as a release has it.
+# build MODULE@VERSION VARIABLE=VERSION TAGS COMMAND…: `go install` with the version written in, as a release has it.
 build() {
   local module=$1 version=$2 tags=$3 commands=() command
   shift 3
-  need go "Install Go 1.26 or later from https://go.dev/dl and put it on the PATH."
+  need_go
   for command in "$@"; do commands+=("${module%@*}/cmd/$command@${module#*@}"); done
   watched "building with $(go env GOVERSION)" env CGO_ENABLED=0 GOBIN="$work/out/bin" GOFLAGS= \
-    go install -v -tags "$tags" \
-    -ldflags "-s -w -X github.com/prometheus/common/version.Version=$version" "${commands[@]}"
+    go install -v -tags "$tags" -ldflags "-s -w -X $version" "${commands[@]}"
+}
+
+need_go() { need go "Install Go 1.26 or later from https://go.dev/dl and put it on the PATH."; }
+
+# Builds tests/controlplane. The versions are those that `kubectl version` shows, and its own.
+build_control_plane() {
+  local version=k8s.io/component-base/version
+  need_go
+  watched "building with $(go env GOVERSION)" env CGO_ENABLED=0 GOFLAGS= GOWORK=off \
+    go build -C "$here/../controlplane" -v -trimpath -buildvcs=false -o "$work/out/bin/control-plane" \
+    -ldflags "-s -w -X $version.gitVersion=v1.36.3 -X $version.gitMajor=1 -X $version.gitMinor=36 -X main.sources=$(sources)" .
+}
+
+# stages MODULE@VERSION FOLDER…: kwok's rules for nodes and pods, from the folders of its module.
+stages() {
+  local module=$1 folder file
+  shift
+  module=$(GOFLAGS='' go mod download -json "$module" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+  mkdir -p "$work/out/share"
+  for folder in "$@"; do
+    for file in "$module/kustomize/stage/$folder"/*.yaml; do
+      [[ $file == */kustomization.yaml ]] || { echo --- && cat "$file"; }
+    done
+  done >"$work/out/share/stages.yaml"
 }
 
 # relocate PROGRAM FOLDER: Debian's build reads its templates from FOLDER, fixed in the program, and refuses to start
@@ -154,6 +189,7 @@ EOF
 
 # Puts the programs into $work/out/bin.
 make_it() {
+  local prometheus=github.com/prometheus/common/version.Version
   case $name in
     prometheus-2.42)
       debian prometheus
@@ -178,10 +214,17 @@ make_it() {
       ;;
     prometheus-3.16)
       # Without the tags a discovery module is missing; file, HTTP and static discovery are always there.
-      build github.com/prometheus/prometheus@v0.316.0 3.16.0 remove_all_sd,enable_kubernetes_sd prometheus promtool
+      build github.com/prometheus/prometheus@v0.316.0 "$prometheus=3.16.0" remove_all_sd,enable_kubernetes_sd prometheus promtool
       ;;
     alertmanager-0.31)
-      build github.com/prometheus/alertmanager@v0.31.1 0.31.1 "" alertmanager amtool
+      build github.com/prometheus/alertmanager@v0.31.1 "$prometheus=0.31.1" "" alertmanager amtool
+      ;;
+    kwok-0.8)
+      build sigs.k8s.io/kwok@v0.8.0 sigs.k8s.io/kwok/pkg/consts.Version=0.8.0 "" kwok
+      stages sigs.k8s.io/kwok@v0.8.0 node/fast node/heartbeat-with-lease pod/fast
+      ;;
+    control-plane-1.36)
+      build_control_plane
       ;;
   esac
 }
