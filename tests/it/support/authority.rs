@@ -1,7 +1,7 @@
 //! A certificate authority of a test's own, the server and client certificates it signs, and a password.
 
 use super::alertmanager::{self, RunningAlertmanager};
-use super::server::Server;
+use super::server::{Ready, Server};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -64,9 +64,9 @@ impl Authority {
         let (program, folder, port) = alertmanager::prepare(version, config)?;
         self.write_server(folder.path());
         let flags = ["--cluster.listen-address=", "--web.config.file=web.yml"];
-        let site = (format!("https://localhost:{port}"), self.client());
+        let site = (format!("https://localhost:{port}"), Ready::to(self.client()));
         let arguments = alertmanager::arguments(port, &flags);
-        let server = Server::start_secure(program, arguments, folder, site).await;
+        let server = Server::start_at(program, arguments, folder, site).await;
         Some(RunningAlertmanager::new(server))
     }
 
@@ -88,7 +88,12 @@ basic_auth_users: {{ {USER}: \"{HASH}\" }}
 
     /// Writes `server.pem` and `server.key`, of a server called localhost.
     pub(crate) fn write_pair(&self, folder: &Path) {
-        let (certificate, key) = self.sign("localhost");
+        self.write_pair_of("localhost", folder);
+    }
+
+    /// The same of a server with this name or address.
+    pub(crate) fn write_pair_of(&self, name: &str, folder: &Path) {
+        let (certificate, key) = self.sign(name);
         std::fs::write(folder.join("server.pem"), certificate).unwrap();
         std::fs::write(folder.join("server.key"), key).unwrap();
     }

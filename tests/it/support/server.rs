@@ -8,6 +8,9 @@ use std::time::Duration;
 /// How long a server may take to answer.
 const START: Duration = Duration::from_secs(30);
 
+/// How many of its last lines are told of one that does not start.
+const TAIL: usize = 60;
+
 /// A running server; killed when dropped.
 pub(crate) struct Server {
     child: Child,
@@ -15,7 +18,25 @@ pub(crate) struct Server {
     arguments: Vec<String>,
     pub(crate) folder: tempfile::TempDir,
     pub(crate) url: String,
-    client: reqwest::Client,
+    ready: Ready,
+}
+
+/// How a server tells that it is ready.
+#[derive(Clone, Debug)]
+pub(crate) struct Ready {
+    /// The path that answers success then.
+    pub(crate) path: &'static str,
+    /// A client that the server lets in.
+    pub(crate) client: reqwest::Client,
+    /// How long it may take.
+    pub(crate) limit: Duration,
+}
+
+impl Ready {
+    /// As Prometheus and Alertmanager tell it.
+    pub(crate) fn to(client: reqwest::Client) -> Self {
+        Self { path: "/-/ready", client, limit: START }
+    }
 }
 
 /// Where `make servers` put a program; `None`, after a printed skip, where it is missing.
@@ -56,33 +77,43 @@ impl Server {
         port: u16,
     ) -> Self {
         bellwether::wire::install_crypto();
-        let (url, client) = (format!("http://127.0.0.1:{port}"), reqwest::Client::new());
-        Self::start_secure(program, arguments, folder, (url, client)).await
+        let site = (format!("http://127.0.0.1:{port}"), Ready::to(reqwest::Client::new()));
+        Self::start_at(program, arguments, folder, site).await
     }
 
-    /// The same at another address, for a client that the server lets in.
-    pub(crate) async fn start_secure(
+    /// The same at another address, with another way to tell that it is ready.
+    pub(crate) async fn start_at(
         program: PathBuf,
         arguments: Vec<String>,
         folder: tempfile::TempDir,
-        (url, client): (String, reqwest::Client),
+        (url, ready): (String, Ready),
     ) -> Self {
         let child = spawn(&program, &arguments, folder.path());
-        let server = Self { child, program, arguments, folder, url, client };
+        let mut server = Self { child, program, arguments, folder, url, ready };
         server.ready().await;
         server
     }
 
-    async fn ready(&self) {
-        let ready = format!("{}/-/ready", self.url);
-        let is_ready = wait::until(START * 2, "the server to be ready", || async {
-            let answer = self.client.get(&ready).send().await;
+    async fn ready(&mut self) {
+        let address = format!("{}{}", self.url, self.ready.path);
+        let Ready { client, limit, .. } = self.ready.clone();
+        let child = std::cell::RefCell::new(&mut self.child);
+        // One that has ended is not waited for.
+        let is_ready = wait::until(limit * 2, "the server to be ready", || async {
+            let answer = client.get(&address).send().await;
             answer.is_ok_and(|answer| answer.status().is_success())
+                || child.borrow_mut().try_wait().unwrap().is_some()
         });
-        if tokio::time::timeout(START, is_ready).await.is_err() {
-            let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-            panic!("{} is not ready:\n{log}", self.program.display());
-        }
+        let in_time = tokio::time::timeout(limit, is_ready).await.is_ok();
+        let runs = self.child.try_wait().unwrap().is_none();
+        assert!(in_time && runs, "{} is not ready:\n{}", self.program.display(), self.tail());
+    }
+
+    /// The last lines it said.
+    fn tail(&self) -> String {
+        let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(TAIL)..].join("\n")
     }
 
     /// Ends it at once, as a crash would.
