@@ -5,6 +5,7 @@ mod alertmanager;
 mod bad_input;
 mod chaos;
 mod contract;
+mod control_plane;
 mod corpus;
 #[cfg(feature = "killpoints")]
 mod crash;

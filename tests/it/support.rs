@@ -3,6 +3,7 @@
 pub(crate) mod alertmanager;
 pub(crate) mod authority;
 pub(crate) mod configuration;
+pub(crate) mod control_plane;
 pub(crate) mod inlet;
 pub(crate) mod interposed;
 pub(crate) mod ports;

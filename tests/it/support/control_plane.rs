@@ -1,0 +1,202 @@
+//! A real Kubernetes control plane: etcd and the API server, and what else a test wants of the controllers, the
+//! scheduler, and kwok, which plays the kubelets of nodes that are objects only.
+
+mod access;
+mod objects;
+mod part;
+
+pub(crate) use access::{ADMIN, RESTRICTED, client, write_kubeconfig};
+pub(crate) use objects::{
+    FakeNode, create, is_bound, is_ready, is_running, pod, until, why_unschedulable,
+};
+pub(crate) use part::Part;
+
+use super::authority::Authority;
+use super::server::{self, Ready, Server};
+use super::{ports, wait};
+use futures_util::future::join_all;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// How many may run at once, for each takes 0.4 GB and, while it starts, all of a small machine.
+static ROOM: Semaphore = Semaphore::const_new(2);
+
+/// How long anything of it may take, on a machine under load.
+pub(crate) const LIMIT: Duration = Duration::from_mins(2);
+
+/// What a test may choose. Etcd and the API server are always there.
+#[derive(Clone, Debug)]
+pub(crate) struct Setting {
+    /// The other parts.
+    pub(crate) parts: Vec<Part>,
+    /// More flags, for example `--node-monitor-grace-period=5s` of the controllers.
+    pub(crate) flags: Vec<(Part, &'static str)>,
+}
+
+impl Default for Setting {
+    fn default() -> Self {
+        Self { parts: vec![Part::Controllers, Part::Scheduler, Part::Kwok], flags: Vec::new() }
+    }
+}
+
+impl Setting {
+    /// The API server alone: nobody schedules, and no object changes but by who writes it.
+    pub(crate) fn bare() -> Self {
+        Self { parts: Vec::new(), flags: Vec::new() }
+    }
+}
+
+/// A running control plane; killed when dropped.
+pub(crate) struct ControlPlane {
+    servers: BTreeMap<Part, Server>,
+    site: Site,
+    _room: SemaphorePermit<'static>,
+}
+
+/// What its parts share.
+struct Site {
+    control_plane: PathBuf,
+    kwok: PathBuf,
+    folder: TempDir,
+    authority: Authority,
+    /// The ports of etcd and of the API server, which the others must know.
+    etcd: u16,
+    api_server: u16,
+}
+
+/// A whole one; `None` after a printed skip where it is missing.
+pub(crate) async fn start() -> Option<ControlPlane> {
+    start_with(&Setting::default()).await
+}
+
+/// One with what the test wants of it.
+pub(crate) async fn start_with(setting: &Setting) -> Option<ControlPlane> {
+    let site = Site::new()?;
+    let room = ROOM.acquire().await.unwrap();
+    Some(ControlPlane::start(site, setting, room).await)
+}
+
+/// Two at once: of tests that started one after the other, two could wait for each other.
+pub(crate) async fn start_two(setting: &Setting) -> Option<[ControlPlane; 2]> {
+    let (first, second) = (Site::new()?, Site::new()?);
+    let mut room = ROOM.acquire_many(2).await.unwrap();
+    let half = room.split(1).unwrap();
+    let first = ControlPlane::start(first, setting, room);
+    let second = ControlPlane::start(second, setting, half);
+    Some(tokio::join!(first, second).into())
+}
+
+impl Site {
+    fn new() -> Option<Self> {
+        let site = Self {
+            control_plane: server::find("control-plane-1.36", "control-plane")?,
+            kwok: server::find("kwok-0.8", "kwok")?,
+            folder: tempfile::tempdir().unwrap(),
+            authority: Authority::new(),
+            etcd: ports::free(),
+            api_server: ports::free(),
+        };
+        // One pair for every part that speaks TLS, so that none makes keys of its own.
+        site.authority.write_pair_of("127.0.0.1", site.folder.path());
+        access::write_users(site.folder.path());
+        let contexts = [(ADMIN, &site, ADMIN), (RESTRICTED, &site, RESTRICTED)];
+        access::write(&site.kubeconfig(), &contexts);
+        Some(site)
+    }
+
+    fn kubeconfig(&self) -> PathBuf {
+        self.folder.path().join("kubeconfig")
+    }
+
+    fn url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.api_server)
+    }
+
+    async fn start(&self, part: Part, setting: &Setting) -> (Part, Server) {
+        let port = match part {
+            Part::Etcd => self.etcd,
+            Part::ApiServer => self.api_server,
+            _ => ports::free(),
+        };
+        let program = if part == Part::Kwok { &self.kwok } else { &self.control_plane };
+        let flags = setting.flags.iter().filter(|(of, _)| *of == part);
+        let mut words = part.words(self, port, setting.parts.contains(&Part::Controllers));
+        words.extend(flags.map(|(_, flag)| (*flag).to_owned()));
+        let folder = tempfile::tempdir().unwrap();
+        let ready = Ready { path: part.ready(), client: self.access(), limit: LIMIT };
+        let url = format!("{}://127.0.0.1:{port}", part.scheme());
+        (part, Server::start_at(program.clone(), words, folder, (url, ready)).await)
+    }
+
+    /// A client that every part lets in.
+    fn access(&self) -> reqwest::Client {
+        let ca = std::fs::read(self.authority.ca_file()).unwrap();
+        let token = format!("Bearer {ADMIN}").parse().unwrap();
+        reqwest::Client::builder()
+            .tls_certs_only([reqwest::Certificate::from_pem(&ca).unwrap()])
+            .default_headers([(reqwest::header::AUTHORIZATION, token)].into_iter().collect())
+            .build()
+            .unwrap()
+    }
+}
+
+impl ControlPlane {
+    async fn start(site: Site, setting: &Setting, room: SemaphorePermit<'static>) -> Self {
+        bellwether::wire::install_crypto();
+        let mut plane = Self { servers: BTreeMap::new(), site, _room: room };
+        for part in [Part::Etcd, Part::ApiServer] {
+            plane.servers.extend([plane.site.start(part, setting).await]);
+        }
+        let rest = setting.parts.iter().map(|part| plane.site.start(*part, setting));
+        let rest = join_all(rest).await;
+        plane.servers.extend(rest);
+        plane.has_namespaces().await;
+        plane
+    }
+
+    /// The API server is ready before it has made these.
+    async fn has_namespaces(&self) {
+        let namespaces: Api<Namespace> = Api::all(self.client().await);
+        wait::until(LIMIT, "the first namespaces", || async {
+            let list = namespaces.list(&kube::api::ListParams::default()).await.unwrap();
+            let has = |name: &str| list.iter().any(|it| it.metadata.name.as_deref() == Some(name));
+            has("default") && has("kube-node-lease")
+        })
+        .await;
+    }
+
+    /// The API server's address.
+    pub(crate) fn url(&self) -> String {
+        self.site.url()
+    }
+
+    /// The file with the certificate that vouches for the API server.
+    pub(crate) fn ca_file(&self) -> PathBuf {
+        self.site.authority.ca_file()
+    }
+
+    /// A kubeconfig with the contexts [`ADMIN`], which is the current one, and [`RESTRICTED`].
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.site.kubeconfig()
+    }
+
+    /// Ends a part at once, as a crash would.
+    pub(crate) fn kill(&mut self, part: Part) {
+        self.servers.get_mut(&part).unwrap().kill();
+    }
+
+    /// Asks a part to end, and waits until it has.
+    pub(crate) async fn stop(&mut self, part: Part) {
+        self.servers.get_mut(&part).unwrap().stop().await;
+    }
+
+    /// Starts a part that was ended, on its port and its data.
+    pub(crate) async fn restart(&mut self, part: Part) {
+        self.servers.get_mut(&part).unwrap().restart().await;
+    }
+}

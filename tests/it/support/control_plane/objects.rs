@@ -1,0 +1,160 @@
+//! Nodes and pods of a control plane, and waiting for what becomes of them.
+
+use super::{ControlPlane, LIMIT};
+use crate::support::wait;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::Api;
+use kube::api::PostParams;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+use std::cell::RefCell;
+use std::fmt::Debug;
+
+/// A node whose kubelet is played by kwok.
+#[derive(Clone, Debug)]
+pub(crate) struct FakeNode<'a> {
+    pub(crate) name: &'a str,
+    /// Beside those that every kubelet sets.
+    pub(crate) labels: &'a [(&'a str, &'a str)],
+    /// Keys, values and effects.
+    pub(crate) taints: &'a [(&'a str, &'a str, &'a str)],
+    pub(crate) provider_id: Option<&'a str>,
+    pub(crate) cpu: &'a str,
+    pub(crate) memory: &'a str,
+    pub(crate) pods: u32,
+}
+
+impl Default for FakeNode<'_> {
+    fn default() -> Self {
+        Self {
+            name: "one",
+            labels: &[],
+            taints: &[],
+            provider_id: None,
+            cpu: "4",
+            memory: "8Gi",
+            pods: 110,
+        }
+    }
+}
+
+impl FakeNode<'_> {
+    /// What its kubelet registers.
+    pub(crate) fn json(&self) -> Value {
+        let own = [
+            ("kubernetes.io/hostname", self.name),
+            ("kubernetes.io/os", "linux"),
+            ("kubernetes.io/arch", "amd64"),
+        ];
+        let labels = own.iter().chain(self.labels);
+        let labels: Map<_, _> = labels.map(|(k, v)| ((*k).to_owned(), json!(v))).collect();
+        let taint = |(key, value, effect): &(&str, &str, &str)| json!({ "key": key, "value": value, "effect": effect });
+        let taints: Vec<Value> = self.taints.iter().map(taint).collect();
+        let room = json!({ "cpu": self.cpu, "memory": self.memory, "pods": self.pods.to_string() });
+        json!({
+            "metadata": {
+                "name": self.name,
+                "labels": labels,
+                "annotations": { "kwok.x-k8s.io/node": "fake" },
+            },
+            "spec": { "providerID": self.provider_id, "taints": taints },
+            "status": { "capacity": room, "allocatable": room },
+        })
+    }
+}
+
+/// A pod that asks for so much CPU.
+pub(crate) fn pod(name: &str, cpu: &str) -> Value {
+    let container =
+        json!({ "name": "main", "image": "any", "resources": { "requests": { "cpu": cpu } } });
+    json!({
+        "metadata": { "name": name, "labels": { "app": name } },
+        "spec": { "containers": [container] },
+    })
+}
+
+/// Creates an object.
+pub(crate) async fn create<K>(api: &Api<K>, object: Value) -> K
+where
+    K: Clone + Debug + DeserializeOwned + Serialize,
+{
+    let typed = serde_json::from_value(object.clone()).unwrap();
+    let created = api.create(&PostParams::default(), &typed).await;
+    created.unwrap_or_else(|error| panic!("{error}\n{object:#}"))
+}
+
+/// Waits until it holds of the object with this name, and gives that object. An API server that is away is asked again.
+pub(crate) async fn until<K>(api: &Api<K>, name: &str, what: &str, holds: impl Fn(&K) -> bool) -> K
+where
+    K: Clone + Debug + DeserializeOwned + Serialize,
+{
+    let seen = RefCell::new(None);
+    let held = wait::until(LIMIT * 2, what, || async {
+        let asked = api.get(name).await;
+        let held = asked.as_ref().is_ok_and(&holds);
+        seen.replace(Some(asked));
+        held
+    });
+    let in_time = tokio::time::timeout(LIMIT, held).await.is_ok();
+    let seen = seen.into_inner().unwrap();
+    assert!(in_time, "waited {LIMIT:?} for {what}, in vain: {}", told(&seen));
+    seen.unwrap()
+}
+
+/// An object without what says who wrote each of its fields.
+fn told<K: Serialize>(seen: &kube::Result<K>) -> String {
+    let object = match seen {
+        Ok(object) => serde_json::to_value(object),
+        Err(error) => return error.to_string(),
+    };
+    let mut object = object.unwrap();
+    object["metadata"]["managedFields"].take();
+    format!("{object:#}")
+}
+
+/// Whether a scheduler found a node for it.
+pub(crate) fn is_bound(pod: &Pod) -> bool {
+    pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some())
+}
+
+pub(crate) fn is_running(pod: &Pod) -> bool {
+    pod.status.as_ref().is_some_and(|status| status.phase.as_deref() == Some("Running"))
+}
+
+/// What the scheduler says of a pod that fits nowhere.
+pub(crate) fn why_unschedulable(pod: &Pod) -> Option<&str> {
+    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+    let scheduled =
+        conditions.iter().find(|it| it.type_ == "PodScheduled" && it.status == "False")?;
+    (scheduled.reason.as_deref() == Some("Unschedulable")).then_some(scheduled.message.as_deref()?)
+}
+
+/// Whether it is Ready and takes pods.
+pub(crate) fn is_ready(node: &Node) -> bool {
+    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let mut ready = conditions.into_iter().flatten().filter(|it| it.type_ == "Ready");
+    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref());
+    let mut waits =
+        taints.into_iter().flatten().filter(|it| it.key == "node.kubernetes.io/not-ready");
+    ready.any(|it| it.status == "True") && waits.next().is_none()
+}
+
+impl ControlPlane {
+    /// Its nodes, for who may do everything.
+    pub(crate) async fn nodes(&self) -> Api<Node> {
+        Api::all(self.client().await)
+    }
+
+    /// Its pods in the namespace `default`, for who may do everything.
+    pub(crate) async fn pods(&self) -> Api<Pod> {
+        Api::default_namespaced(self.client().await)
+    }
+
+    /// A new node joins, and is Ready.
+    pub(crate) async fn join(&self, node: &FakeNode<'_>) -> Node {
+        let nodes = self.nodes().await;
+        create(&nodes, node.json()).await;
+        until(&nodes, node.name, "the node to be Ready", is_ready).await
+    }
+}
