@@ -10,6 +10,7 @@ mod corpus;
 #[cfg(feature = "killpoints")]
 mod crash;
 mod inlet;
+mod kube;
 mod passes;
 mod program;
 mod prometheus;

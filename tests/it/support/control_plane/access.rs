@@ -63,13 +63,13 @@ impl ControlPlane {
     /// Lets [`RESTRICTED`] do what these RBAC rules say, everywhere.
     pub(crate) async fn permit(&self, rules: Value) {
         let client = self.client().await;
-        let name = json!({ "name": RESTRICTED });
+        let name = json!({ "generateName": RESTRICTED });
         let role = json!({ "metadata": name, "rules": rules });
-        create::<ClusterRole>(&Api::all(client.clone()), role).await;
+        let role: ClusterRole = create(&Api::all(client.clone()), role).await;
         let group = "rbac.authorization.k8s.io";
         let binding = json!({
             "metadata": name,
-            "roleRef": { "apiGroup": group, "kind": "ClusterRole", "name": RESTRICTED },
+            "roleRef": { "apiGroup": group, "kind": "ClusterRole", "name": role.metadata.name },
             "subjects": [{ "apiGroup": group, "kind": "User", "name": RESTRICTED }],
         });
         create::<ClusterRoleBinding>(&Api::all(client), binding).await;
