@@ -48,7 +48,7 @@ clusters:
         server.url
     );
     let config = Config::parse(&yaml, &BTreeMap::<String, String>::new())?.config;
-    let app = App::build(config, None, Clock::system())?;
+    let app = App::build(config, None, Clock::system()).await?;
     let cluster = ClusterName::from("default");
     let world = app.worlds()[&cluster].clone();
     let handle = app.handles()[&cluster].clone();

@@ -8,8 +8,8 @@ use super::pauses;
 use super::scene::Scene;
 use crate::config::PoolConfig;
 use crate::model::{
-    Ask, Direction, Node, Pod, PodKind, PoolName, Reason, Resources, Shape, Signal, Uid, Worker,
-    WorkerState,
+    Ask, ClusterView, Direction, Node, Pod, PodKind, PoolName, Reason, Resources, Shape, Signal,
+    Uid, Worker, WorkerState,
 };
 use std::collections::{BTreeMap, HashSet};
 
@@ -107,7 +107,7 @@ fn allocatable(scene: &Scene<'_>, pool: &PoolConfig, shape: &Shape) -> Resources
 
 /// What daemon pods ask of a node of this pool: the most that any of its nodes bears now.
 fn daemons(scene: &Scene<'_>, pool: &PoolConfig) -> Resources {
-    let nodes = scene.view().into_iter().flat_map(|view| view.nodes());
+    let nodes = scene.view().into_iter().flat_map(ClusterView::nodes);
     let ours = nodes.filter(|node| node.pool.as_ref() == Some(&pool.name));
     let asked = |node: &Node| {
         let mut sum = Resources::default();

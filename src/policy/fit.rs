@@ -6,8 +6,8 @@
 use super::scene::Scene;
 use crate::config::NodeTemplate;
 use crate::model::{
-    Cordon, Effect, Node, NodeName, Pod, PodSpec, PoolName, Resources, Shape, ShapeName, Taint,
-    Uid, WorkerState,
+    ClusterView, Cordon, Effect, Node, NodeName, Pod, PodSpec, PoolName, Resources, Shape,
+    ShapeName, Taint, Uid, WorkerState,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -309,7 +309,7 @@ fn lacking(requests: &Resources, grower: &Grower<'_>) -> String {
 
 /// Bins of every open node but these.
 pub(super) fn bins_without<'a>(scene: &Scene<'a>, without: &[&NodeName]) -> Vec<Bin<'a>> {
-    let nodes = scene.view().into_iter().flat_map(|view| view.nodes());
+    let nodes = scene.view().into_iter().flat_map(ClusterView::nodes);
     let open = nodes.filter(|node| is_open(node) && !without.contains(&&node.at.name));
     let open = open.filter(|node| !is_ending(scene, node));
     let bin = |node: &'a Node| Bin {

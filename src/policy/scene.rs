@@ -36,13 +36,13 @@ impl<'a> Scene<'a> {
         let view = observed.cluster.known();
         // A control plane is no worker, whatever its labels say.
         let mut nodes: HashMap<&WorkerId, Vec<&Node>> = HashMap::new();
-        for node in view.into_iter().flat_map(|view| view.nodes()).filter(|n| !n.control_plane) {
+        for node in view.into_iter().flat_map(ClusterView::nodes).filter(|n| !n.control_plane) {
             if let Some(worker) = &node.worker {
                 nodes.entry(worker).or_default().push(node);
             }
         }
         let mut pods: HashMap<&NodeName, Vec<&Pod>> = HashMap::new();
-        for pod in view.into_iter().flat_map(|view| view.pods()) {
+        for pod in view.into_iter().flat_map(ClusterView::pods) {
             if let Some(node) = pod.node() {
                 pods.entry(node).or_default().push(pod);
             }
@@ -148,7 +148,7 @@ impl<'a> Scene<'a> {
 
     /// Pods that the scheduler found no node for, old enough to count.
     pub(super) fn unschedulable(&self) -> Vec<&'a Pod> {
-        let pods = self.observed.cluster.known().into_iter().flat_map(|view| view.pods());
+        let pods = self.observed.cluster.known().into_iter().flat_map(ClusterView::pods);
         let old_enough =
             |pod: &&Pod| duration::since(pod.created, self.now) >= self.limits.timing.pending_age;
         pods.filter(|pod| matches!(pod.placement, Placement::Unschedulable { .. }))
@@ -211,7 +211,7 @@ impl<'a> Scene<'a> {
                 && !known.contains(&instance.id)
                 && instance.worker.as_ref().is_none_or(|worker| !recorded.contains(worker))
         };
-        let nodes = self.observed.cluster.known().into_iter().flat_map(|view| view.nodes());
+        let nodes = self.observed.cluster.known().into_iter().flat_map(ClusterView::nodes);
         let alone = |node: &&Node| {
             let listed = |id| list.iter().any(|instance| instance.worker.as_ref() == Some(id));
             node.pool.as_ref() == Some(pool)

@@ -6,11 +6,13 @@ use crate::support::control_plane::{
 };
 use crate::support::wait;
 use bellwether::clock::Clock;
+use bellwether::cluster::fence::Fence as _;
 use bellwether::cluster::kube::Kube;
 use bellwether::cluster::{Cluster as _, Error, Eviction, Mark};
 use bellwether::config::{ClusterConfig, Config, Kubernetes};
 use bellwether::model::{
-    ClusterView, Cordon, Node as Seen, NodeRef, Pin, Placement, Pod as SeenPod, PodKind, View,
+    Claim, ClusterView, Cordon, Node as Seen, NodeRef, Pin, Placement, Pod as SeenPod, PodKind,
+    Token, View,
 };
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -186,6 +188,39 @@ async fn what_we_may_not_see_is_unknown_and_says_which_until_we_may() {
     .await;
     permit(&plane, &WATCHED).await;
     sees(&kube, "the cluster", |_| true).await;
+}
+
+/// The rules of the roles that the documentation shows.
+fn documented_rules() -> Value {
+    let page = include_str!("../../docs/kubernetes.md");
+    let (_, rest) = page.split_once("```yaml\n").unwrap();
+    let (roles, _) = rest.split_once("```").unwrap();
+    let role = |text: &str| serde_saphyr::from_str::<Value>(text).unwrap()["rules"].take();
+    let rules = roles.split("---\n").flat_map(|text| role(text).as_array().unwrap().clone());
+    rules.collect()
+}
+
+#[tokio::test]
+async fn the_rights_that_the_documentation_asks_for_are_enough() {
+    let Some(plane) = control_plane::start().await else { return };
+    let at = join(&plane, "one").await;
+    create(&plane.pods().await, pod("small", "1")).await;
+    plane.permit(documented_rules()).await;
+    let kube = connect_as(&plane, RESTRICTED, "").await;
+    let is_there =
+        |view: &ClusterView| seen_pod(view, "small").is_some_and(|pod| pod.node().is_some());
+    sees(&kube, "the pod on the node", is_there).await;
+    kube.cordon(&at, &mark()).await.unwrap();
+    kube.uncordon(&at).await.unwrap();
+    assert_eq!(kube.evict_step(&at).await, Ok(Eviction::Evicting { left: 1 }));
+    kube.remove_node(&at).await.unwrap();
+    let (witness, ttl) = (kube.witness(), Duration::from_secs(10));
+    let expires = Clock::system().now();
+    let claim = Claim { cluster: "one".into(), holder: "a".to_owned(), token: Token(1), expires };
+    witness.hold(&claim, ttl).await.unwrap();
+    witness.hold(&claim, ttl).await.unwrap();
+    witness.let_go(&claim).await.unwrap();
+    assert_eq!(witness.last().await, Ok(Token(1)));
 }
 
 #[tokio::test]

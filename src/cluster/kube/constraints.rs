@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(spec(json!({})).node_affinity, None);
     }
 
-    fn term(value: Value) -> PodTerm {
+    fn term(value: &Value) -> PodTerm {
         let term = json!({ "requiredDuringSchedulingIgnoredDuringExecution": [value] });
         let mut spec = spec(json!({ "affinity": { "podAntiAffinity": term } }));
         assert!(spec.pod_affinity.is_empty());
@@ -252,18 +252,18 @@ mod tests {
     #[test]
     fn a_pod_term_without_namespaces_means_its_own() {
         let own = term(
-            json!({ "topologyKey": "zone", "labelSelector": { "matchLabels": { "app": "db" } } }),
+            &json!({ "topologyKey": "zone", "labelSelector": { "matchLabels": { "app": "db" } } }),
         );
         assert_eq!(own.namespaces, ["shop"]);
         assert_eq!(own.selector, Some(Selector(vec![requirement("app", one_of("db"))])));
-        let all = term(json!({ "topologyKey": "zone", "namespaceSelector": {} }));
+        let all = term(&json!({ "topologyKey": "zone", "namespaceSelector": {} }));
         assert_eq!((all.namespaces, all.selector), (Vec::new(), None));
         assert_eq!(all.namespace_selector, Some(Selector::default()));
     }
 
     #[test]
     fn keys_of_labels_mean_the_pod_s_own_values() {
-        let term = term(json!({ "topologyKey": "zone", "labelSelector": {},
+        let term = term(&json!({ "topologyKey": "zone", "labelSelector": {},
             "matchLabelKeys": ["app", "absent"], "mismatchLabelKeys": ["app"] }));
         let not = Is::NotIn(vec!["web".to_owned()]);
         let both = vec![requirement("app", one_of("web")), requirement("app", not)];

@@ -65,14 +65,12 @@ impl Witness {
 
     async fn write(&self, object: Option<Object>, lease: &Lease) -> kube::Result<Object> {
         let (params, now) = (PostParams::default(), self.clock.now());
-        match object {
-            Some(object) => self.leases.replace(NAME, &params, &kept(object, lease, now)).await,
-            None => {
-                let metadata = ObjectMeta { name: Some(NAME.to_owned()), ..ObjectMeta::default() };
-                let object = Object { metadata, ..Object::default() };
-                self.leases.create(&params, &kept(object, lease, now)).await
-            }
+        if let Some(object) = object {
+            return self.leases.replace(NAME, &params, &kept(object, lease, now)).await;
         }
+        let metadata = ObjectMeta { name: Some(NAME.to_owned()), ..ObjectMeta::default() };
+        let object = Object { metadata, ..Object::default() };
+        self.leases.create(&params, &kept(object, lease, now)).await
     }
 }
 

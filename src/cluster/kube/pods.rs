@@ -338,7 +338,8 @@ mod tests {
         };
         assert_eq!(pins(all_are_safe), []);
         let may_go = |pod: &mut Value| {
-            (bare(pod), volumes(pod));
+            bare(pod);
+            volumes(pod);
             marked(SAFE_TO_EVICT, "true")(pod);
         };
         assert_eq!(pins(may_go), []);

@@ -40,17 +40,17 @@ fn on_worlds(world: impl Fn() -> World + Send + Sync + 'static) -> Stage {
     Stage { one, other, another: Box::new(another), unit, plane: None }
 }
 
-async fn in_memory() -> Option<Stage> {
+fn in_memory() -> Stage {
     let world = World::new(&SimConfig::default(), clock()).unwrap();
-    Some(on_worlds(move || world.clone()))
+    on_worlds(move || world.clone())
 }
 
-async fn in_a_file() -> Option<Stage> {
+fn in_a_file() -> Stage {
     let (clock, folder) = (clock(), tempfile::tempdir().unwrap());
-    Some(on_worlds(move || {
+    on_worlds(move || {
         let state = Some(folder.path().join("world.json"));
         World::new(&SimConfig { state, ..SimConfig::default() }, clock).unwrap()
-    }))
+    })
 }
 
 async fn in_a_cluster() -> Option<Stage> {
@@ -207,11 +207,11 @@ macro_rules! on_every_witness {
     ($($property:ident,)*) => {
         mod on_memory {$(
             #[tokio::test(start_paused = true)]
-            async fn $property() { super::$property(super::in_memory().await.unwrap()).await; }
+            async fn $property() { super::$property(super::in_memory()).await; }
         )*}
         mod on_a_file {$(
             #[tokio::test(start_paused = true)]
-            async fn $property() { super::$property(super::in_a_file().await.unwrap()).await; }
+            async fn $property() { super::$property(super::in_a_file()).await; }
         )*}
         mod on_a_cluster {$(
             #[tokio::test]
