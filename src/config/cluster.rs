@@ -192,10 +192,10 @@ impl KubernetesConfig {
     fn to_value(&self) -> Value {
         let sim = self.sim.to_value();
         match &self.real {
-            None => json!({ "sim": sim }),
+            None => json!({ "in_cluster": false, "sim": sim }),
             Some(Kubernetes::InCluster) => json!({ "in_cluster": true, "sim": sim }),
             Some(Kubernetes::File { kubeconfig, context }) => {
-                json!({ "kubeconfig": kubeconfig, "context": context, "sim": sim })
+                json!({ "in_cluster": false, "kubeconfig": kubeconfig, "context": context, "sim": sim })
             }
         }
     }

@@ -12,7 +12,7 @@ const TABLES: [(&str, &str); 3] = [
 
 /// The others, each with its test. Servers may stand at the top or in a cluster: both are read by one
 /// reader (`one_file_holds_several_clusters_with_servers_of_their_own`).
-const TESTS: [(&str, &str); 47] = [
+const TESTS: [(&str, &str); 50] = [
     ("version", "a_bad_value_of_any_field_is_one_error_with_path_value_and_mend"),
     ("listen", "it_listens_where_it_is_told"),
     ("auth.bearer_token", "each_role_may_do_what_it_is_for"),
@@ -59,6 +59,15 @@ const TESTS: [(&str, &str); 47] = [
         "an_unlabelled_alert_goes_to_the_one_cluster_that_takes_it",
     ),
     ("clusters.NAME.mode", "a_pool_takes_the_mode_of_its_cluster"),
+    (
+        "clusters.NAME.kubernetes.in_cluster",
+        "a_cluster_is_the_one_we_run_in_one_of_a_file_or_simulated",
+    ),
+    ("clusters.NAME.kubernetes.kubeconfig", "what_the_cluster_has_is_seen_and_so_is_each_change"),
+    (
+        "clusters.NAME.kubernetes.context",
+        "what_we_may_not_see_is_unknown_and_says_which_until_we_may",
+    ),
     ("clusters.NAME.kubernetes.sim.listen", "killed_after_a_signal_is_stored_it_acts_once"),
     ("clusters.NAME.kubernetes.sim.state", "a_world_in_a_file_goes_on_where_it_was"),
     (

@@ -153,6 +153,16 @@ fn cluster() -> Vec<Case> {
         case(at(&format!("timing.{name}")), good, bad)
     });
     let mut cases = vec![
+        // It and a kubeconfig exclude each other, so it does not stand among any others.
+        Case {
+            with: Some((at("kubernetes.in_cluster"), false.into())),
+            ..case(at("kubernetes.in_cluster"), true, "yes please")
+        },
+        case(at("kubernetes.kubeconfig"), "/etc/kubeconfig", json!({})),
+        Case {
+            with: Some((at("kubernetes.kubeconfig"), "/etc/kubeconfig".into())),
+            ..case(at("kubernetes.context"), "one", "")
+        },
         case(at("kubernetes.sim.seed"), 7, -1),
         case(at("kubernetes.sim.boot"), "3s", 3),
         case(at("kubernetes.sim.zones"), json!(["x"]), json!([])),
