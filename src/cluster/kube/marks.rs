@@ -23,8 +23,31 @@ const CORDONED: &str = "bellwether.dev/cordoned";
 /// The control plane sets it on what is cordoned, and takes it away itself.
 const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 
+/// Tries of a change of a node that others, its kubelet above all, change all the time.
+const TRIES: usize = 4;
+
 /// Cordons a node and leaves our mark. Of one that is ours already nothing changes.
 pub(super) async fn cordon(nodes: &Api<Node>, at: &NodeRef, mark: &Mark) -> Result<()> {
+    again(|| try_to_cordon(nodes, at, mark)).await
+}
+
+/// Takes our mark away, and the cordon where it was ours.
+pub(super) async fn uncordon(nodes: &Api<Node>, at: &NodeRef) -> Result<()> {
+    again(|| try_to_uncordon(nodes, at)).await
+}
+
+/// Reads and changes once more where somebody changed the node in between.
+async fn again<F: Future<Output = Result<()>>>(change: impl Fn() -> F) -> Result<()> {
+    for _ in 1..TRIES {
+        match change().await {
+            Err(Error::Conflict) => {}
+            done => return done,
+        }
+    }
+    change().await
+}
+
+async fn try_to_cordon(nodes: &Api<Node>, at: &NodeRef, mark: &Mark) -> Result<()> {
     let node = find(nodes, at).await?;
     let taints = taints(&node);
     if taints.iter().any(|taint| taint.key == DRAIN_TAINT) {
@@ -45,8 +68,7 @@ pub(super) async fn cordon(nodes: &Api<Node>, at: &NodeRef, mark: &Mark) -> Resu
     patch(nodes, &node, &taints, true, why.as_deref()).await
 }
 
-/// Takes our mark away, and the cordon where it was ours.
-pub(super) async fn uncordon(nodes: &Api<Node>, at: &NodeRef) -> Result<()> {
+async fn try_to_uncordon(nodes: &Api<Node>, at: &NodeRef) -> Result<()> {
     let node = find(nodes, at).await?;
     let (ours, others): (Vec<Taint>, Vec<Taint>) =
         taints(&node).into_iter().partition(|taint| taint.key == DRAIN_TAINT);
