@@ -33,6 +33,9 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use view::Objects;
 
+/// The namespace of the control plane: its UID says which cluster this is.
+const KUBE_SYSTEM: &str = "kube-system";
+
 /// One cluster. Its watches end with it.
 pub struct Kube {
     client: Client,

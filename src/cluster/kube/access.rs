@@ -63,13 +63,13 @@ impl Access {
         let note = move |response: Response<Box<DynBody>>| {
             let is_good = response.status().is_success();
             if is_good {
-                heard.note(clock.boottime());
+                heard.begins(clock.boottime());
             }
             let heard = heard.clone();
             response.map(move |body| {
                 body.map_frame(move |frame| {
                     if is_good {
-                        heard.note(clock.boottime());
+                        heard.goes_on(clock.boottime());
                     }
                     frame
                 })

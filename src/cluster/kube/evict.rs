@@ -1,9 +1,9 @@
 //! One round of evictions on one node.
 
 use super::access::told;
-use super::error;
+use super::{error, pods};
 use crate::cluster::{Error, Eviction, Result};
-use crate::model::NodeRef;
+use crate::model::{NodeRef, PodKind};
 use futures_util::StreamExt as _;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{DeleteParams, EvictParams, ListParams, Preconditions};
@@ -52,13 +52,7 @@ pub(super) async fn step(client: &Client, nodes: &Api<Node>, node: &NodeRef) -> 
 
 /// Whether a pod must be gone before the node may go: neither finished, nor one that belongs to the node.
 fn is_movable(pod: &Pod) -> bool {
-    let meta = &pod.metadata;
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    let is_mirror =
-        meta.annotations.as_ref().is_some_and(|all| all.contains_key(super::pods::MIRROR));
-    let mut owners = meta.owner_references.iter().flatten();
-    let is_daemon = owners.any(|owner| owner.controller == Some(true) && owner.kind == "DaemonSet");
-    !matches!(phase, Some("Succeeded" | "Failed")) && !is_mirror && !is_daemon
+    !pods::is_finished(pod) && pods::kind(pod) == PodKind::Normal
 }
 
 async fn evict(client: &Client, pod: &Pod) -> Result<Fate> {

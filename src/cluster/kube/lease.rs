@@ -1,7 +1,7 @@
 //! The cluster's lease as Kubernetes keeps it: `kube-system/bellwether`.
 
 use super::access::told;
-use super::time;
+use super::{KUBE_SYSTEM, time};
 use crate::clock::Clock;
 use crate::cluster::fence::{Fence, Lease, Refusal, Result};
 use crate::model::{Claim, Token, duration};
@@ -13,7 +13,6 @@ use kube::{Api, Client};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-const NAMESPACE: &str = "kube-system";
 const NAME: &str = "bellwether";
 
 /// The token in full; `leaseTransitions` has room for 31 bits of it.
@@ -37,7 +36,7 @@ pub struct Witness {
 impl Witness {
     /// The witness of the cluster that this client leads to.
     pub(super) fn new(client: Client, clock: Clock) -> Self {
-        Self { leases: Api::namespaced(client, NAMESPACE), clock }
+        Self { leases: Api::namespaced(client, KUBE_SYSTEM), clock }
     }
 
     async fn read(&self) -> Result<Option<Object>> {
@@ -100,7 +99,7 @@ fn lease(object: &Object) -> Result<Lease> {
     let told = |key: &str| annotations.and_then(|all| all.get(key));
     let unreadable = |what: &str| {
         Refusal::Away(format!(
-            "{NAMESPACE}/{NAME} has no readable {what}; delete it if no Bellwether runs"
+            "{KUBE_SYSTEM}/{NAME} has no readable {what}; delete it if no Bellwether runs"
         ))
     };
     let token = told(TOKEN).and_then(|text| text.parse().ok()).ok_or_else(|| unreadable(TOKEN))?;

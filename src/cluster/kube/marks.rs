@@ -20,8 +20,8 @@ pub(super) const DRAIN_TAINT: &str = "bellwether.dev/draining";
 /// Says why a node is cordoned by us, for people who look at it. Absent where it was cordoned before we came.
 const CORDONED: &str = "bellwether.dev/cordoned";
 
-/// The control plane sets it on what is cordoned, and takes it away itself.
-const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
+/// The control plane sets it on what is cordoned, and takes it away itself; it says nothing that the cordon does not.
+pub(super) const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 
 /// Tries of a change of a node that others, its kubelet above all, change all the time.
 const TRIES: usize = 4;

@@ -1,7 +1,7 @@
 //! Nodes as we see them.
 
 use super::constraints::taint;
-use super::marks::{DRAIN_TAINT, POOL_LABEL, WORKER_LABEL};
+use super::marks::{DRAIN_TAINT, POOL_LABEL, UNSCHEDULABLE, WORKER_LABEL};
 use super::quantity::{Unreadable, resources};
 use super::time;
 use crate::model::{
@@ -16,9 +16,6 @@ const ZONES: [&str; 2] = ["topology.kubernetes.io/zone", "failure-domain.beta.ku
 /// Labels of a node that carries the control plane, the older one last.
 const CONTROL_PLANE: [&str; 2] =
     ["node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"];
-
-/// Set by the control plane on what is cordoned; it says nothing that the cordon does not.
-const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 
 /// A small view of a node; `None` of one without a name or a UID, which nobody could act on.
 pub(super) fn view(node: &api::Node) -> Option<Node> {

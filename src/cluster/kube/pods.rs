@@ -1,7 +1,7 @@
 //! Pods as we see them.
 
 use super::volumes::Use;
-use super::{constraints, requests, time};
+use super::{KUBE_SYSTEM, constraints, requests, time};
 use crate::model::{Essential, NodeName, Pin, Placement, Pod, PodKind, PodSpec, Uid};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
@@ -16,14 +16,12 @@ const ESSENTIAL: &str = "bellwether.dev/essential";
 const NAME_LABEL: &str = "app.kubernetes.io/name";
 
 /// Of a static pod's mirror.
-pub(super) const MIRROR: &str = "kubernetes.io/config.mirror";
+const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// By which owners say that a pod may go, or must not.
 const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict";
 const SAFE_VOLUMES: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
 const DO_NOT_DISRUPT: &str = "karpenter.sh/do-not-disrupt";
-
-const KUBE_SYSTEM: &str = "kube-system";
 
 /// Taints that every DaemonSet's pods bear, by what its controller adds to them.
 const DAEMONS_BEAR: [(&str, &str); 6] = [
@@ -56,8 +54,7 @@ pub(super) struct Specs {
 /// A pod; `None` of one that is finished, or ends before it ever got a node.
 pub(super) fn view(pod: &api::Pod, specs: &mut Specs) -> Option<Seen> {
     let (meta, spec) = (&pod.metadata, pod.spec.as_ref()?);
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    if matches!(phase, Some("Succeeded" | "Failed")) {
+    if is_finished(pod) {
         return None;
     }
     let placement = placement(pod, spec);
@@ -130,7 +127,14 @@ fn placement(pod: &api::Pod, spec: &api::PodSpec) -> Placement {
     })
 }
 
-fn kind(pod: &api::Pod) -> PodKind {
+/// Whether it has run to its end, and takes no room any more.
+pub(super) fn is_finished(pod: &api::Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+/// What a drain does with it.
+pub(super) fn kind(pod: &api::Pod) -> PodKind {
     if annotation(pod, MIRROR).is_some() {
         return PodKind::Mirror;
     }

@@ -5,7 +5,7 @@ use super::constraints::selector;
 use super::pods::{Seen, Specs};
 use super::volumes::{Claim, Class, Storage, Volume};
 use super::watch::{self, AsOf, Watch};
-use super::{nodes, pods, volumes};
+use super::{KUBE_SYSTEM, nodes, pods, volumes};
 use crate::clock::Clock;
 use crate::model::{
     ClusterUid, ClusterView, Labels, Node, Pin, Pod, PodKind, PodSpec, Selector, Uid, View,
@@ -18,8 +18,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinSet;
-
-const KUBE_SYSTEM: &str = "kube-system";
 
 /// A view that is older than this, while an error is known, is told by the error.
 const LATE: Duration = Duration::from_secs(45);
@@ -91,14 +89,14 @@ impl Objects {
     /// How old the oldest part is, or what is missing.
     fn as_of(&self, now: Duration) -> Result<Duration, String> {
         let all = [
-            self.nodes.as_of(),
-            self.pods.as_of(),
-            self.namespaces.as_of(),
-            self.daemons.as_of(),
-            self.budgets.as_of(),
-            self.claims.as_of(),
-            self.volumes.as_of(),
-            self.classes.as_of(),
+            self.nodes.as_of(now),
+            self.pods.as_of(now),
+            self.namespaces.as_of(now),
+            self.daemons.as_of(now),
+            self.budgets.as_of(now),
+            self.claims.as_of(now),
+            self.volumes.as_of(now),
+            self.classes.as_of(now),
         ];
         let mut oldest = Duration::ZERO;
         for part in all {

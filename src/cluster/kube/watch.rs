@@ -14,16 +14,30 @@ use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Waits after one failure after another, doubling from the first to the last.
 const WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
-/// When the server was last heard, on the boot clock. Shared with the connection.
+/// How long an answer must last before it counts. One that only says that the watch cannot go on where it was looks good
+/// at first, however long nothing was heard before.
+const SETTLED: Duration = Duration::from_millis(300);
+
+/// When the server was heard, on the boot clock. Shared with the connection.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Heard(Arc<AtomicU64>);
+pub(super) struct Heard(Arc<Mutex<Signs>>);
+
+/// Signs of two answers in a row.
+#[derive(Clone, Copy, Debug, Default)]
+struct Signs {
+    /// The last sign of the answer before.
+    before: Duration,
+    /// When this one began.
+    began: Duration,
+    /// Its last sign.
+    last: Duration,
+}
 
 /// One kind of object.
 #[derive(Debug)]
@@ -37,10 +51,19 @@ pub(super) struct Watch<V> {
 #[derive(Debug)]
 struct Kept<V> {
     items: HashMap<Uid, V>,
-    /// A list that is under way, and since when: it takes the place of the items when it is whole.
-    coming: Option<(HashMap<Uid, V>, Duration)>,
+    /// A list that is under way: it takes the place of the items when it is whole.
+    coming: Option<Coming<V>>,
     is_whole: bool,
     error: Option<String>,
+}
+
+#[derive(Debug)]
+struct Coming<V> {
+    items: HashMap<Uid, V>,
+    /// When it began, which is what it tells of.
+    began: Duration,
+    /// Until when what is kept was true.
+    kept_at: Duration,
 }
 
 /// A moment at which what is kept was true.
@@ -53,12 +76,38 @@ pub(super) enum AsOf {
 }
 
 impl Heard {
-    pub(super) fn note(&self, now: Duration) {
-        self.0.fetch_max(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    fn lock(&self) -> MutexGuard<'_, Signs> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn at(&self) -> Duration {
-        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    /// A good answer begins.
+    pub(super) fn begins(&self, now: Duration) {
+        let mut signs = self.lock();
+        *signs = Signs { before: signs.last, began: now, last: now };
+    }
+
+    /// It goes on.
+    pub(super) fn goes_on(&self, now: Duration) {
+        let mut signs = self.lock();
+        signs.last = signs.last.max(now);
+    }
+
+    /// It was none: what is known is from before it.
+    fn failed(&self) {
+        let mut signs = self.lock();
+        signs.last = signs.before;
+    }
+
+    /// All was told that there was then.
+    fn is_whole_of(&self, then: Duration) {
+        *self.lock() = Signs { before: then, began: then, last: then };
+    }
+
+    /// Until when nothing can have been missed.
+    fn at(&self, now: Duration) -> Duration {
+        let signs = self.lock();
+        let is_settled = now.saturating_sub(signs.began) >= SETTLED;
+        if is_settled { signs.last } else { signs.before }
     }
 }
 
@@ -77,7 +126,7 @@ impl<V> Watch<V> {
         look(&mut self.lock().items)
     }
 
-    pub(super) fn as_of(&self) -> AsOf {
+    pub(super) fn as_of(&self, now: Duration) -> AsOf {
         let kept = self.lock();
         let error =
             kept.error.as_ref().map(|error| format!("{} cannot be watched: {error}", self.what));
@@ -86,8 +135,8 @@ impl<V> Watch<V> {
                 AsOf::Never(error.unwrap_or_else(|| format!("{} are not listed yet", self.what)))
             }
             // What is kept is from before the list began.
-            Some((_, since)) => AsOf::At(*since, error),
-            None => AsOf::At(self.heard.at(), error),
+            Some(coming) => AsOf::At(coming.kept_at, error),
+            None => AsOf::At(self.heard.at(now), error),
         }
     }
 
@@ -96,19 +145,21 @@ impl<V> Watch<V> {
         let mut kept = self.lock();
         match event {
             Event::Init => {
-                let since = kept.coming.take().map_or(self.heard.at(), |(_, since)| since);
-                kept.coming = Some((HashMap::new(), since));
+                let kept_at = kept.coming.take().map(|coming| coming.kept_at);
+                let kept_at = kept_at.unwrap_or_else(|| self.heard.at(now));
+                kept.coming = Some(Coming { items: HashMap::new(), began: now, kept_at });
             }
             Event::InitApply(object) => {
-                if let (Some((items, _)), Some(uid), Some(view)) =
+                if let (Some(coming), Some(uid), Some(view)) =
                     (&mut kept.coming, uid(&object), view(&object))
                 {
-                    items.insert(uid, view);
+                    coming.items.insert(uid, view);
                 }
             }
             Event::InitDone => {
-                if let Some((items, _)) = kept.coming.take() {
-                    (kept.items, kept.is_whole) = (items, true);
+                if let Some(coming) = kept.coming.take() {
+                    (kept.items, kept.is_whole) = (coming.items, true);
+                    self.heard.is_whole_of(coming.began);
                 }
             }
             Event::Apply(object) => {
@@ -126,11 +177,11 @@ impl<V> Watch<V> {
         // A failed try begins a list anew, and only a whole one shows that it is over.
         if kept.coming.is_none() {
             kept.error = None;
-            self.heard.note(now);
         }
     }
 
     fn fail(&self, error: &watcher::Error) {
+        self.heard.failed();
         let error = told_of_watch(error);
         let is_new = self.lock().error.replace(error.clone()).as_ref() != Some(&error);
         if is_new {
@@ -202,5 +253,130 @@ fn told_of_watch(error: &watcher::Error) -> String {
         | watcher::Error::WatchFailed(error) => told(error),
         watcher::Error::WatchError(status) => status.message.clone(),
         watcher::Error::NoResourceVersion => "an object came without its version".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::core::v1::Namespace;
+    use kube::core::Status;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A watch whose list began at 100 s and was whole two seconds later; its answer began at 103 s.
+    fn watched() -> Watch<()> {
+        let watch = Watch::new("namespaces");
+        list(&watch, 100);
+        watch.heard.begins(SECOND * 103);
+        watch
+    }
+
+    fn list(watch: &Watch<()>, at: u32) {
+        tell(watch, Event::Init, at);
+        watch.heard.begins(SECOND * (at + 1));
+        tell(watch, Event::InitApply(object("a")), at + 1);
+        tell(watch, Event::InitDone, at + 2);
+    }
+
+    fn object(uid: &str) -> Namespace {
+        let mut namespace = Namespace::default();
+        namespace.metadata.uid = Some(uid.to_owned());
+        namespace
+    }
+
+    fn tell(watch: &Watch<()>, event: Event<Namespace>, at: u32) {
+        watch.hear(event, &|_| Some(()), SECOND * at);
+    }
+
+    fn at(watch: &Watch<()>, now: u32) -> Duration {
+        match watch.as_of(SECOND * now) {
+            AsOf::At(at, _) => at,
+            AsOf::Never(why) => panic!("{why}"),
+        }
+    }
+
+    fn gone() -> watcher::Error {
+        watcher::Error::WatchError(Box::new(Status::failure("too old", "Expired").with_code(410)))
+    }
+
+    #[test]
+    fn nothing_is_known_before_a_list_is_whole() {
+        let watch = Watch::new("namespaces");
+        tell(&watch, Event::Init, 100);
+        tell(&watch, Event::InitApply(object("a")), 101);
+        assert_eq!(
+            watch.as_of(SECOND * 101),
+            AsOf::Never("namespaces are not listed yet".to_owned())
+        );
+        watch.fail(&gone());
+        let AsOf::Never(why) = watch.as_of(SECOND * 102) else { panic!() };
+        assert_eq!(why, "namespaces cannot be watched: too old");
+        assert!(watch.look(|items| items.is_empty()));
+    }
+
+    #[test]
+    fn a_list_tells_of_when_it_began() {
+        let watch = Watch::new("namespaces");
+        list(&watch, 100);
+        assert_eq!(at(&watch, 110), SECOND * 100);
+    }
+
+    #[test]
+    fn each_sign_of_the_server_makes_the_view_new() {
+        let watch = watched();
+        assert_eq!(at(&watch, 104), SECOND * 103);
+        watch.heard.goes_on(SECOND * 115);
+        assert_eq!(at(&watch, 120), SECOND * 115);
+        watch.heard.begins(SECOND * 123);
+        assert_eq!(at(&watch, 124), SECOND * 123);
+    }
+
+    #[test]
+    fn an_answer_that_has_just_begun_does_not_count_yet() {
+        let watch = watched();
+        watch.heard.begins(SECOND * 700);
+        assert_eq!(at(&watch, 700), SECOND * 103);
+        assert_eq!(at(&watch, 701), SECOND * 700);
+    }
+
+    #[test]
+    fn after_a_long_silence_one_that_says_it_cannot_go_on_leaves_the_view_as_old_as_it_is() {
+        let watch = watched();
+        watch.heard.begins(SECOND * 700);
+        watch.heard.goes_on(SECOND * 700);
+        watch.fail(&gone());
+        assert_eq!(at(&watch, 710), SECOND * 103);
+        // So it does while the new list is under way, however often that is begun.
+        tell(&watch, Event::Init, 710);
+        watch.heard.begins(SECOND * 711);
+        assert_eq!(at(&watch, 715), SECOND * 103);
+        tell(&watch, Event::Init, 716);
+        assert_eq!(at(&watch, 718), SECOND * 103);
+        tell(&watch, Event::InitDone, 719);
+        assert_eq!(at(&watch, 719), SECOND * 716);
+        assert!(watch.look(|items| items.is_empty()), "what was not listed is gone");
+    }
+
+    #[test]
+    fn a_connection_that_fails_makes_nothing_new() {
+        let watch = watched();
+        watch.heard.begins(SECOND * 123);
+        for _ in 0..3 {
+            watch.fail(&gone());
+        }
+        assert_eq!(at(&watch, 130), SECOND * 103);
+        watch.heard.begins(SECOND * 140);
+        assert_eq!(at(&watch, 141), SECOND * 140);
+    }
+
+    #[test]
+    fn an_object_of_which_there_is_nothing_more_to_see_is_gone() {
+        let watch = watched();
+        tell(&watch, Event::Apply(object("b")), 104);
+        assert_eq!(watch.look(|items| items.len()), 2);
+        watch.hear(Event::Apply(object("b")), &|_: &Namespace| None, SECOND * 105);
+        tell(&watch, Event::Delete(object("a")), 106);
+        assert!(watch.look(|items| items.is_empty()));
     }
 }
