@@ -69,6 +69,9 @@ pub(super) fn admits(
     labels: &BTreeMap<String, String>,
     taints: &[Taint],
 ) -> Result<(), String> {
+    if let Some(what) = not_judged(spec) {
+        return Err(format!("it asks for {what}, which is not judged yet"));
+    }
     for (key, value) in &spec.node_selector {
         if labels.get(key) != Some(value) {
             return Err(format!("no node has the label {key}={value}"));
@@ -80,6 +83,20 @@ pub(super) fn admits(
         }
     }
     Ok(())
+}
+
+/// What a pod asks for that no rule here knows: it is not taken for granted, neither for pods that must move nor for
+/// workers to launch.
+fn not_judged(spec: &PodSpec) -> Option<&'static str> {
+    let asked = [
+        (spec.node_affinity.is_some(), "node affinity"),
+        (!spec.pod_affinity.is_empty(), "pod affinity"),
+        (!spec.pod_anti_affinity.is_empty(), "pod anti-affinity"),
+        (!spec.topology_spread.is_empty(), "topology spread"),
+        (!spec.host_ports.is_empty(), "ports of the node"),
+        (!spec.volumes.is_empty(), "volumes that are not everywhere"),
+    ];
+    asked.into_iter().find_map(|(is_asked, what)| is_asked.then_some(what))
 }
 
 /// What a node still has room for.
