@@ -162,8 +162,10 @@ impl Checker {
         state.seen.remove(&replica);
     }
 
-    /// The cluster witnessed a claim that the store gave or prolonged, whoever heard of it.
-    pub(crate) fn granted(&self, claim: &Claim) {
+    /// The cluster witnessed a claim that the store gave or prolonged, whoever heard of it, from now on. A call that was
+    /// on its way for long tells of an older end of the claim than the lease has.
+    pub(crate) fn granted(&self, claim: &Claim, ttl: Duration) {
+        let expires = duration::after(self.now(), ttl);
         let mut state = self.state();
         if let Some(before) = &state.granted
             && claim.token < before.token
@@ -171,7 +173,7 @@ impl Checker {
             let what = format!("token {} was given after {}", claim.token, before.token);
             state.violations.push(Violation { invariant: "I5", what });
         }
-        state.granted = Some(claim.clone());
+        state.granted = Some(Claim { expires, ..claim.clone() });
     }
 
     /// A process was answered a view. False where it looks again and again at one moment: it would never

@@ -286,7 +286,7 @@ impl Fence for Linked {
             (links.witness.clone(), links.checker.clone(), claim.clone());
         let call = async move {
             let answer = witness.hold(&claim, ttl).await;
-            answer.inspect(|()| checker.granted(&claim))
+            answer.inspect(|()| checker.granted(&claim, ttl))
         };
         links.send(Link::Cluster, call, out_of_reach).await
     }
