@@ -5,7 +5,6 @@ use crate::support::control_plane::{
     is_running, pod, until, why_unschedulable, write_kubeconfig,
 };
 use k8s_openapi::api::core::v1::{Node, Pod};
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::Api;
 use kube::api::{EvictParams, ListParams};
 use serde_json::json;
@@ -50,20 +49,7 @@ async fn an_eviction_that_a_budget_does_not_allow_is_refused() {
     let Some(plane) = control_plane::start().await else { return };
     plane.join(&FakeNode::default()).await;
     let pods = plane.pods().await;
-    for name in ["guarded", "free"] {
-        create(&pods, pod(name, "1")).await;
-        until(&pods, name, "the pod to run", is_running).await;
-    }
-    let budgets: Api<PodDisruptionBudget> = Api::default_namespaced(plane.client().await);
-    let selector = json!({ "matchLabels": { "app": "guarded" } });
-    let budget = json!({
-        "metadata": { "name": "none" },
-        "spec": { "selector": selector, "minAvailable": 1 },
-    });
-    create(&budgets, budget).await;
-    let counted =
-        |it: &PodDisruptionBudget| it.status.as_ref().is_some_and(|it| it.expected_pods == 1);
-    until(&budgets, "none", "the budget to be counted", counted).await;
+    plane.guard_one_of_two().await;
     let refused = pods.evict("guarded", &EvictParams::default()).await.unwrap_err();
     let kube::Error::Api(status) = refused else { panic!("{refused}") };
     assert_eq!((status.code, status.reason.as_str()), (429, "TooManyRequests"), "{status:?}");

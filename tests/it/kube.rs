@@ -1,8 +1,8 @@
 //! A real cluster, seen and changed: what the apiserver has is what a pass looks at, and what we may not see is unknown.
 
 use crate::support::control_plane::{
-    self, ControlPlane, FakeNode, LIMIT, Part, RESTRICTED, Setting, create, is_bound, is_running,
-    pod, until, why_unschedulable,
+    self, ControlPlane, FakeNode, LIMIT, Part, RESTRICTED, Setting, create, is_bound, pod, until,
+    why_unschedulable,
 };
 use crate::support::wait;
 use bellwether::clock::Clock;
@@ -358,17 +358,7 @@ async fn a_node_is_emptied_as_far_as_budgets_allow() {
     let at = join(&plane, "one").await;
     assert_eq!(kube.evict_step(&at).await, Ok(Eviction::Empty));
     let pods = plane.pods().await;
-    for name in ["guarded", "free"] {
-        create(&pods, pod(name, "1")).await;
-        until(&pods, name, "the pod to run", is_running).await;
-    }
-    let budgets: Api<PodDisruptionBudget> = Api::default_namespaced(plane.client().await);
-    let selector = json!({ "matchLabels": { "app": "guarded" } });
-    let budget = json!({ "metadata": { "name": "none" }, "spec": { "selector": selector, "minAvailable": 1 } });
-    create(&budgets, budget).await;
-    let is_counted =
-        |it: &PodDisruptionBudget| it.status.as_ref().is_some_and(|it| it.expected_pods == 1);
-    until(&budgets, "none", "the budget to be counted", is_counted).await;
+    let budgets = plane.guard_one_of_two().await;
     let Eviction::Blocked { left, by } = kube.evict_step(&at).await.unwrap() else { panic!() };
     assert_eq!(left, 2);
     assert!(by.contains("default/guarded") && by.contains("disruption budget"), "{by}");
@@ -377,7 +367,7 @@ async fn a_node_is_emptied_as_far_as_budgets_allow() {
     })
     .await;
     assert_eq!(pods.list(&ListParams::default()).await.unwrap().items.len(), 1);
-    budgets.delete("none", &DeleteParams::default()).await.unwrap();
+    budgets.delete("guarded", &DeleteParams::default()).await.unwrap();
     wait::until(LIMIT, "an empty node", || async {
         kube.evict_step(&at).await == Ok(Eviction::Empty)
     })

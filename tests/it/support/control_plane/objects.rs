@@ -3,6 +3,7 @@
 use super::{ControlPlane, LIMIT};
 use crate::support::wait;
 use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::Api;
 use kube::api::PostParams;
 use serde::Serialize;
@@ -156,5 +157,23 @@ impl ControlPlane {
         let nodes = self.nodes().await;
         create(&nodes, node.json()).await;
         until(&nodes, node.name, "the node to be Ready", is_ready).await
+    }
+
+    /// Two pods run, `guarded` and `free`, and a budget allows no disruption of the first, which it is named after.
+    pub(crate) async fn guard_one_of_two(&self) -> Api<PodDisruptionBudget> {
+        let pods = self.pods().await;
+        for name in ["guarded", "free"] {
+            create(&pods, pod(name, "1")).await;
+            until(&pods, name, "the pod to run", is_running).await;
+        }
+        let budgets = Api::default_namespaced(self.client().await);
+        let selector = json!({ "matchLabels": { "app": "guarded" } });
+        let spec = json!({ "selector": selector, "minAvailable": 1 });
+        create(&budgets, json!({ "metadata": { "name": "guarded" }, "spec": spec })).await;
+        let is_counted = |budget: &PodDisruptionBudget| {
+            budget.status.as_ref().is_some_and(|status| status.expected_pods == 1)
+        };
+        until(&budgets, "guarded", "the budget to be counted", is_counted).await;
+        budgets
     }
 }
