@@ -38,7 +38,9 @@ pub use intent::{Intent, LaunchRequest, Order};
 pub use memory::{
     Breaker, BreakerState, ClusterMemory, Farewell, Memory, PoolMemory, Refusal, Unhelpable,
 };
-pub use node::{Cordon, Effect, Node, NodeRef, Readiness, Taint};
+pub use node::{
+    Cordon, Effect, Node, NodeRef, POOL_LABEL, Readiness, Taint, WORKER_LABEL, ZONE_LABEL,
+};
 pub use observed::{ClusterView, Guard, Observed, View, Want};
 pub use plan::{Act, Decision, Permit, Plan, Step, Transition, Verdict};
 pub use pod::{Essential, Pin, Placement, Pod, PodKind, PodSpec, Toleration};

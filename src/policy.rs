@@ -26,6 +26,7 @@ mod forgotten;
 mod leaving;
 mod limits;
 mod need;
+mod new_nodes;
 mod order;
 mod pauses;
 pub mod permit;
@@ -46,6 +47,7 @@ use crate::model::{
 use asks::Court;
 use demand::Demand;
 use draft::Draft;
+pub use fit::{Predicate, places};
 use jiff::Timestamp;
 use need::Need;
 pub use scale_up::without_launch;
@@ -218,7 +220,7 @@ fn asides(
         let why = "it lacks machines whose nodes are Ready, so it proves no loss of any other";
         draft.also(&pool.name, scene::unknown("the list of machines", why));
     }
-    if let Some((pod, why)) = demand.packing.unhostable.first() {
+    if let Some(fit::Unhostable { pod, why, .. }) = demand.packing.unhostable.first() {
         let pods = u32::try_from(demand.packing.unhostable.len()).unwrap_or(u32::MAX);
         draft.also(&pool.name, Reason::Unhostable { pods, pod: pod.clone(), why: why.clone() });
     }

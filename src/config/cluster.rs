@@ -8,6 +8,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+const EXPANDERS: [(&str, Expander); 4] = [
+    ("priority", Expander::Priority),
+    ("price", Expander::Price),
+    ("least_waste", Expander::LeastWaste),
+    ("fewest", Expander::Fewest),
+];
+
 /// The words of `mode`.
 pub(super) const MODES: [(&str, Mode); 2] = [("act", Mode::Act), ("dry_run", Mode::DryRun)];
 
@@ -22,6 +29,11 @@ pub struct ClusterConfig {
     pub mode: Mode,
     /// `accept_unlabelled`: take alerts without a `cluster` label as this cluster's. Default false.
     pub accept_unlabelled: bool,
+    /// `expanders`: which new worker is taken where several would do; the next decides what one leaves open.
+    /// Default priority, price, least_waste.
+    pub expanders: Vec<Expander>,
+    /// `expendable_below`: pods of a lower priority are no need, and need no other place. Default -10.
+    pub expendable_below: i32,
     /// `guards`: PromQL that must hold at the moment of acting.
     pub guards: Guards,
     /// `alertmanager`, or the top-level one.
@@ -65,6 +77,32 @@ pub enum Mode {
     /// Plan, record, show, touch nothing.
     DryRun,
 }
+
+/// What is looked at to choose between new workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expander {
+    /// The pool's `priority`, the highest first.
+    Priority,
+    /// The price for each pod it holds, the lowest first; one that is not known comes last.
+    Price,
+    /// The share of its CPU and memory that stays unused, the least first.
+    LeastWaste,
+    /// How many of the pods it holds, the most first: so the fewest workers.
+    Fewest,
+}
+
+impl Expander {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Priority, Self::Price, Self::LeastWaste, Self::Fewest];
+
+    /// Those that are asked where the file says nothing.
+    pub fn usual() -> Vec<Self> {
+        vec![Self::Priority, Self::Price, Self::LeastWaste]
+    }
+}
+
+/// Cluster Autoscaler's own.
+pub(crate) const EXPENDABLE_BELOW: i32 = -10;
 
 /// PromQL that must hold at the moment of acting.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -148,6 +186,10 @@ impl ClusterConfig {
             kubernetes: KubernetesConfig::read(s),
             mode,
             accept_unlabelled: s.take("accept_unlabelled", value::truth).unwrap_or(false),
+            expanders: read_expanders(s),
+            expendable_below: s
+                .take("expendable_below", value::priority)
+                .unwrap_or(EXPENDABLE_BELOW),
             guards: s.section("guards", |s| Guards {
                 down: s.list("down", value::text).unwrap_or_default(),
             }),
@@ -172,6 +214,8 @@ impl ClusterConfig {
             "kubernetes": self.kubernetes.to_value(),
             "mode": value::word(&MODES, &self.mode),
             "accept_unlabelled": self.accept_unlabelled,
+            "expanders": self.expanders.iter().map(|one| value::word(&EXPANDERS, one)).collect::<Value>(),
+            "expendable_below": self.expendable_below,
             "guards": { "down": self.guards.down },
             "alertmanager": self.alertmanager.to_value(),
             "prometheus": self.prometheus.to_value(),
@@ -179,6 +223,15 @@ impl ClusterConfig {
             "pools": pools.collect::<Value>(),
         })
     }
+}
+
+fn read_expanders(s: &mut Section<'_>) -> Vec<Expander> {
+    let Some(read) = s.list("expanders", value::one_of(&EXPANDERS)) else {
+        return Expander::usual();
+    };
+    let twice = (1..read.len()).any(|at| read[..at].contains(&read[at]));
+    s.check(!twice, ["expanders"; 2], "names one of them twice; each decides once".to_owned());
+    read
 }
 
 impl KubernetesConfig {

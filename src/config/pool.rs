@@ -38,6 +38,8 @@ pub struct PoolConfig {
     pub min: u32,
     /// `max`: most workers. Required.
     pub max: u32,
+    /// `priority`: pools of a higher one grow first, where the cluster's `expanders` ask for it. Default 0.
+    pub priority: u32,
     /// `permanent`: names of nodes or workers that are never removed.
     pub permanent: BTreeSet<String>,
     /// `node`: what a new worker will look like.
@@ -96,6 +98,9 @@ pub struct NodeTemplate {
     pub labels: BTreeMap<String, String>,
     /// `taints`.
     pub taints: Vec<Taint>,
+    /// `startup_taints`: keys of those that a new worker carries until something on it has started. Until
+    /// `join_deadline` they keep no pod off.
+    pub startup_taints: BTreeSet<String>,
     /// `reserved`: what the node keeps for itself.
     pub reserved: Resources,
 }
@@ -224,6 +229,7 @@ impl PoolConfig {
             provider: ProviderConfig::Sim,
             min: 0,
             max,
+            priority: 0,
             permanent: BTreeSet::new(),
             node: NodeTemplate::default(),
             step: Steps::default(),
@@ -254,6 +260,7 @@ impl PoolConfig {
         let pool = Self {
             provider: ProviderConfig::read(s),
             min: s.take("min", value::whole(0..=MOST)).unwrap_or(base.min),
+            priority: s.take("priority", value::whole(0..=MOST)).unwrap_or(base.priority),
             permanent: s.list("permanent", value::text).unwrap_or_default().into_iter().collect(),
             node: s.section("node", NodeTemplate::read),
             step: s.section("step", Steps::read),
@@ -313,6 +320,7 @@ impl PoolConfig {
             "provider": self.provider.to_value(),
             "min": self.min,
             "max": self.max,
+            "priority": self.priority,
             "permanent": self.permanent,
             "node": self.node.to_value(),
             "step": self.step.to_value(),

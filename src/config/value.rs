@@ -126,6 +126,14 @@ pub(super) fn word<T: PartialEq>(words: &[(&'static str, T)], value: &T) -> Opti
     words.iter().find(|(_, known)| known == value).map(|(word, _)| *word)
 }
 
+/// A priority of pods. Source: Kubernetes' own `PriorityClass`, which ends at a thousand million.
+pub(super) fn priority(tree: &Tree) -> Result<i32, Mend> {
+    const MEND: &str = "must be a whole number from -2147483648 to 1000000000, such as -10";
+    let written = plain(tree, "a whole number").map_err(|_| MEND)?;
+    let number = written.parse::<i32>().ok().filter(|number| *number <= 1_000_000_000);
+    Ok(number.ok_or(MEND)?)
+}
+
 /// A number, or a percentage of at most `most`; never nothing.
 pub(super) fn amount(most: u32) -> impl Fn(&Tree) -> Result<Amount, Mend> {
     move |tree| {

@@ -4,6 +4,15 @@ use super::{Labels, NodeName, PoolName, Resources, Uid, WorkerId, Zone};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+/// The label that says which worker a node is.
+pub const WORKER_LABEL: &str = "bellwether.dev/worker";
+
+/// The label that says which pool it belongs to.
+pub const POOL_LABEL: &str = "bellwether.dev/pool";
+
+/// The label of its zone. Source: Kubernetes' well-known labels.
+pub const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
+
 /// A node by name *and* UID: the same name with another UID is another machine.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NodeRef {

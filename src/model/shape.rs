@@ -45,6 +45,14 @@ pub enum Market {
 #[serde(transparent)]
 pub struct Price(pub u64);
 
+impl Shape {
+    /// The lowest price it is sold for; one that is not known comes last.
+    pub fn lowest_price(&self) -> Price {
+        let prices = self.offerings.iter().filter_map(|offering| offering.price);
+        prices.min().unwrap_or(Price(u64::MAX))
+    }
+}
+
 impl fmt::Display for Market {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

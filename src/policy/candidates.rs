@@ -220,14 +220,15 @@ pub(super) fn fits_without(
     pool: &PoolConfig,
     leaving: &[Candidate<'_>],
 ) -> Result<(), Reason> {
-    let without: Vec<&NodeName> = leaving.iter().map(|candidate| &candidate.node.at.name).collect();
-    let mut bins = fit::bins_without(scene, &without);
+    let mut room = scene.room().clone();
+    leaving.iter().for_each(|candidate| room.vacate(&candidate.node.at.name));
     // A pool that is on its way out is no home for long.
-    bins.retain(|bin| !bin.pool.and_then(|name| scene.pool(name)).is_some_and(|pool| pool.removed));
+    scene.limits.pools.values().filter(|pool| pool.removed).for_each(|pool| room.close(&pool.name));
     let pods = leaving.iter().flat_map(|candidate| candidate.pods.iter().copied());
-    fit::all_fit(pods, &mut bins).map_err(|pod| Reason::PodFitsNowhere { pod })?;
+    let pods = pods.filter(|pod| !scene.is_expendable(pod));
+    fit::all_fit(pods, &mut room).map_err(|pod| Reason::PodFitsNowhere { pod })?;
     let mut free = Resources::default();
-    for bin in bins.iter().filter(|bin| bin.pool == Some(&pool.name)) {
+    for bin in room.bins.iter().filter(|bin| bin.open && bin.pool == Some(&pool.name)) {
         free.add(&bin.free);
     }
     if has_headroom(&free, pool) { Ok(()) } else { Err(Reason::NoHeadroom) }

@@ -3,21 +3,20 @@
 //! answers, or the watchdog is silent.
 
 use super::asks::Court;
-use super::fit::{self, Bin, Grower, NewNode, Packing};
-use super::pauses;
+use super::fit::{self, Grower, Packing, Room};
 use super::scene::Scene;
-use crate::config::PoolConfig;
-use crate::model::{
-    Ask, ClusterView, Direction, Node, Pod, PodKind, PoolName, Reason, Resources, Shape, Signal,
-    Uid, Worker, WorkerState,
-};
-use std::collections::{BTreeMap, HashSet};
+use super::{new_nodes, pauses};
+use crate::model::{Ask, Direction, Pod, PoolName, Reason, Signal, Uid, Worker, WorkerState};
+use std::collections::HashSet;
 
 /// The unschedulable pods of the cluster, packed once for all pools.
 pub(super) struct Demand<'a> {
     pub(super) packing: Packing,
     /// Pods that would be helped, absorbed ones included.
     pub(super) helpable: usize,
+    /// Pods for which workers were launched that are not judged yet.
+    pub(super) watched: Vec<&'a Pod>,
+    /// Pods for which workers were launched in vain.
     pub(super) unhelpable: usize,
     pub(super) pending: Vec<&'a Pod>,
 }
@@ -31,91 +30,29 @@ pub(super) fn demand<'a>(scene: &Scene<'a>, open: &HashSet<PoolName>) -> Demand<
     let launched_for: HashSet<&Uid> = watching.collect();
     let (watched, pods): (Vec<&Pod>, Vec<&Pod>) =
         pods.into_iter().partition(|pod| launched_for.contains(&pod.uid) && is_watched(scene, pod));
-    let mut bins = fit::bins_without(scene, &[]);
-    let coming: Vec<(&PoolConfig, Resources)> = coming(scene);
-    bins.extend(coming.iter().map(|(pool, free)| Bin {
-        pool: Some(&pool.name),
-        free: free.clone(),
-        labels: &pool.node.labels,
-        taints: &pool.node.taints,
-    }));
-    // A pool that left the file can launch nothing.
-    let nodes: BTreeMap<&PoolName, Vec<NewNode<'_>>> =
-        scene.limits.configured().map(|pool| (&pool.name, new_nodes(scene, pool))).collect();
-    let grower = |pool: &'a PoolConfig| Grower {
-        pool: &pool.name,
-        nodes: nodes.get(&pool.name).map_or(&[], Vec::as_slice),
-        labels: &pool.node.labels,
-        taints: &pool.node.taints,
-        room: pool.max.saturating_sub(scene.have(&pool.name)),
-    };
-    let all: Vec<Grower<'_>> = scene.limits.pools.values().map(grower).collect();
-    let growers: Vec<Grower<'_>> =
-        scene.limits.pools.values().filter(|pool| open.contains(&pool.name)).map(grower).collect();
-    let packing = fit::pack(&pods, bins, &growers, &all);
+    let mut room = scene.room().clone();
+    coming(scene, &mut room);
+    let all: Vec<Grower<'_>> =
+        scene.limits.pools.values().map(|pool| new_nodes::grower(scene, pool)).collect();
+    let open = scene.limits.pools.values().filter(|pool| open.contains(&pool.name));
+    let growers: Vec<Grower<'_>> = open.map(|pool| new_nodes::grower(scene, pool)).collect();
+    let packing = fit::pack(&pods, room, &growers, &all, &scene.limits.expanders);
     let helpable = pods.len() + watched.len() - packing.unhostable.len();
-    Demand { packing, helpable, unhelpable: unhelpable.len(), pending: pods }
+    Demand { packing, helpable, watched, unhelpable: unhelpable.len(), pending: pods }
 }
 
 /// Workers on their way are room already, with what their shape will offer. One whose node is open
 /// already is counted by its node; one of a shape that is not known offers none.
-fn coming<'a>(scene: &Scene<'a>) -> Vec<(&'a PoolConfig, Resources)> {
+fn coming<'s>(scene: &'s Scene<'_>, room: &mut Room<'s>) {
     let is_open = |worker: &Worker| scene.node(worker).is_some_and(fit::is_open);
     let workers = scene.memory.workers.values().filter(|worker| worker.is_coming());
-    workers
-        .filter(|worker| !is_open(worker))
-        .filter_map(|worker| {
-            let pool = scene.pool(&worker.pool)?;
-            let mut nodes = new_nodes(scene, pool).into_iter();
-            let node = nodes.find(|node| node.shape.name == worker.shape)?;
-            Some((pool, node.allocatable))
-        })
-        .collect()
-}
-
-/// What a pool could launch, with what pods will be able to use of each.
-pub(super) fn new_nodes<'a>(scene: &Scene<'a>, pool: &PoolConfig) -> Vec<NewNode<'a>> {
-    let known = scene.observed.shapes.get(&pool.name).and_then(|shapes| shapes.known());
-    let daemons = daemons(scene, pool);
-    let promise = |shape: &'a Shape| {
-        let mut allocatable = allocatable(scene, pool, shape);
-        allocatable.subtract(&daemons);
-        NewNode { shape, allocatable }
-    };
-    known.into_iter().flatten().map(promise).collect()
-}
-
-/// What a new node of a shape will have for pods: as much as the least of those there are; before there
-/// is any, its capacity less what the configuration says that nodes keep for themselves.
-fn allocatable(scene: &Scene<'_>, pool: &PoolConfig, shape: &Shape) -> Resources {
-    let mut promised = shape.capacity.clone();
-    promised.subtract(&pool.node.reserved);
-    let alike = scene.workers(&pool.name).filter(|worker| worker.shape == shape.name);
-    let real: Vec<&Resources> =
-        alike.filter_map(|worker| Some(&scene.node(worker)?.allocatable)).collect();
-    let least = |measure: fn(&Resources) -> u64| real.iter().map(|node| measure(node)).min();
-    promised.cpu_milli = least(|node| node.cpu_milli).unwrap_or(promised.cpu_milli);
-    promised.memory = least(|node| node.memory).unwrap_or(promised.memory);
-    promised.pods = least(|node| node.pods).unwrap_or(promised.pods);
-    // Devices show up on a node only when their plugin has started: fewer there mean nothing yet.
-    for (name, count) in real.iter().flat_map(|node| &node.extended) {
-        let promised = promised.extended.entry(name.clone()).or_default();
-        *promised = (*promised).max(*count);
+    for worker in workers.filter(|worker| !is_open(worker)) {
+        let Some(pool) = scene.pool(&worker.pool) else { continue };
+        let node = scene.new_nodes(&pool.name).iter().find(|node| node.shape.name == worker.shape);
+        if let Some(node) = node {
+            room.open(node.bin(node.in_zone(&worker.zone), &pool.name, &pool.node.taints));
+        }
     }
-    promised
-}
-
-/// What daemon pods ask of a node of this pool: the most that any of its nodes bears now.
-fn daemons(scene: &Scene<'_>, pool: &PoolConfig) -> Resources {
-    let nodes = scene.view().into_iter().flat_map(ClusterView::nodes);
-    let ours = nodes.filter(|node| node.pool.as_ref() == Some(&pool.name));
-    let asked = |node: &Node| {
-        let mut sum = Resources::default();
-        let pods = scene.pods_on(&node.at.name).iter();
-        pods.filter(|pod| pod.kind != PodKind::Normal).for_each(|pod| sum.add(&pod.spec.requests));
-        sum
-    };
-    ours.map(asked).max_by_key(|sum| (sum.cpu_milli, sum.memory)).unwrap_or_default()
 }
 
 fn is_unhelpable(scene: &Scene<'_>, pod: &Pod) -> bool {
@@ -136,10 +73,9 @@ fn is_watched(scene: &Scene<'_>, pod: &Pod) -> bool {
 
 /// Whether a worker is on its way whose shape is not known any more, so that its room is not either.
 fn is_of_unknown_shape(scene: &Scene<'_>, worker: &Worker) -> bool {
-    let is_known = |pool: &PoolConfig| {
-        new_nodes(scene, pool).iter().any(|node| node.shape.name == worker.shape)
-    };
-    worker.is_coming() && !scene.pool(&worker.pool).is_some_and(is_known)
+    let is_known =
+        |pool: &PoolName| scene.new_nodes(pool).iter().any(|node| node.shape.name == worker.shape);
+    worker.is_coming() && !is_known(&worker.pool)
 }
 
 /// Whether a Ready worker has room for a pod and yet keeps it off: a new node is often tainted for a
@@ -147,8 +83,8 @@ fn is_of_unknown_shape(scene: &Scene<'_>, worker: &Worker) -> bool {
 fn keeps_off(scene: &Scene<'_>, worker: &Worker, pod: &Pod) -> bool {
     worker.state == WorkerState::Ready
         && scene.node(worker).is_some_and(|node| {
-            let admits = fit::admits(&pod.spec, &node.labels, &node.taints).is_ok();
-            !(admits && fit::is_open(node)) && pod.spec.requests.fits_in(&fit::free(scene, node))
+            let forbidding = fit::forbidding(scene.room(), &node.at.name, pod);
+            forbidding.is_some_and(|all| !all.is_empty() && all.iter().all(|one| one.is_of_node()))
         })
 }
 

@@ -101,6 +101,8 @@ impl World {
                 kubernetes: crate::config::KubernetesConfig::default(),
                 mode: Mode::Act,
                 accept_unlabelled: false,
+                expanders: crate::config::Expander::usual(),
+                expendable_below: -10,
                 guards: Guards::default(),
                 alertmanager: crate::config::AlertmanagerConfig::default(),
                 prometheus: crate::config::PrometheusConfig::default(),
@@ -205,6 +207,13 @@ impl World {
             zone: Some(worker.zone.clone()),
         };
         self.view().nodes.push(Arc::new(node));
+    }
+
+    /// Each node has its name under this label, as a kubelet writes it.
+    pub(super) fn add_labels(&mut self, hostname: &str) {
+        for node in self.nodes() {
+            node.labels.insert(hostname.to_owned(), node.at.name.to_string());
+        }
     }
 
     pub(super) fn view(&mut self) -> &mut ClusterView {

@@ -140,11 +140,11 @@ fn refuse(scene: &Scene<'_>, worker: &Worker, reason: &Reason, draft: &mut Draft
     draft.plan.memory.refusals.insert(worker.id.clone(), refusal);
 }
 
-fn advance(
-    scene: &Scene<'_>,
+fn advance<'a>(
+    scene: &Scene<'a>,
     court: &Court<'_>,
     leaver: &Leaver<'_>,
-    list: &[&Instance],
+    list: &[&'a Instance],
     draft: &mut Draft,
 ) {
     let &Leaver { worker, node } = leaver;
@@ -209,11 +209,11 @@ pub(super) fn last_word(worker: &Worker) -> Permit {
 /// The intent to cordon is stored and the node is open: the call was refused or failed, or we died
 /// before it or right after giving the worker back, or somebody opened it. What asked for it is asked
 /// again; if nothing does any more, the worker is given back.
-fn recordon(
-    scene: &Scene<'_>,
+fn recordon<'a>(
+    scene: &Scene<'a>,
     court: &Court<'_>,
     &Leaver { worker, node }: &Leaver<'_>,
-    list: &[&Instance],
+    list: &[&'a Instance],
     draft: &mut Draft,
 ) {
     let again = match worker.purpose {

@@ -6,11 +6,12 @@
 
 use super::asks::Court;
 use super::candidates::has_headroom;
-use super::demand::{Demand, new_nodes, ups};
-use super::fit;
+use super::demand::{Demand, ups};
+use super::fit::{self, Chosen, Grower};
+use super::new_nodes;
 use super::scene::Scene;
 use crate::config::PoolConfig;
-use crate::model::{Ask, Permit, Pod, Reason, ShapeName, Signal, SignalId, Uid, Want, Worker};
+use crate::model::{Ask, Permit, Pod, Reason, Signal, SignalId, Uid, Want, Worker};
 
 /// What one pool is asked for.
 #[derive(Clone, Debug, Default)]
@@ -27,8 +28,8 @@ pub(super) struct Need {
     pub(super) signals: Vec<SignalId>,
     /// Pods it is for, per worker.
     pub(super) pods: Vec<Vec<Uid>>,
-    /// Shapes chosen for them; any shape will do for the rest.
-    pub(super) shapes: Vec<ShapeName>,
+    /// What was chosen for them; anything will do for the rest.
+    pub(super) chosen: Vec<Chosen>,
     /// Whether pods wait that this pool could host if it were not full.
     pub(super) is_capped: bool,
     /// Operators' wishes that are done with once it is launched.
@@ -88,7 +89,7 @@ pub(super) fn need(
         need.set(pool.min, Reason::BelowMin { have, min: pool.min }, Permit::Restore);
         need.by_alert_only = false;
         need.pods.clear();
-        need.shapes.clear();
+        need.chosen.clear();
     }
     need.signals.extend(alerts);
     need
@@ -136,11 +137,11 @@ fn by_packing(
     need.is_capped =
         !demand.packing.waiting.is_empty() && !alerts.is_empty() && need.have >= pool.max;
     need.pods = bins.iter().map(|bin| bin.pods.clone()).collect();
-    need.shapes = bins.iter().map(|bin| bin.shape.clone()).collect();
+    need.chosen = bins.iter().map(|bin| bin.chosen.clone()).collect();
     if !bins.is_empty() {
-        need.shapes.extend(spare(scene, pool, demand));
+        need.chosen.extend(spare(scene, pool, demand));
     }
-    let workers = u32::try_from(need.shapes.len()).unwrap_or(u32::MAX);
+    let workers = u32::try_from(need.chosen.len()).unwrap_or(u32::MAX);
     let want = need.have.saturating_add(workers);
     if workers > 0 && (want >= need.want || need.gives_way) {
         let pods = u32::try_from(need.pods.iter().flatten().count()).unwrap_or(u32::MAX);
@@ -153,19 +154,18 @@ fn by_packing(
 
 /// Workers beyond what the pods ask for, so that the pool's headroom is free when those are placed. Of
 /// the cheapest shape, and no more than the pool could ever have.
-fn spare(scene: &Scene<'_>, pool: &PoolConfig, demand: &Demand<'_>) -> Vec<ShapeName> {
-    let nodes = new_nodes(scene, pool);
-    let sold = nodes.iter().filter(|node| !node.shape.offerings.is_empty());
-    let Some(node) = sold.min_by_key(|node| fit::cheapest(node.shape)) else {
+fn spare(scene: &Scene<'_>, pool: &PoolConfig, demand: &Demand<'_>) -> Vec<Chosen> {
+    let sold = scene.new_nodes(&pool.name).iter().filter(|node| !node.sites.is_empty());
+    let Some(node) = sold.min_by_key(|node| node.shape.lowest_price()) else {
         return Vec::new();
     };
     let mut free = demand.packing.free.get(&pool.name).cloned().unwrap_or_default();
-    let mut shapes = Vec::new();
-    while !has_headroom(&free, pool) && shapes.len() < pool.max as usize {
+    let mut chosen = Vec::new();
+    while !has_headroom(&free, pool) && chosen.len() < pool.max as usize {
         free.add(&node.allocatable);
-        shapes.push(node.shape.name.clone());
+        chosen.push(Chosen::anywhere(&node.shape.name));
     }
-    shapes
+    chosen
 }
 
 /// Our own monitoring or store finds no room: one worker at a time, without an alert, for without
@@ -176,15 +176,19 @@ fn essential(scene: &Scene<'_>, pool: &PoolConfig, demand: &Demand<'_>, need: &m
         pod.essential.is_some()
             && !is_packed(pod)
             && !demand.packing.absorbed.contains(&pod.uid)
-            && !demand.packing.unhostable.iter().any(|(name, _)| *name == fit::name(pod))
+            && !demand.packing.unhostable.iter().any(|one| one.pod == fit::name(pod))
     };
     let Some(pod) = demand.pending.iter().find(waits) else { return };
-    let hosts =
-        |pool: &PoolConfig| fit::cheapest_for(&pod.spec, &new_nodes(scene, pool), &pool.node);
-    let mut hosts = scene.limits.configured().filter_map(|pool| Some((pool, hosts(pool)?)));
+    let growers: Vec<Grower<'_>> =
+        scene.limits.configured().map(|pool| new_nodes::grower(scene, pool)).collect();
+    let hosts = |grower: &Grower<'_>| {
+        let host = fit::best_for(pod, scene.room().clone(), grower, &scene.limits.expanders)?;
+        Some((scene.pool(grower.pool)?, host))
+    };
+    let mut hosts = growers.iter().filter_map(hosts);
     let comes = hosts.clone().any(|(pool, _)| scene.workers(&pool.name).any(Worker::is_coming));
     let first = hosts.find(|(pool, _)| scene.have(&pool.name) < pool.max);
-    let Some((_, shape)) = first.filter(|(first, _)| first.name == pool.name) else { return };
+    let Some((_, chosen)) = first.filter(|(first, _)| first.name == pool.name) else { return };
     if comes || need.want > need.have {
         return;
     }
@@ -194,7 +198,7 @@ fn essential(scene: &Scene<'_>, pool: &PoolConfig, demand: &Demand<'_>, need: &m
         Permit::Restore,
     );
     need.pods = vec![vec![pod.uid.clone()]];
-    need.shapes = vec![shape];
+    need.chosen = vec![chosen];
 }
 
 impl Need {
@@ -216,11 +220,11 @@ impl Need {
         count: u32,
         reason: Reason,
         permit: Permit,
-        shapes: Vec<ShapeName>,
+        chosen: Vec<Chosen>,
     ) {
         self.set(self.have.saturating_add(count), reason, permit);
         self.by_alert_only = false;
-        self.shapes.extend(shapes);
+        self.chosen.extend(chosen);
     }
 
     /// How many more it brings in this pass, as far as `max` and an alert's cooldown tell.

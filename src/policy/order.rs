@@ -1,18 +1,18 @@
 //! The exact request: ids, and for every worker where to buy it first, and where next.
 
-use super::fit;
+use super::fit::Chosen;
 use super::scene::{Scene, unknown};
 use crate::config::PoolConfig;
 use crate::model::{
-    BatchId, ClusterUid, LaunchRequest, Offering, Order, Reason, Shape, ShapeName, WorkerId, Zone,
+    BatchId, ClusterUid, LaunchRequest, Offering, Order, Reason, Shape, WorkerId, Zone,
 };
 use std::collections::BTreeMap;
 
-/// A request for `count` workers: of the shapes named, in that order, and of the cheapest beyond them.
+/// A request for `count` workers: as chosen, in that order, and of the cheapest shape beyond that.
 pub(super) fn request(
     scene: &Scene<'_>,
     pool: &PoolConfig,
-    shapes: &[ShapeName],
+    chosen: &[Chosen],
     count: u32,
     cluster_uid: ClusterUid,
 ) -> Result<LaunchRequest, Reason> {
@@ -22,13 +22,13 @@ pub(super) fn request(
     let mut zones = population(scene, pool, known);
     let mut orders = Vec::new();
     for number in 0..count {
-        let named = shapes
-            .get(number as usize)
-            .and_then(|name| known.iter().find(|shape| shape.name == *name));
+        let chosen = chosen.get(number as usize);
+        let named = chosen.and_then(|one| known.iter().find(|shape| shape.name == one.shape));
         let shape = named.or_else(|| cheapest(known));
         let shape =
             shape.ok_or_else(|| unknown("what can be bought", "the provider offers no shape"))?;
-        let offering = least_populated(shape, &zones);
+        let zone = chosen.and_then(|one| one.zone.as_ref());
+        let offering = least_populated(shape, zone, &zones);
         let offering = offering
             .ok_or_else(|| unknown("what can be bought", "the shape is offered nowhere"))?;
         *zones.entry(offering.zone.clone()).or_default() += 1;
@@ -39,7 +39,7 @@ pub(super) fn request(
         cluster: scene.limits.name.clone(),
         cluster_uid,
         pool: pool.name.clone(),
-        fallback: fallback(&orders, known),
+        fallback: fallback(&orders, known, chosen),
         batch,
         orders,
         labels: pool.node.labels.clone(),
@@ -84,19 +84,27 @@ fn population(scene: &Scene<'_>, pool: &PoolConfig, shapes: &[Shape]) -> BTreeMa
     zones
 }
 
-/// The offering in the zone with the fewest workers; the provider's order decides among equals.
-fn least_populated<'s>(shape: &'s Shape, zones: &BTreeMap<Zone, usize>) -> Option<&'s Offering> {
-    shape.offerings.iter().min_by_key(|offering| zones.get(&offering.zone).copied().unwrap_or(0))
+/// The offering in the zone that was chosen, or in the one with the fewest workers; the provider's order decides
+/// among equals.
+fn least_populated<'s>(
+    shape: &'s Shape,
+    chosen: Option<&Zone>,
+    zones: &BTreeMap<Zone, usize>,
+) -> Option<&'s Offering> {
+    let there = |offering: &&Offering| chosen.is_none_or(|zone| offering.zone == *zone);
+    let offerings = shape.offerings.iter().filter(there);
+    offerings.min_by_key(|offering| zones.get(&offering.zone).copied().unwrap_or(0))
 }
 
 fn cheapest(shapes: &[Shape]) -> Option<&Shape> {
     let offered = shapes.iter().filter(|shape| !shape.offerings.is_empty());
     offered
-        .min_by_key(|shape| (fit::cheapest(shape), shape.capacity.cpu_milli, shape.capacity.memory))
+        .min_by_key(|shape| (shape.lowest_price(), shape.capacity.cpu_milli, shape.capacity.memory))
 }
 
 /// Every other offering that holds at least what the largest ordered shape holds: same shapes first.
-fn fallback(orders: &[Order], shapes: &[Shape]) -> Vec<Offering> {
+/// Where pods need one of the zones, only there: elsewhere it would help nobody.
+fn fallback(orders: &[Order], shapes: &[Shape], chosen: &[Chosen]) -> Vec<Offering> {
     let ordered = |shape: &&Shape| orders.iter().any(|order| order.offering.shape == shape.name);
     let needed: Vec<&Shape> = shapes.iter().filter(ordered).collect();
     let holds =
@@ -105,5 +113,10 @@ fn fallback(orders: &[Order], shapes: &[Shape]) -> Vec<Offering> {
         shapes.iter().partition(|shape| ordered(shape));
     let larger = others.into_iter().filter(|shape| holds(shape));
     let same = same.into_iter().filter(|shape| holds(shape));
-    same.chain(larger).flat_map(|shape| shape.offerings.iter().cloned()).collect()
+    let is_bound = chosen.iter().take(orders.len()).any(|one| one.zone.is_some());
+    let there = |offering: &&Offering| {
+        !is_bound || orders.iter().any(|order| order.offering.zone == offering.zone)
+    };
+    let offerings = same.chain(larger).flat_map(|shape| &shape.offerings);
+    offerings.filter(there).cloned().collect()
 }

@@ -6,6 +6,7 @@
 use super::asks::Court;
 use super::candidates;
 use super::draft::Draft;
+use super::fit::Chosen;
 use super::need::Need;
 use super::pauses;
 use super::records::{self, acts};
@@ -82,12 +83,12 @@ pub(super) fn targets<'a>(
 
 /// What asks for another worker in place of this one, if anything does: the provider, an alert about
 /// its node, or its age.
-pub(super) fn cause(
-    scene: &Scene<'_>,
+pub(super) fn cause<'a>(
+    scene: &Scene<'a>,
     court: &Court<'_>,
     worker: &Worker,
     node: &Node,
-    list: &[&Instance],
+    list: &[&'a Instance],
 ) -> Option<Cause> {
     let notice = scene.machine(worker, list).live().and_then(|instance| instance.notice);
     if let Some(at) = notice {
@@ -157,8 +158,8 @@ pub(super) fn follow(
     if let Some(first) = unplanned.first().filter(|_| need.serves(pool) < count) {
         let worker = first.worker.id.clone();
         let reason = Reason::Replacement { worker, why: first.cause.reason.to_string() };
-        let shapes = unplanned.iter().map(|target| target.worker.shape.clone()).collect();
-        need.replace(count, reason, first.cause.permit(), shapes);
+        let alike = unplanned.iter().map(|target| Chosen::anywhere(&target.worker.shape)).collect();
+        need.replace(count, reason, first.cause.permit(), alike);
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) fn decide(
     let some_come = scene.workers(&pool.name).any(Worker::is_coming);
     let allowed = breaker::allowance(draft.pool(&pool.name).breaker, some_come, scene.now)?;
     let count = limits::clamp(scene, pool, need, taken_back, draft)?.min(allowed);
-    let request = order::request(scene, pool, &need.shapes, count, uid)?;
+    let request = order::request(scene, pool, &need.chosen, count, uid)?;
     let ordered = u32::try_from(request.orders.len()).unwrap_or(u32::MAX);
     // Those that a limit leaves out are not launched for.
     let pods = need.pods.iter().take(request.orders.len()).flatten().cloned().collect();

@@ -1,11 +1,14 @@
 //! What one plan looks at, with the look-ups that every rule needs.
 
+use super::fit::{NewNode, Room};
+use super::new_nodes;
 use crate::config::{ClusterConfig, PoolConfig};
 use crate::model::{
     Ask, ClusterView, Instance, InstanceState, Memory, Node, NodeName, Observed, Placement, Pod,
     PodKind, PoolName, Reason, Signal, View, Worker, WorkerId, WorkerState, duration,
 };
 use jiff::Timestamp;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
@@ -23,6 +26,9 @@ pub(super) struct Scene<'a> {
     /// By the worker they say to be: more than one where a machine registered anew.
     nodes: HashMap<&'a WorkerId, Vec<&'a Node>>,
     pods: HashMap<&'a NodeName, Vec<&'a Pod>>,
+    /// Made once, where anybody asks.
+    room: OnceCell<Room<'a>>,
+    new_nodes: OnceCell<BTreeMap<&'a PoolName, Vec<NewNode<'a>>>>,
 }
 
 impl<'a> Scene<'a> {
@@ -47,7 +53,8 @@ impl<'a> Scene<'a> {
                 pods.entry(node).or_default().push(pod);
             }
         }
-        Self { observed, signals, memory, limits, now, nodes, pods }
+        let (room, new_nodes) = (OnceCell::new(), OnceCell::new());
+        Self { observed, signals, memory, limits, now, nodes, pods, room, new_nodes }
     }
 
     /// Nodes and pods, or why they are not known.
@@ -146,6 +153,28 @@ impl<'a> Scene<'a> {
         self.pods_on(node).iter().copied().filter(|pod| pod.kind == PodKind::Normal)
     }
 
+    /// Whether a pod is one that may be without a place.
+    pub(super) fn is_expendable(&self, pod: &Pod) -> bool {
+        pod.spec.priority < self.limits.expendable_below
+    }
+
+    /// Every node with its pods; one whose machine is being ended is closed, though nobody keeps pods off it.
+    pub(super) fn room(&self) -> &Room<'a> {
+        self.room.get_or_init(|| {
+            let view = self.observed.cluster.known();
+            view.map_or_else(Room::empty, |view| new_nodes::room(self, view))
+        })
+    }
+
+    /// What a pool could launch; nothing where that is not known.
+    pub(super) fn new_nodes(&self, pool: &PoolName) -> &[NewNode<'a>] {
+        let made = self.new_nodes.get_or_init(|| {
+            let all = self.limits.pools.values();
+            all.map(|pool| (&pool.name, new_nodes::of_pool(self, pool))).collect()
+        });
+        made.get(pool).map_or(&[], Vec::as_slice)
+    }
+
     /// Pods that the scheduler found no node for, old enough to count.
     pub(super) fn unschedulable(&self) -> Vec<&'a Pod> {
         let pods = self.observed.cluster.known().into_iter().flat_map(ClusterView::pods);
@@ -153,6 +182,7 @@ impl<'a> Scene<'a> {
             |pod: &&Pod| duration::since(pod.created, self.now) >= self.limits.timing.pending_age;
         pods.filter(|pod| matches!(pod.placement, Placement::Unschedulable { .. }))
             .filter(old_enough)
+            .filter(|pod| !self.is_expendable(pod))
             .collect()
     }
 

@@ -2,7 +2,9 @@
 
 use super::state::{SimNode, SimPod, State};
 use super::workload::{Workload, WorkloadKind};
-use crate::model::{Cordon, Effect, InstanceState, NodeName, PodSpec, Resources, Taint, duration};
+use crate::model::{
+    Cordon, Effect, InstanceState, NodeName, PodSpec, Resources, Taint, ZONE_LABEL, duration,
+};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -297,7 +299,7 @@ fn joined(machine: &super::state::Machine, number: u64, now: Timestamp) -> SimNo
     let mut allocatable = machine.capacity.clone();
     allocatable.subtract(&super::provider::reserved());
     let mut labels = machine.labels.clone();
-    labels.insert("topology.kubernetes.io/zone".to_owned(), instance.zone.to_string());
+    labels.insert(ZONE_LABEL.to_owned(), instance.zone.to_string());
     labels.insert("pool".to_owned(), instance.pool.to_string());
     SimNode {
         uid: format!("node-uid-{number}").as_str().into(),

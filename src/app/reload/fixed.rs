@@ -67,6 +67,8 @@ impl Kept {
             kubernetes,
             mode: _,
             accept_unlabelled: _,
+            expanders: _,
+            expendable_below: _,
             guards: _,
             alertmanager: _,
             prometheus: _,

@@ -8,12 +8,6 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
-/// The worker that a node is.
-pub(super) const WORKER_LABEL: &str = "bellwether.dev/worker";
-
-/// The pool that it belongs to.
-pub(super) const POOL_LABEL: &str = "bellwether.dev/pool";
-
 /// Keeps new pods off a node that we empty.
 pub(super) const DRAIN_TAINT: &str = "bellwether.dev/draining";
 

@@ -1,17 +1,18 @@
 //! Nodes as we see them.
 
 use super::constraints::taint;
-use super::marks::{DRAIN_TAINT, POOL_LABEL, UNSCHEDULABLE, WORKER_LABEL};
+use super::marks::{DRAIN_TAINT, UNSCHEDULABLE};
 use super::quantity::{Unreadable, resources};
 use super::time;
 use crate::model::{
-    Cordon, Labels, Node, NodeName, NodeRef, PoolName, Readiness, Uid, WorkerId, Zone,
+    Cordon, Labels, Node, NodeName, NodeRef, POOL_LABEL, PoolName, Readiness, Uid, WORKER_LABEL,
+    WorkerId, ZONE_LABEL, Zone,
 };
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as api;
 
 /// Labels that tell a node's zone, the older one last.
-const ZONES: [&str; 2] = ["topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"];
+const ZONES: [&str; 2] = [ZONE_LABEL, "failure-domain.beta.kubernetes.io/zone"];
 
 /// Labels of a node that carries the control plane, the older one last.
 const CONTROL_PLANE: [&str; 2] =

@@ -2,7 +2,9 @@
 
 use super::constraints::{node_terms, selector};
 use super::quantity::{Unreadable, resources};
-use crate::model::{FreeVolume, Is, Labels, NodeTerm, Requirement, Selector, VolumeNeed};
+use crate::model::{
+    FreeVolume, Is, Labels, NodeTerm, Requirement, Selector, VolumeNeed, ZONE_LABEL,
+};
 use k8s_openapi::api::core::v1 as api;
 use k8s_openapi::api::storage::v1 as storage;
 use std::collections::{HashMap, HashSet};
@@ -12,7 +14,7 @@ const NO_PROVISIONER: &str = "kubernetes.io/no-provisioner";
 
 /// Labels of a volume that its node must carry, too. Several values stand in one, separated.
 const PLACES: [&str; 4] = [
-    "topology.kubernetes.io/zone",
+    ZONE_LABEL,
     "topology.kubernetes.io/region",
     "failure-domain.beta.kubernetes.io/zone",
     "failure-domain.beta.kubernetes.io/region",

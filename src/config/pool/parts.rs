@@ -42,6 +42,11 @@ impl NodeTemplate {
         Self {
             labels: s.section("labels", read_labels),
             taints: s.items("taints", read_taint).unwrap_or_default(),
+            startup_taints: s
+                .list("startup_taints", taint_key)
+                .unwrap_or_default()
+                .into_iter()
+                .collect(),
             reserved: s.section("reserved", read_resources),
         }
     }
@@ -54,6 +59,7 @@ impl NodeTemplate {
         json!({
             "labels": self.labels,
             "taints": self.taints.iter().map(taint).collect::<Vec<_>>(),
+            "startup_taints": self.startup_taints,
             "reserved": resources_value(&self.reserved),
         })
     }

@@ -174,6 +174,8 @@ fn cluster() -> Vec<Case> {
         case(at("kubernetes.sim.state"), "/tmp/world", json!({})),
         case(at("mode"), "dry_run", "dry-run"),
         case(at("accept_unlabelled"), true, "yes please"),
+        case(at("expanders"), json!(["fewest", "price"]), json!(["price", "price"])),
+        case(at("expendable_below"), -100, "low"),
         case(at("guards.down"), json!(["up == 1"]), json!([""])),
     ];
     cases.extend(spans);
@@ -185,11 +187,13 @@ fn pool() -> Vec<Case> {
         case("provider.sim", json!({}), 3),
         case("min", 2, 11),
         case("max", 12, json!(null)),
+        case("priority", 5, -1),
         case("permanent", json!(["k3s-worker-1"]), "k3s-worker-1"),
         case("node.labels.tier", "batch", 7),
         case("node.taints[0].key", "gpu", "not a key"),
         case("node.taints[0].value", "yes", "with space"),
         case("node.taints[0].effect", "NoExecute", "noexecute"),
+        case("node.startup_taints", json!(["example.com/agent-not-ready"]), json!(["not a key"])),
         case("node.reserved.cpu", "100m", "100mm"),
         case("node.reserved.memory", "300Mi", "lots"),
         case("step.up", "50%", 0),

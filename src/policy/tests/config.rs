@@ -1,21 +1,22 @@
 //! Every limit that this room reads changes what is planned: a world in which it decides, and the
 //! change of that one field. `config::tests::behaviour` holds the list against the file's fields.
 
-use crate::config::{Amount, Mode, OrderBy, Require};
+use crate::config::{Amount, Expander, Mode, OrderBy, Require};
 use crate::model::{
     Breaker, BreakerState, Cordon, Effect, Failure, Intent, LaunchRequest, PeerState, Permit, Pin,
     Price, Purpose, Readiness, Refusal, Resources, Taint, Toleration, Unhelpable, View,
     WorkerState, duration,
 };
-use crate::policy::fixtures::{DAY, GIB, MINUTE, SECOND, World};
+use crate::policy::fixtures::{DAY, GIB, MINUTE, SECOND, World, shape};
 use std::time::Duration;
 
 /// A field, a world in which it decides, and another value.
 type Row = (&'static str, fn() -> World, fn(&mut World));
 
-const POOL: [Row; 35] = [
+const POOL: [Row; 37] = [
     ("min", || World::of(1), |w| w.pool().min = 2),
     ("max", || rising(2), |w| w.pool().max = 2),
+    ("priority", second_pool, |w| w.pool_named("workers").priority = 1),
     ("permanent", idle, |w| _ = w.pool().permanent.insert("w1".to_owned())),
     ("node.labels.NAME", picky, |w| _ = w.pool().node.labels.insert("tier".into(), "batch".into())),
     ("node.taints[].key", tolerant, |w| w.pool().node.taints[0].key = "other".to_owned()),
@@ -23,6 +24,7 @@ const POOL: [Row; 35] = [
     ("node.taints[].effect", tainted, |w| {
         w.pool().node.taints[0].effect = Effect::PreferNoSchedule;
     }),
+    ("node.startup_taints", starting, |w| w.pool().node.startup_taints.clear()),
     ("node.reserved.cpu", first, |w| w.pool().node.reserved.cpu_milli = 500),
     ("node.reserved.memory", first, |w| w.pool().node.reserved.memory = 4 * GIB),
     ("step.up", || rising(4), |w| w.pool().step.up = Amount::Count(1)),
@@ -53,7 +55,9 @@ const POOL: [Row; 35] = [
     ("budget.per_hour", || rising(2), |w| w.pool().budget.per_hour = Some(Price(100_000))),
 ];
 
-const CLUSTER: [Row; 19] = [
+const CLUSTER: [Row; 21] = [
+    ("expanders", many_alike, |w| w.limits.expanders = vec![Expander::Fewest]),
+    ("expendable_below", need, |w| w.limits.expendable_below = 1),
     ("guards.down", idle, |w| w.limits.guards.down = vec!["up".to_owned()]),
     ("timing.view_max_age", seen_a_while_ago, |w| w.limits.timing.view_max_age = SECOND * 10),
     ("timing.pending_age", need, |w| w.limits.timing.pending_age = MINUTE * 2),
@@ -137,6 +141,36 @@ fn tolerant() -> World {
     let mut world = tainted();
     let toleration = Toleration { key: "gpu".into(), value: Some("yes".into()), effect: None };
     world.spec().tolerations.push(toleration);
+    world
+}
+
+/// A pool `spare` that comes first by its name, and pods that either would do for.
+fn second_pool() -> World {
+    let mut world = need();
+    world.add_pool("spare", 10);
+    world.signal_named("Up").pool = None;
+    world
+}
+
+/// A worker that came a moment ago, and still carries a taint of its own.
+fn starting() -> World {
+    let mut world = need();
+    let number = world.ready("workers");
+    world.pool().node.startup_taints.insert("agent".to_owned());
+    let now = world.now;
+    let node = world.node(number);
+    node.created = now;
+    let (key, value) = ("agent".to_owned(), String::new());
+    node.taints.push(Taint { key, value, effect: Effect::NoSchedule });
+    world
+}
+
+/// Pods for which a large worker costs more than small ones.
+fn many_alike() -> World {
+    let mut world = need();
+    let large = Resources::new(8_000, 16 * GIB).with_pods(110);
+    world.shapes().push(shape("large", large, Some(900_000)));
+    world.pending(5, 1_000);
     world
 }
 

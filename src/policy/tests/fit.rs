@@ -1,9 +1,6 @@
 //! Whether pods fit.
 
-use crate::model::{
-    Effect, HostPort, PodSpec, PodTerm, Readiness, Reason, Resources, Spread, Taint, Toleration,
-    VolumeNeed,
-};
+use crate::model::{Effect, Readiness, Reason, Resources, Taint, Toleration};
 use crate::policy::fixtures::{GIB, World, launches, shape, small};
 
 const NOT_READY: Readiness = Readiness::NotReady { since: jiff::Timestamp::UNIX_EPOCH };
@@ -44,54 +41,6 @@ fn labels_and_taints_that_no_pool_offers_launch_nothing_and_say_so() {
     let value = Some("red".to_owned());
     world.spec().tolerations.push(Toleration { key: "team".to_owned(), value, effect: None });
     assert_eq!(world.launches(), 1);
-}
-
-type Ask = fn(&mut PodSpec);
-
-/// Each of the rules that are not there yet, alone.
-const NOT_JUDGED: [(&str, Ask); 6] = [
-    ("node affinity", |spec| spec.node_affinity = Some(Vec::new())),
-    ("pod affinity", |spec| spec.pod_affinity.push(beside())),
-    ("pod anti-affinity", |spec| spec.pod_anti_affinity.push(beside())),
-    ("topology spread", |spec| spec.topology_spread.push(evenly())),
-    ("ports of the node", |spec| spec.host_ports.push(port())),
-    ("volumes", |spec| spec.volumes.push(VolumeNeed::On(Vec::new()))),
-];
-
-fn beside() -> PodTerm {
-    let topology_key = "zone".to_owned();
-    PodTerm { selector: None, namespaces: Vec::new(), namespace_selector: None, topology_key }
-}
-
-fn evenly() -> Spread {
-    Spread {
-        selector: None,
-        topology_key: "zone".to_owned(),
-        max_skew: 1,
-        min_domains: None,
-        honors_affinity: true,
-        honors_taints: false,
-    }
-}
-
-fn port() -> HostPort {
-    HostPort { ip: "0.0.0.0".to_owned(), protocol: "TCP".to_owned(), port: 80 }
-}
-
-#[test]
-fn what_no_rule_judges_yet_launches_nothing_and_moves_nothing_and_says_so() {
-    for (what, ask) in NOT_JUDGED {
-        let mut world = World::of(1);
-        world.up(None);
-        world.pending(1, 500);
-        ask(world.spec());
-        assert!(unhostable(&world).contains(what), "{what}: {}", unhostable(&world));
-        let mut world = World::of(2);
-        world.down();
-        world.pod_on(1, 100);
-        ask(world.spec());
-        assert_eq!(world.drains(), ["w2"], "{what}: its pod cannot move");
-    }
 }
 
 #[test]

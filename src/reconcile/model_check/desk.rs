@@ -3,7 +3,7 @@
 
 use super::state::{Done, Machine};
 use crate::config::{
-    AlertmanagerConfig, ClusterConfig, Guards, KubernetesConfig, Mode, PoolConfig,
+    AlertmanagerConfig, ClusterConfig, Expander, Guards, KubernetesConfig, Mode, PoolConfig,
     PrometheusConfig, Timing,
 };
 use crate::metrics::Metrics;
@@ -302,6 +302,8 @@ fn limits(min: u32, call: Duration) -> ClusterConfig {
         kubernetes: KubernetesConfig::default(),
         mode: Mode::Act,
         accept_unlabelled: false,
+        expanders: Expander::usual(),
+        expendable_below: 0,
         guards: Guards::default(),
         alertmanager: AlertmanagerConfig::default(),
         prometheus: PrometheusConfig::default(),
