@@ -4,6 +4,8 @@
 
 #[path = "../tests/it/support/configuration.rs"]
 mod configuration;
+#[path = "bench/fit.rs"]
+mod fit;
 #[path = "bench/handover.rs"]
 mod handover;
 #[path = "bench/inlet.rs"]
@@ -32,12 +34,13 @@ use results::Measure;
 type Group = (&'static str, fn() -> anyhow::Result<Vec<Measure>>);
 
 /// Every group, in the order in which they run. A new one is a file in `benches/bench/` and a line.
-const GROUPS: [Group; 10] = [
+const GROUPS: [Group; 11] = [
     ("inlet.memory", inlet::memory),
     ("inlet.embedded", inlet::embedded),
     ("inlet.redis", inlet::redis),
     ("loop", reaction::webhook_to_launch),
     ("plan", plan::plan),
+    ("fit", fit::fit),
     ("process", process::idle),
     ("storm", storm::storm),
     ("handover", handover::handover),

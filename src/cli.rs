@@ -42,6 +42,9 @@ enum Command {
     Signals(client::Connection),
     /// Show what the loop would do now, and why.
     Plan(client::Connection),
+    /// Say why a pod is where it is or nowhere, or why a node stays.
+    #[command(subcommand)]
+    Explain(client::Explain),
     /// Show what was done, and why.
     History(client::HistoryOptions),
     /// Ask for more workers, or fewer; judged like everything else.
@@ -124,6 +127,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Workers(connection) => client::workers(&connection).await,
         Command::Signals(connection) => client::signals(&connection).await,
         Command::Plan(connection) => client::plan(&connection).await,
+        Command::Explain(what) => client::explain(&what).await,
         Command::History(options) => client::history(&options).await,
         Command::Scale(options) => client::scale(&options).await,
         Command::Reconcile(connection) => client::reconcile(&connection).await,

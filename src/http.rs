@@ -20,7 +20,7 @@ pub mod webhook;
 
 use crate::config::{Config, Standing};
 use crate::metrics::Metrics;
-use crate::model::ClusterName;
+use crate::model::{ClusterName, Explanation, Subject};
 use crate::store::Store;
 use answer::{ApiError, Code};
 use bytes::Bytes;
@@ -87,12 +87,17 @@ pub struct State {
 /// Looks up what the last pass of a cluster saw and did.
 pub type Report = Box<dyn Fn(&ClusterName) -> Option<Arc<ClusterReport>> + Send + Sync>;
 
+/// Says why a pod or node of a cluster is as it is.
+pub type Explain = Box<dyn Fn(&ClusterName, &Subject) -> Option<Explanation> + Send + Sync>;
+
 /// What the loop offers to the server.
 pub struct Handle {
     /// Wakes the loop of a cluster. Carries no data: the pass looks at everything anyway.
     pub wake: Box<dyn Fn(&ClusterName) + Send + Sync>,
     /// What the last pass of a cluster saw and did; `None` before the first.
     pub report: Report,
+    /// Why a pod or node is as it is, as of the last pass; `None` where that did not see it.
+    pub explain: Explain,
 }
 
 /// How much a caller may take of us.

@@ -2,6 +2,10 @@
 //!
 //! Labels come from closed sets: never a node, a pod, a fingerprint or an error text.
 
+mod sensed;
+
+pub use sensed::{Sample, Sensed, Sensor};
+
 use jiff::Timestamp;
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec,
@@ -23,6 +27,8 @@ pub struct Metrics {
     pub pass: PassMetrics,
     /// What the last pass saw.
     pub seen: SeenMetrics,
+    /// What the sensors of each cluster told last.
+    pub sensed: Sensed,
     /// The configuration's file.
     pub config: ConfigMetrics,
 }
@@ -76,10 +82,6 @@ pub struct SeenMetrics {
     pub workers: IntGaugeVec,
     /// `bellwether_pool_workers{cluster,pool,bound}`: bound is min, max, have or want.
     pub pool: IntGaugeVec,
-    /// `bellwether_nodes{cluster,pool,state}`: state is ready, `not_ready` or cordoned; our nodes only.
-    pub nodes: IntGaugeVec,
-    /// `bellwether_unschedulable_pods{cluster,helpable}`: whether a worker of some pool could host them.
-    pub unschedulable: IntGaugeVec,
     /// `bellwether_signals{cluster,direction}`.
     pub signals: IntGaugeVec,
     /// `bellwether_paused{cluster,pool}`: 1 while a silence pauses something of it.
@@ -123,6 +125,7 @@ impl Metrics {
             calls: CallMetrics::new(&families),
             pass: PassMetrics::new(&families),
             seen: SeenMetrics::new(&families),
+            sensed: families.register(Ok(Sensed::new())),
             config: ConfigMetrics::new(&families),
             registry,
         }
@@ -193,12 +196,6 @@ impl SeenMetrics {
                 "pool_workers",
                 "Size of pools and their bounds.",
                 &["cluster", "pool", "bound"],
-            ),
-            nodes: f.int_gauges("nodes", "Nodes of ours by state.", &["cluster", "pool", "state"]),
-            unschedulable: f.int_gauges(
-                "unschedulable_pods",
-                "Pods without a place, by whether a new worker could host them.",
-                &["cluster", "helpable"],
             ),
             signals: f.int_gauges("signals", "Signals in the store.", &["cluster", "direction"]),
             paused: f.int_gauges(

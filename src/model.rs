@@ -7,6 +7,7 @@
 pub mod affinity;
 pub mod change;
 pub mod duration;
+pub mod explanation;
 pub mod history;
 pub mod id;
 pub mod instance;
@@ -28,6 +29,7 @@ pub use affinity::{
     FreeVolume, HostPort, Is, Labels, NodeTerm, PodTerm, Requirement, Selector, Spread, VolumeNeed,
 };
 pub use change::{Changes, Claim};
+pub use explanation::{Explanation, Subject};
 pub use history::{Entry, EntryKind};
 pub use id::{
     BatchId, ClusterName, ClusterUid, Fingerprint, InstanceId, NodeName, PassId, PoolName,

@@ -19,6 +19,7 @@ mod breaker;
 mod candidates;
 mod demand;
 mod draft;
+mod explain;
 mod fit;
 #[cfg(test)]
 mod fixtures;
@@ -36,6 +37,7 @@ mod replace;
 mod scale_down;
 mod scale_up;
 mod scene;
+mod sensors;
 #[cfg(test)]
 mod tests;
 
@@ -47,11 +49,13 @@ use crate::model::{
 use asks::Court;
 use demand::Demand;
 use draft::Draft;
+pub use explain::explain;
 pub use fit::{Predicate, places};
 use jiff::Timestamp;
 use need::Need;
 pub use scale_up::without_launch;
 use scene::Scene;
+pub use sensors::{NodeState, PoolSensors, Sensors, Waiting, sensors};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -108,28 +112,6 @@ pub fn standings(
     let remembered = remember(&scene);
     let court = Court { truth: &observed.truth, memory: &remembered, signals, limits, now };
     signals.iter().map(|signal| standing(&scene, &court, signal)).collect()
-}
-
-/// Unschedulable pods, by whether a new worker of some pool could host them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unschedulable {
-    /// A worker would help.
-    pub helpable: usize,
-    /// No shape could host them, or workers were launched for them in vain.
-    pub others: usize,
-}
-
-/// Counts unschedulable pods, whoever may grow.
-pub fn unschedulable(
-    observed: &Observed,
-    memory: &Memory,
-    limits: &ClusterConfig,
-    now: Timestamp,
-) -> Unschedulable {
-    let scene = Scene::new(observed, &[], memory, limits, now);
-    let all = limits.pools.keys().cloned().collect();
-    let Demand { packing, helpable, unhelpable, .. } = demand::demand(&scene, &all);
-    Unschedulable { helpable, others: packing.unhostable.len() + unhelpable }
 }
 
 /// One pool: growing beats shrinking whenever both could be said.

@@ -25,8 +25,8 @@ use crate::config::{ClusterConfig, Config};
 use crate::killpoint::{self, Point};
 use crate::metrics::{Metrics, seconds};
 use crate::model::{
-    Claim, ClusterName, Memory, Observed, PassId, Plan, Reason, Signal, Worker, WorkerId,
-    WorkerState, duration,
+    Claim, ClusterName, Explanation, Memory, Observed, PassId, Plan, Reason, Signal, Subject,
+    Worker, WorkerId, WorkerState, duration,
 };
 use crate::policy;
 use crate::prometheus::Prometheus;
@@ -77,6 +77,16 @@ pub struct Reconciler {
     claims: Arc<Claims>,
     wake: Arc<Notify>,
     report: watch::Sender<Option<Arc<Report>>>,
+    seen: watch::Sender<Option<Arc<Seen>>>,
+}
+
+/// What the last pass saw and decided, for questions about it.
+#[derive(Debug)]
+struct Seen {
+    observed: Observed,
+    memory: Memory,
+    limits: ClusterConfig,
+    plan: Plan,
 }
 
 /// What others may do with a loop: wake it, ask whether it may act, and read what it last reported.
@@ -85,6 +95,7 @@ pub struct Handle {
     wake: Arc<Notify>,
     claims: Arc<Claims>,
     report: watch::Receiver<Option<Arc<Report>>>,
+    seen: watch::Receiver<Option<Arc<Seen>>>,
 }
 
 /// How a pass ended.
@@ -125,6 +136,12 @@ impl Handle {
     pub fn report(&self) -> Option<Arc<Report>> {
         self.report.borrow().clone()
     }
+
+    /// Why a pod or node is as it is, as of the last pass; `None` where that did not see it.
+    pub fn explain(&self, subject: &Subject) -> Option<Explanation> {
+        let seen = self.seen.borrow().clone()?;
+        policy::explain(subject, &seen.observed, &seen.memory, &seen.limits, &seen.plan)
+    }
 }
 
 // === impl Reconciler ===
@@ -135,9 +152,10 @@ impl Reconciler {
         let (store, fence) = (parts.store.clone(), parts.fence.clone());
         let claims = Claims::new(name.clone(), holder, store, fence, parts.clock);
         let (report, _) = watch::channel(None);
+        let (seen, _) = watch::channel(None);
         let clients = Mutex::new((parts.alertmanager.clone(), parts.prometheus.clone()));
         let (claims, wake) = (Arc::new(claims), Arc::new(Notify::new()));
-        Self { name, parts, clients, claims, wake, report }
+        Self { name, parts, clients, claims, wake, report, seen }
     }
 
     /// To wake it and to read its reports.
@@ -146,6 +164,7 @@ impl Reconciler {
             wake: self.wake.clone(),
             claims: self.claims.clone(),
             report: self.report.subscribe(),
+            seen: self.seen.subscribe(),
         }
     }
 
@@ -228,7 +247,9 @@ impl Reconciler {
             Some(claim) => self.act(&parts, &claim, &turn).await?,
         };
         self.publish(&turn, &workers);
-        Ok((outcome, due(&plan, interval, now)))
+        let (due, limits) = (due(&plan, interval, now), limits.clone());
+        self.seen.send_replace(Some(Arc::new(Seen { observed, memory, limits, plan })));
+        Ok((outcome, due))
     }
 
     /// The claim that such a pass needs: with the cluster's lease, unless it is a dry run of all. One that lacks the lease,

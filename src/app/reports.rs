@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// What the server may do with the loops: wake one, and show its last report.
 pub(super) fn handle(loops: BTreeMap<ClusterName, Handle>) -> http::Handle {
     let loops = Arc::new(loops);
-    let waking = loops.clone();
+    let (waking, asked) = (loops.clone(), loops.clone());
     http::Handle {
         wake: Box::new(move |cluster| {
             if let Some(handle) = waking.get(cluster) {
@@ -25,6 +25,7 @@ pub(super) fn handle(loops: BTreeMap<ClusterName, Handle>) -> http::Handle {
             let refused = handle.refused();
             handle.report().map(|report| Arc::new(shown(&report, handle.may_act(), refused)))
         }),
+        explain: Box::new(move |cluster, subject| asked.get(cluster)?.explain(subject)),
     }
 }
 

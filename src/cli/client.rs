@@ -2,6 +2,7 @@
 
 use super::{Output, table};
 use crate::config::Standing;
+use crate::model::Explanation;
 use anyhow::{Context as _, bail};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
@@ -34,6 +35,25 @@ pub(super) struct HistoryOptions {
     /// At most this many entries.
     #[arg(long, default_value_t = 50)]
     limit: usize,
+}
+
+/// What to explain.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub(super) enum Explain {
+    /// A pod.
+    Pod {
+        /// NAMESPACE/NAME, or NAME in the namespace `default`.
+        name: String,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// A node.
+    Node {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        connection: Connection,
+    },
 }
 
 /// What to ask for.
@@ -189,6 +209,43 @@ pub(super) async fn signals(connection: &Connection) -> anyhow::Result<ExitCode>
 pub(super) async fn plan(connection: &Connection) -> anyhow::Result<ExitCode> {
     print_json(&connection.get("/v1/plan").await?);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Why a pod is where it is or nowhere, or why a node stays.
+pub(super) async fn explain(what: &Explain) -> anyhow::Result<ExitCode> {
+    let (path, connection) = match what {
+        Explain::Pod { name, connection } => {
+            let (namespace, name) = name.split_once('/').unwrap_or(("default", name));
+            (format!("/v1/explain/pod/{namespace}/{name}"), connection)
+        }
+        Explain::Node { name, connection } => (format!("/v1/explain/node/{name}"), connection),
+    };
+    let answer = connection.get(&path).await?;
+    if connection.output == Output::Json {
+        print_json(&answer);
+        return Ok(ExitCode::SUCCESS);
+    }
+    for (cluster, told) in answer["clusters"].as_object().into_iter().flatten() {
+        if !told.is_null() {
+            let told: Explanation = serde_json::from_value(told.clone())
+                .context("the service does not explain in a form that is known here")?;
+            print_lines(&explained(cluster, &told));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn explained(cluster: &str, told: &Explanation) -> Vec<String> {
+    let mut lines = vec![format!("{} (cluster {cluster}) {}", told.subject, told.state)];
+    for (title, items) in
+        [("why", &told.why), ("would help", &told.helps), ("decided last", &told.decided)]
+    {
+        if !items.is_empty() {
+            lines.push(format!("  {title}:"));
+            lines.extend(items.iter().map(|item| format!("    - {item}")));
+        }
+    }
+    lines
 }
 
 /// What was done, and why.

@@ -3,7 +3,7 @@
 use super::answer::{self, ApiError, Code};
 use super::{Server, ask};
 use crate::config::Config;
-use crate::model::{ClusterName, PassId};
+use crate::model::{ClusterName, PassId, Subject};
 use crate::store::HistoryQuery;
 use hyper::header::HeaderValue;
 use hyper::{StatusCode, Uri};
@@ -99,6 +99,24 @@ pub(super) fn section(server: &Server, section: Section, uri: &Uri) -> answer::R
         shown["config"] = json!(*server.state.standing.borrow());
     }
     Ok(answer::json(StatusCode::OK, &shown))
+}
+
+/// `GET /v1/explain/pod/NAMESPACE/NAME` and `/v1/explain/node/NAME`, `?cluster=`: `{"clusters": {NAME: …}}`, `null` for
+/// a cluster that does not have it; 404 where none has.
+pub(super) fn explain(server: &Server, subject: &Subject, uri: &Uri) -> answer::Result {
+    let config = server.state.config.borrow().clone();
+    let mut clusters = Map::new();
+    for cluster in clusters_of(&config, uri)? {
+        let explained = (server.state.handle.explain)(&cluster, subject);
+        clusters.insert(cluster.to_string(), json!(explained));
+    }
+    if clusters.values().all(Value::is_null) {
+        let message = format!(
+            "no cluster that was seen has a {subject}; it may be finished, or the cluster unknown: see GET /v1/status"
+        );
+        return Err(ApiError::new(Code::NotFound, message));
+    }
+    Ok(answer::json(StatusCode::OK, &json!({ "clusters": clusters })))
 }
 
 /// `GET /v1/history?cluster=&limit=&before=`: newest first, straight from the store.

@@ -4,6 +4,7 @@ use super::answer::{self, Answer, ApiError, Code};
 use super::auth::{self, Need};
 use super::reads::{self, Section};
 use super::{Server, ask, webhook};
+use crate::model::Subject;
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 use serde_json::json;
@@ -21,6 +22,8 @@ enum Route {
     Section(Section),
     History,
     Config,
+    ExplainPod,
+    ExplainNode,
     Rules,
     ScalePool,
     Scale,
@@ -29,7 +32,7 @@ enum Route {
 }
 
 /// Every path there is, the older ones below.
-const PATHS: [(&str, Route); 30] = [
+const PATHS: [(&str, Route); 32] = [
     ("/v1/alerts", Route::Alerts),
     ("/healthz", Route::Live),
     ("/readyz", Route::Ready),
@@ -44,6 +47,8 @@ const PATHS: [(&str, Route); 30] = [
     ("/v1/plan", Route::Section(Section::Plan)),
     ("/v1/history", Route::History),
     ("/v1/config", Route::Config),
+    ("/v1/explain/pod/{namespace}/{name}", Route::ExplainPod),
+    ("/v1/explain/node/{name}", Route::ExplainNode),
     ("/v1/pools/{pool}/scale", Route::ScalePool),
     ("/v1/reconcile", Route::Reconcile),
     ("/alerts", Route::Alerts),
@@ -91,9 +96,13 @@ impl Route {
             Self::Live | Self::Ready => Need::Nothing,
             Self::Metrics => Need::Any,
             Self::Alerts => Need::Deliver,
-            Self::Index | Self::Section(_) | Self::History | Self::Config | Self::Rules => {
-                Need::Read
-            }
+            Self::Index
+            | Self::Section(_)
+            | Self::History
+            | Self::Config
+            | Self::ExplainPod
+            | Self::ExplainNode
+            | Self::Rules => Need::Read,
             Self::ScalePool | Self::Scale | Self::Reconcile | Self::Stop => Need::Ask,
         }
     }
@@ -128,8 +137,7 @@ pub(super) async fn respond(
     let (name, result) = match server.routes.router.at(&path) {
         Ok(found) => {
             let (name, route) = *found.value;
-            let pool = found.params.get("pool").unwrap_or_default();
-            (name, answered(server, route, pool, peer, request).await)
+            (name, answered(server, route, &found.params, peer, request).await)
         }
         Err(_) => ("other", Err(ApiError::new(Code::NotFound, "no such path; see GET /"))),
     };
@@ -149,7 +157,7 @@ pub(super) async fn respond(
 async fn answered(
     server: &Server,
     route: Route,
-    pool: &str,
+    named: &matchit::Params<'_, '_>,
     peer: SocketAddr,
     request: Request<Incoming>,
 ) -> answer::Result {
@@ -160,6 +168,7 @@ async fn answered(
     let config = server.state.config.borrow().clone();
     auth::check(route.need(), &config.service.auth, request.headers(), peer.ip())?;
     drop(config);
+    let named = |what: &str| named.get(what).unwrap_or_default();
     match route {
         Route::Alerts => webhook::deliver(server, request).await,
         Route::Live => Ok(answer::json(StatusCode::OK, &json!({ "status": "ok" }))),
@@ -169,8 +178,15 @@ async fn answered(
         Route::Section(section) => reads::section(server, section, request.uri()),
         Route::History => reads::history(server, request.uri()).await,
         Route::Config => Ok(reads::config(server)),
+        Route::ExplainPod => {
+            let (namespace, name) = (named("namespace").to_owned(), named("name").to_owned());
+            reads::explain(server, &Subject::Pod { namespace, name }, request.uri())
+        }
+        Route::ExplainNode => {
+            reads::explain(server, &Subject::Node(named("name").into()), request.uri())
+        }
         Route::Rules => Ok(rules()),
-        Route::ScalePool => ask::scale_pool(server, pool, request).await,
+        Route::ScalePool => ask::scale_pool(server, named("pool"), request).await,
         Route::Scale => ask::scale_older(server, request).await,
         Route::Reconcile => ask::reconcile(server, request).await,
         Route::Stop => Err(gone()),

@@ -38,6 +38,16 @@ pub(super) fn find<'a>(
     (candidates, blocked)
 }
 
+/// What keeps a Ready worker, whatever others have room for.
+pub(super) fn keeps<'a>(
+    scene: &Scene<'a>,
+    pool: &PoolConfig,
+    worker: &'a Worker,
+    kube_system: &mut BTreeMap<WorkerId, jiff::Timestamp>,
+) -> Option<Reason> {
+    judge(scene, pool, worker, kube_system).err()
+}
+
 fn judge<'a>(
     scene: &Scene<'a>,
     pool: &PoolConfig,

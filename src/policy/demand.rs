@@ -7,6 +7,7 @@ use super::fit::{self, Grower, Packing, Room};
 use super::scene::Scene;
 use super::{new_nodes, pauses};
 use crate::model::{Ask, Direction, Pod, PoolName, Reason, Signal, Uid, Worker, WorkerState};
+use jiff::Timestamp;
 use std::collections::HashSet;
 
 /// The unschedulable pods of the cluster, packed once for all pools.
@@ -25,7 +26,7 @@ pub(super) struct Demand<'a> {
 /// that are open.
 pub(super) fn demand<'a>(scene: &Scene<'a>, open: &HashSet<PoolName>) -> Demand<'a> {
     let (pods, unhelpable): (Vec<&Pod>, Vec<&Pod>) =
-        scene.unschedulable().into_iter().partition(|pod| !is_unhelpable(scene, pod));
+        scene.unschedulable().into_iter().partition(|pod| unhelpable_until(scene, pod).is_none());
     let watching = scene.memory.pools.values().flat_map(|pool| pool.watching.values().flatten());
     let launched_for: HashSet<&Uid> = watching.collect();
     let (watched, pods): (Vec<&Pod>, Vec<&Pod>) =
@@ -55,9 +56,17 @@ fn coming<'s>(scene: &'s Scene<'_>, room: &mut Room<'s>) {
     }
 }
 
-fn is_unhelpable(scene: &Scene<'_>, pod: &Pod) -> bool {
+/// Until when a pod is no need, for workers were launched for it in vain.
+pub(super) fn unhelpable_until(scene: &Scene<'_>, pod: &Pod) -> Option<Timestamp> {
     let pools = scene.memory.pools.values();
-    pools.filter_map(|pool| pool.unhelpable.get(&pod.uid)?.until).any(|until| scene.now < until)
+    let until = pools.filter_map(|pool| pool.unhelpable.get(&pod.uid)?.until).max();
+    until.filter(|until| scene.now < *until)
+}
+
+/// Whether a worker was launched for a pod and it is not known yet whether that helps.
+pub(super) fn is_launched_for(scene: &Scene<'_>, pod: &Pod) -> bool {
+    let mut watched = scene.memory.pools.values().flat_map(|pool| pool.watching.values().flatten());
+    watched.any(|uid| *uid == pod.uid)
 }
 
 /// Whether a worker was launched for a pod and it is not known yet whether that helps. One need never
@@ -83,8 +92,7 @@ fn is_of_unknown_shape(scene: &Scene<'_>, worker: &Worker) -> bool {
 fn keeps_off(scene: &Scene<'_>, worker: &Worker, pod: &Pod) -> bool {
     worker.state == WorkerState::Ready
         && scene.node(worker).is_some_and(|node| {
-            let forbidding = fit::forbidding(scene.room(), &node.at.name, pod);
-            forbidding.is_some_and(|all| !all.is_empty() && all.iter().all(|one| one.is_of_node()))
+            scene.room().bin(&node.at.name).is_some_and(|bin| bin.keeps_off(&pod.spec))
         })
 }
 

@@ -19,7 +19,7 @@ mod tests;
 mod why;
 
 pub(super) use new_node::{Chosen, Grower, NewNode, Site};
-pub(super) use pack::{Packing, Unhostable, all_fit, best_for, pack};
+pub(super) use pack::{Packing, Unhostable, all_fit, best_for, pack, why_none};
 pub use predicate::Predicate;
 pub(super) use room::{Room, name};
 
@@ -36,18 +36,6 @@ pub(super) fn is_open(node: &Node) -> bool {
 pub(super) fn admits_daemon(spec: &PodSpec, labels: &Labels, taints: &[Taint]) -> bool {
     let bin = Bin::bare(labels, taints);
     bin.is_chosen(spec) && bin.untolerated(spec).is_none()
-}
-
-/// All that forbids a pod the node of this name; `None` where there is none.
-pub(super) fn forbidding<'a>(
-    room: &Room<'a>,
-    node: &NodeName,
-    pod: &'a Pod,
-) -> Option<Vec<Predicate>> {
-    let at = room.bins.iter().position(|bin| bin.name == Some(node))?;
-    let mut room = room.clone();
-    let judge = Judge::new(&mut room, &pod.spec);
-    Some(judge.all(&room, at))
 }
 
 /// Every node of a view, with all that forbids it this pod; with nothing, the pod could go there.

@@ -1,11 +1,12 @@
 //! What a turn saw and decided, for people and machines: one value for the API, the gauges, the demo.
 
+mod sensed;
+
 use super::{Turn, Workers};
 use crate::metrics::Metrics;
 use crate::model::{
-    BreakerState, ClusterName, Cordon, Decision, Node, PassId, PeerState, Plan, PoolName,
-    Readiness, Reason, Signal, Silence, Transition, View, Worker, WorkerEvent, WorkerState,
-    duration,
+    BreakerState, ClusterName, Decision, Node, PassId, PeerState, Plan, PoolName, Reason, Signal,
+    Silence, Transition, View, Worker, WorkerEvent, WorkerState, duration,
 };
 use crate::policy;
 use jiff::Timestamp;
@@ -175,7 +176,7 @@ pub(super) fn gauges(metrics: &Metrics, turn: &Turn<'_>, workers: &Workers) {
     decisions(metrics, turn, cluster);
     became_ready(metrics, turn);
     by_state(metrics, turn, workers);
-    nodes(metrics, turn, cluster, workers);
+    metrics.sensed.set(cluster, sensed::samples(turn));
     for direction in ["up", "down", "replace", "watchdog", "manual"] {
         let count = turn
             .signals
@@ -211,9 +212,6 @@ fn forget_pools(metrics: &Metrics, turn: &Turn<'_>, workers: &Workers) {
         }
         for state in WorkerState::NAMES {
             let _ = seen.workers.remove_label_values(&[cluster, name, state]);
-        }
-        for state in NODE_STATES {
-            let _ = seen.nodes.remove_label_values(&[cluster, name, state]);
         }
         let _ = seen.price.remove_label_values(&[cluster, name]);
         let _ = seen.breaker.remove_label_values(&[cluster, name]);
@@ -289,48 +287,8 @@ fn by_state(metrics: &Metrics, turn: &Turn<'_>, workers: &Workers) {
     }
 }
 
-/// Nodes and pods are left out while unknown: a rule must not read an old number as a new one.
-fn nodes(metrics: &Metrics, turn: &Turn<'_>, cluster: &str, workers: &Workers) {
-    let seen = &metrics.seen;
-    let Some(view) = turn.observed.cluster.known() else {
-        for pool in shown_pools(turn, workers) {
-            for state in NODE_STATES {
-                let _ = seen.nodes.remove_label_values(&[cluster, pool.as_str(), state]);
-            }
-        }
-        for helpable in ["yes", "no"] {
-            let _ = seen.unschedulable.remove_label_values(&[cluster, helpable]);
-        }
-        return;
-    };
-    for pool in shown_pools(turn, workers) {
-        for state in NODE_STATES {
-            let ours = view
-                .nodes
-                .iter()
-                .filter(|node| node.pool.as_ref() == Some(pool) && node_state(node) == state);
-            seen.nodes
-                .with_label_values(&[cluster, pool.as_str(), state])
-                .set(to_i64(ours.count()));
-        }
-    }
-    let unschedulable = policy::unschedulable(turn.observed, turn.memory, turn.limits, turn.now);
-    seen.unschedulable.with_label_values(&[cluster, "yes"]).set(to_i64(unschedulable.helpable));
-    seen.unschedulable.with_label_values(&[cluster, "no"]).set(to_i64(unschedulable.others));
-}
-
 /// The file's own bounds first.
 const BOUNDS: [&str; 4] = ["min", "max", "have", "want"];
-
-const NODE_STATES: [&str; 3] = ["ready", "not_ready", "cordoned"];
-
-fn node_state(node: &Node) -> &'static str {
-    match (node.readiness, node.cordon) {
-        (Readiness::NotReady { .. }, _) => "not_ready",
-        (Readiness::Ready, Cordon::None) => "ready",
-        (Readiness::Ready, Cordon::Ours | Cordon::Foreign) => "cordoned",
-    }
-}
 
 fn to_i64(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)

@@ -342,7 +342,11 @@ async fn without_a_token_only_loopback_is_served() {
         metrics,
         config: inlet.config.subscribe(),
         standing: tokio::sync::watch::channel(Standing::started(jiff::Timestamp::UNIX_EPOCH)).1,
-        handle: http::Handle { wake: Box::new(|_| ()), report: Box::new(|_| None) },
+        handle: http::Handle {
+            wake: Box::new(|_| ()),
+            report: Box::new(|_| None),
+            explain: Box::new(|_, _| None),
+        },
         readiness: inlet.readiness.clone(),
         limits: Limits::default(),
     };

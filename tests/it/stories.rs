@@ -152,9 +152,10 @@ async fn w_70_metrics_tell_what_the_last_pass_saw() {
     let lines = [
         "bellwether_pool_workers{bound=\"have\",cluster=\"default\",pool=\"workers\"} 2",
         "bellwether_workers{cluster=\"default\",pool=\"workers\",state=\"ready\"} 2",
-        "bellwether_nodes{cluster=\"default\",pool=\"workers\",state=\"ready\"} 2",
-        "bellwether_unschedulable_pods{cluster=\"default\",helpable=\"yes\"} 5",
-        "bellwether_unschedulable_pods{cluster=\"default\",helpable=\"no\"} 0",
+        "bellwether_unschedulable_pods{cluster=\"default\",helpable=\"yes\",pool=\"workers\",reason=\"worker\"} 5",
+        "bellwether_unschedulable_pods{cluster=\"default\",helpable=\"no\",pool=\"\",reason=\"taints\"} 0",
+        "bellwether_removable_workers{cluster=\"default\",pool=\"workers\"} 0",
+        "bellwether_allocatable{cluster=\"default\",pool=\"workers\",resource=\"cpu\"} 4",
         "bellwether_claim_held{cluster=\"default\"} 1",
         "bellwether_alertmanager_answered{cluster=\"default\"} 1",
     ];
@@ -163,6 +164,35 @@ async fn w_70_metrics_tell_what_the_last_pass_saw() {
         lines.iter().all(|line| text.lines().any(|told| told == *line))
     })
     .await;
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_waits_and_a_node_that_stays_are_explained() {
+    let Some(stage) = stage(2, 2).await else { return };
+    stage.watchdog().await;
+    stage.pods(9);
+    let get = |path: String| async { reqwest::get(path).await.unwrap() };
+    wait::until(LIMIT, "pods that wait, in a pass", || async {
+        stage.report().pending_pods == Some(5)
+    })
+    .await;
+    let view = stage.world.view();
+    let name = &view.pods().find(|pod| pod.node().is_none()).unwrap().name;
+    let url = format!("{}/v1/explain", stage.url);
+    let told = get(format!("{url}/pod/default/{name}")).await;
+    let told: serde_json::Value = told.json().await.unwrap();
+    let told = &told["clusters"]["default"];
+    assert_eq!(told["subject"], format!("pod default/{name}"));
+    let helps = told["helps"][0].as_str().unwrap();
+    assert!(helps.contains("would host it, but it is at `max` (2)"), "{told:#}");
+    let node =
+        stage.report().nodes.iter().find(|node| node.worker.is_some()).unwrap().at.name.clone();
+    let told: serde_json::Value = get(format!("{url}/node/{node}")).await.json().await.unwrap();
+    assert!(told["clusters"]["default"]["state"].as_str().unwrap().contains("of pool workers"));
+    let missing = get(format!("{url}/pod/default/none")).await;
+    assert_eq!(missing.status(), 404);
+    assert!(missing.text().await.unwrap().contains("has a pod default/none"));
     stage.stop().await;
 }
 

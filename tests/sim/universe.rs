@@ -418,7 +418,11 @@ fn parse(yaml: &str) -> Config {
 }
 
 fn wakes(handle: Handle) -> http::Handle {
-    http::Handle { wake: Box::new(move |_| handle.wake()), report: Box::new(|_| None) }
+    http::Handle {
+        wake: Box::new(move |_| handle.wake()),
+        report: Box::new(|_| None),
+        explain: Box::new(|_, _| None),
+    }
 }
 
 /// Everything a process shows of itself.

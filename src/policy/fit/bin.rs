@@ -58,6 +58,14 @@ impl<'a> Bin<'a> {
         }
     }
 
+    /// Whether there is room for a pod, and the node itself keeps it off: a new one is often closed or tainted for a
+    /// while.
+    pub(in crate::policy) fn keeps_off(&self, spec: &PodSpec) -> bool {
+        let mut forbidding =
+            Predicate::ALL.iter().filter(|one| self.forbids(**one, spec)).peekable();
+        forbidding.peek().is_some() && forbidding.all(|one| one.is_of_node())
+    }
+
     /// Whether the pod's own selector and affinity admit the node.
     pub(super) fn is_chosen(&self, spec: &PodSpec) -> bool {
         self.missing_label(spec).is_none() && self.has_affinity(spec)

@@ -188,6 +188,17 @@ pub(in crate::policy) fn best_for<'a>(
     Some(Chosen { shape: choice.node.shape.name.clone(), zone: zone.cloned() })
 }
 
+/// Why a grower has no node for a pod.
+pub(in crate::policy) fn why_none<'a>(
+    pod: &'a Pod,
+    mut room: Room<'a>,
+    grower: &'a Grower<'a>,
+) -> String {
+    let judge = Judge::new(&mut room, &pod.spec);
+    let hosted = hostable(&judge, &room, std::slice::from_ref(grower));
+    hosted.map_or_else(|(_, why)| why, |()| "it is sold nowhere".to_owned())
+}
+
 /// Whether all these pods find room together; the one that does not, otherwise.
 pub(in crate::policy) fn all_fit<'a>(
     pods: impl Iterator<Item = &'a Pod>,

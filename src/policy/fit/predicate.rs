@@ -74,12 +74,32 @@ impl Predicate {
         }
     }
 
+    /// What is wrong with a node that there is, for people.
+    pub(in crate::policy) fn words(self) -> &'static str {
+        match self {
+            Self::Closed => "it takes no new pods",
+            Self::NodeSelector => "it lacks a label that the pod's nodeSelector names",
+            Self::NodeAffinity => "the pod's node affinity does not admit it",
+            Self::Taints => "it has a taint that the pod does not tolerate",
+            Self::Volumes => "a volume of the pod cannot be used there",
+            Self::Cpu => "too little CPU is left",
+            Self::Memory => "too little memory is left",
+            Self::PodCount => "it has as many pods as it takes",
+            Self::Extended => "too little of another resource is left",
+            Self::HostPorts => "a port of the node that the pod asks for is taken",
+            Self::AntiAffinityOfOthers => "a pod there must not be beside pods like it",
+            Self::AntiAffinity => "a pod is there that it must not be beside",
+            Self::PodAffinity => "no pod is there that it must be beside",
+            Self::TopologySpread => "its pods would be spread too unevenly",
+        }
+    }
+
     /// Those that pods on other nodes have a say in.
     pub(super) const OF_OTHERS: [Self; 4] =
         [Self::AntiAffinityOfOthers, Self::AntiAffinity, Self::PodAffinity, Self::TopologySpread];
 
-    /// Whether it speaks of the node itself, whatever pods are on it: a new node is often tainted for a while.
-    pub(in crate::policy) fn is_of_node(self) -> bool {
+    /// Whether it speaks of the node itself, whatever pods are on it.
+    pub(super) fn is_of_node(self) -> bool {
         matches!(self, Self::Closed | Self::NodeSelector | Self::NodeAffinity | Self::Taints)
     }
 

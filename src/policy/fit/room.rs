@@ -16,6 +16,8 @@ static NO_NAMESPACES: BTreeMap<String, Labels> = BTreeMap::new();
 #[derive(Clone, Debug)]
 pub(in crate::policy) struct Room<'a> {
     pub(in crate::policy) bins: Vec<Bin<'a>>,
+    /// The bins of nodes that are there.
+    names: Rc<HashMap<&'a NodeName, At>>,
     /// Pods that were there from the first.
     there: Rc<Census<'a>>,
     /// Bins whose first pods count no more: they are on their way out.
@@ -42,8 +44,8 @@ impl<'a> Room<'a> {
                 there.add(&pod.spec, *at);
             }
         }
-        let there = Rc::new(there);
-        let mut room = Self { bins, there, namespaces: &view.namespaces, ..Self::empty() };
+        let (names, there) = (Rc::new(names), Rc::new(there));
+        let mut room = Self { bins, names, there, namespaces: &view.namespaces, ..Self::empty() };
         room.know_domains();
         room
     }
@@ -52,6 +54,7 @@ impl<'a> Room<'a> {
     pub(in crate::policy) fn empty() -> Self {
         Self {
             bins: Vec::new(),
+            names: Rc::default(),
             there: Rc::default(),
             left: BTreeSet::new(),
             put: Census::default(),
@@ -78,6 +81,11 @@ impl<'a> Room<'a> {
         })
     }
 
+    /// The bin of a node that is there.
+    pub(in crate::policy) fn bin(&self, node: &NodeName) -> Option<&Bin<'a>> {
+        self.names.get(node).map(|at| &self.bins[*at])
+    }
+
     /// One more bin, without pods.
     pub(in crate::policy) fn open(&mut self, bin: Bin<'a>) -> At {
         self.domains.iter_mut().for_each(|domains| domains.push(&bin));
@@ -88,9 +96,9 @@ impl<'a> Room<'a> {
     /// Closes the node of this name and lets its pods go. It stays a place until it is gone: a scheduler counts
     /// an empty node as one.
     pub(in crate::policy) fn vacate(&mut self, name: &NodeName) {
-        if let Some(at) = self.bins.iter().position(|bin| bin.name == Some(name)) {
-            self.bins[at].open = false;
-            self.left.insert(at);
+        if let Some(at) = self.names.get(name) {
+            self.bins[*at].open = false;
+            self.left.insert(*at);
         }
     }
 

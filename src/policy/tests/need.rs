@@ -3,7 +3,7 @@
 use crate::config::Amount;
 use crate::model::{Act, BreakerState, Reason, Resources, Verdict, Want, WorkerState, duration};
 use crate::policy::fixtures::{MINUTE, SECOND, World, code, launches, shape};
-use crate::policy::unschedulable;
+use crate::policy::sensors;
 use std::time::Duration;
 
 #[test]
@@ -205,8 +205,9 @@ fn launches_that_help_no_pod_open_the_breaker_and_twice_in_vain_is_unhelpable() 
     let decision = world.decision();
     assert_eq!(launches(&decision), 0);
     assert!(decision.also.iter().any(|reason| reason.code() == "unhelpable"), "{decision:#?}");
-    let counted = unschedulable(&world.observed, &world.memory, &world.limits, world.now);
-    assert_eq!((counted.helpable, counted.others), (0, 1));
+    let told = sensors(&world.observed, &world.memory, &world.limits, world.now).unwrap();
+    let told: Vec<_> = told.unschedulable.iter().filter(|(_, pods)| **pods > 0).collect();
+    assert_eq!((told.len(), told[0].0.reason, *told[0].1), (1, "in_vain", 1));
 }
 
 #[test]
