@@ -76,13 +76,13 @@ fn app(number: usize) -> String {
     format!("app-{number}")
 }
 
-fn of_app(number: usize) -> Option<Selector> {
-    Some(Selector(vec![Requirement { key: "app".to_owned(), is: Is::In(vec![app(number)]) }]))
+fn of_app(number: usize) -> Selector {
+    Selector(vec![Requirement { key: "app".to_owned(), is: Is::In(vec![app(number)]) }])
 }
 
 fn evenly(number: usize) -> Spread {
     Spread {
-        selector: of_app(number),
+        selector: Some(of_app(number)),
         topology_key: "topology.kubernetes.io/zone".to_owned(),
         max_skew: 1,
         min_domains: None,
@@ -93,7 +93,7 @@ fn evenly(number: usize) -> Spread {
 
 fn apart(number: usize) -> PodTerm {
     PodTerm {
-        selector: of_app(number),
+        selector: Some(of_app(number)),
         namespaces: vec!["default".to_owned()],
         namespace_selector: None,
         topology_key: "kubernetes.io/hostname".to_owned(),

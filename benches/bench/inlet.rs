@@ -128,7 +128,11 @@ impl Served {
             metrics: Arc::new(Metrics::new()),
             config,
             standing: watch::channel(Standing::started(Timestamp::UNIX_EPOCH)).1,
-            handle: Handle { wake: Box::new(|_| ()), report: Box::new(|_| None) },
+            handle: Handle {
+                wake: Box::new(|_| ()),
+                report: Box::new(|_| None),
+                explain: Box::new(|_, _| None),
+            },
             readiness: Readiness::new(),
             limits: Limits::default(),
         };

@@ -30,7 +30,7 @@ pub struct ClusterConfig {
     /// `accept_unlabelled`: take alerts without a `cluster` label as this cluster's. Default false.
     pub accept_unlabelled: bool,
     /// `expanders`: which new worker is taken where several would do; the next decides what one leaves open.
-    /// Default priority, price, least_waste.
+    /// Default `priority`, `price`, `least_waste`.
     pub expanders: Vec<Expander>,
     /// `expendable_below`: pods of a lower priority are no need, and need no other place. Default -10.
     pub expendable_below: i32,

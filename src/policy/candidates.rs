@@ -231,9 +231,13 @@ pub(super) fn fits_without(
     leaving: &[Candidate<'_>],
 ) -> Result<(), Reason> {
     let mut room = scene.room().clone();
-    leaving.iter().for_each(|candidate| room.vacate(&candidate.node.at.name));
+    for candidate in leaving {
+        room.vacate(&candidate.node.at.name);
+    }
     // A pool that is on its way out is no home for long.
-    scene.limits.pools.values().filter(|pool| pool.removed).for_each(|pool| room.close(&pool.name));
+    for pool in scene.limits.pools.values().filter(|pool| pool.removed) {
+        room.close(&pool.name);
+    }
     let pods = leaving.iter().flat_map(|candidate| candidate.pods.iter().copied());
     let pods = pods.filter(|pod| !scene.is_expendable(pod));
     fit::all_fit(pods, &mut room).map_err(|pod| Reason::PodFitsNowhere { pod })?;

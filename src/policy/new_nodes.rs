@@ -93,7 +93,9 @@ fn new_node<'a>(
     let daemons: Vec<&PodSpec> =
         daemons.filter(|spec| admits_daemon(spec, &elsewhere.labels, &pool.node.taints)).collect();
     let mut asked = Resources::default();
-    daemons.iter().for_each(|spec| asked.add(&spec.requests));
+    for spec in &daemons {
+        asked.add(&spec.requests);
+    }
     asked.raise_to(&borne(scene, pool));
     let mut allocatable = allocatable(scene, pool, shape);
     allocatable.subtract(&asked);
@@ -159,7 +161,7 @@ fn allocatable(scene: &Scene<'_>, pool: &PoolConfig, shape: &Shape) -> Resources
 }
 
 /// What pods that no drain moves ask of a node of this pool: the most that any of its nodes bears now. More than its
-/// DaemonSets tell where pods of files are among them.
+/// `DaemonSets` tell where pods of files are among them.
 fn borne(scene: &Scene<'_>, pool: &PoolConfig) -> Resources {
     let asked = |name: &NodeName| {
         let mut sum = Resources::default();

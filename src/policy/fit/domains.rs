@@ -34,7 +34,9 @@ pub(super) enum Place {
 impl<'a> Domains<'a> {
     pub(super) fn new(key: &'a str, bins: &[Bin<'a>]) -> Self {
         let mut domains = Self { key, of: Vec::new(), names: HashMap::new(), count: 0 };
-        bins.iter().for_each(|bin| domains.push(bin));
+        for bin in bins {
+            domains.push(bin);
+        }
         domains
     }
 

@@ -94,7 +94,9 @@ pub(in crate::policy) fn pack<'a>(
             break;
         }
     }
-    groups.into_iter().for_each(|group| packer.give_up(group, all));
+    for group in groups {
+        packer.give_up(group, all);
+    }
     packer.finish()
 }
 

@@ -83,7 +83,7 @@ fn spec() -> impl Strategy<Value = PodSpec> {
                 })
                 .into_iter()
                 .collect(),
-            volumes: (volume == 0).then(|| one_of_two()).into_iter().collect(),
+            volumes: (volume == 0).then(one_of_two).into_iter().collect(),
             ..PodSpec::default()
         })
 }

@@ -41,7 +41,7 @@ fn launched(pods: &[Small]) -> usize {
             topology_key: "kubernetes.io/hostname".to_owned(),
         }];
     }
-    world.launches() as usize
+    world.launches()
 }
 
 /// The fewest workers that hold all pods, by trying every way to part them.

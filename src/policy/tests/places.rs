@@ -20,7 +20,7 @@ impl Cluster {
     fn of(nodes: &[(&str, &str)]) -> Self {
         let mut cluster = Self(ClusterView::empty("uid".into()));
         for (name, zone) in nodes {
-            let zone = (!zone.is_empty()).then(|| (ZONE, *zone));
+            let zone = (!zone.is_empty()).then_some((ZONE, *zone));
             cluster.0.nodes.push(Arc::new(node(name, zone)));
         }
         for (namespace, team) in [("shop", "a"), ("bank", "b")] {
