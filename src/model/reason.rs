@@ -397,7 +397,7 @@ pub enum Reason {
     },
     /// More is wanted: the worker is taken back.
     DemandReturned,
-    /// Monitoring is away: the drain and its clock stand still.
+    /// Monitoring is away, or the machine is not listed: the drain and its clock stand still.
     DrainSuspended {
         /// What is away.
         why: String,

@@ -1,7 +1,7 @@
 //! Which workers may go, in which order, and what keeps each of the others.
 
 use super::fit;
-use super::scene::{Machine, Scene};
+use super::scene::Scene;
 use crate::config::{OrderBy, PoolConfig};
 use crate::model::{
     Cordon, Essential, Instance, Market, Node, NodeName, Pin, Pod, Reason, Resources, Worker,
@@ -95,15 +95,8 @@ fn by_record(
     if scene.now < old_enough {
         return Err(Reason::TooYoung { until: old_enough });
     }
-    match scene.machine(worker, &scene.instances(&worker.pool)?) {
-        Machine::Live(instance) if instance.protected => return Err(Reason::Protected),
-        Machine::Live(_) => {}
-        _ => {
-            return Err(Reason::Unknown {
-                what: "its machine".to_owned(),
-                why: "it is not listed".to_owned(),
-            });
-        }
+    if scene.listed(worker, &scene.instances(&worker.pool)?)?.protected {
+        return Err(Reason::Protected);
     }
     not_refused(scene, worker)
 }

@@ -1,5 +1,6 @@
 //! Workers on their way out: one step each pass, taken back when demand returns, a pause is set, or
-//! the drain takes too long; suspended while monitoring is away. Terminating is never taken back.
+//! the drain takes too long; suspended while monitoring is away or the machine is not listed.
+//! Terminating is never taken back.
 
 use super::asks::Court;
 use super::candidates::{self, Candidate};
@@ -52,7 +53,7 @@ pub(super) fn proceed(scene: &Scene<'_>, court: &Court<'_>, draft: &mut Draft) {
         };
         if let Some(reason) = give_back(scene, court, worker, &taken_back) {
             release(scene, worker, node, reason, draft);
-        } else if let Some(why) = suspended(court, worker) {
+        } else if let Err(why) = rests_on(scene, court, worker, &list) {
             draft.also(&worker.pool, Reason::DrainSuspended { why: why.to_string() });
             stand_still(scene, worker, draft);
         } else {
@@ -106,12 +107,20 @@ fn pause(scene: &Scene<'_>, court: &Court<'_>, worker: &Worker) -> Result<(), Re
     paused
 }
 
-/// What is away, for a drain that rests on monitoring.
-fn suspended(court: &Court<'_>, worker: &Worker) -> Option<Reason> {
+/// What a drain rests on all the time, or what of it is away: monitoring, where it asked for it, and a list that shows
+/// the machine, as when the worker was chosen. One that is taken back by the provider has no time for either.
+fn rests_on(
+    scene: &Scene<'_>,
+    court: &Court<'_>,
+    worker: &Worker,
+    list: &[&Instance],
+) -> Result<(), Reason> {
     match worker.purpose {
-        Some(Purpose::Idle | Purpose::Replace | Purpose::Removed) | None => court.removal().err(),
-        Some(Purpose::Notice | Purpose::Manual) => None,
+        Some(Purpose::Notice) => return Ok(()),
+        Some(Purpose::Manual) => {}
+        Some(Purpose::Idle | Purpose::Replace | Purpose::Removed) | None => court.removal()?,
     }
+    scene.listed(worker, list).map(|_| ())
 }
 
 fn release(scene: &Scene<'_>, worker: &Worker, node: &Node, reason: Reason, draft: &mut Draft) {

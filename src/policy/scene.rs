@@ -212,6 +212,17 @@ impl<'a> Scene<'a> {
         Machine::Gone
     }
 
+    /// A worker's machine, while a list shows that it exists. Whatever else the list says proves nothing that a worker
+    /// whose node is well could be removed by.
+    pub(super) fn listed(
+        &self,
+        worker: &Worker,
+        list: &[&'a Instance],
+    ) -> Result<&'a Instance, Reason> {
+        let unlisted = || unknown("its machine", "it is not listed");
+        self.machine(worker, list).live().ok_or_else(unlisted)
+    }
+
     /// Whether a list lacks machines that are surely there, for their nodes are Ready. Then what it lacks
     /// proves nothing: an empty answer may be an error of the provider's.
     pub(super) fn lacks_live_ones(&self, pool: &PoolName, list: &[&Instance]) -> bool {

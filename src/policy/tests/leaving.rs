@@ -310,6 +310,31 @@ fn nothing_goes_on_from_an_unknown_or_stale_view_and_no_clock_runs() {
     }
 }
 
+/// Somebody else may take over between the intent to cordon and the call, when a list is answered that lacks machines.
+#[test]
+fn a_drain_and_its_clock_stand_still_while_its_machine_is_not_listed() {
+    for state in [WorkerState::Cordoned, WorkerState::Draining, WorkerState::Drained] {
+        for purpose in [Purpose::Idle, Purpose::Replace, Purpose::Manual, Purpose::Notice] {
+            let mut world = leaving(state.clone());
+            world.worker(3).purpose = Some(purpose);
+            world.node(3).cordon = Cordon::None;
+            world.replace(3);
+            assert_eq!(world.plan().act(3), "cordon", "{state} {purpose:?}");
+            world.instances("workers").clear();
+            let plan = world.plan();
+            if purpose == Purpose::Notice {
+                assert_eq!(plan.act(3), "cordon", "it has two minutes");
+                continue;
+            }
+            assert_eq!(plan.act(3), "none", "{state} {purpose:?}");
+            let [Transition::Clock { worker }] = &plan.transitions[..] else { panic!("{plan:#?}") };
+            assert_eq!(worker.held_since, Some(world.now));
+            world.silence_on("pool", "workers");
+            assert_eq!(world.plan().act(3), "uncordon", "who pauses it needs no list");
+        }
+    }
+}
+
 #[test]
 fn a_pause_is_no_refusal_and_a_failed_uncordon_no_second_one() {
     let mut world = leaving(WorkerState::Draining);
