@@ -143,8 +143,15 @@ impl Checker {
         self.state().violations.clone()
     }
 
-    pub(crate) fn story(&self) -> Vec<(Timestamp, String)> {
-        self.state().story.clone()
+    /// What happened, and what the history says of it: each act's reason, and what was seen, held and refused.
+    pub(crate) async fn story(&self) -> Vec<(Timestamp, String)> {
+        let history = self.history().await;
+        // In its order, and once what a store heard of the one before it.
+        let told: BTreeSet<_> = history.iter().map(|it| (it.at, it.id, line(it))).collect();
+        let mut story: Vec<_> = told.into_iter().map(|(at, _, line)| (at, line)).collect();
+        story.extend(self.state().story.iter().cloned());
+        story.sort_by_key(|(at, _)| *at);
+        story
     }
 
     pub(crate) fn acts(&self) -> u64 {
@@ -378,6 +385,15 @@ fn is_ours(machine: &Instance, memory: &Memory) -> bool {
 
 fn is_live(machine: &Instance) -> bool {
     matches!(machine.state, InstanceState::Pending | InstanceState::Running)
+}
+
+/// A line of history as it is told in a story, below what happened.
+fn line(entry: &Entry) -> String {
+    let Entry { kind, what, detail, .. } = entry;
+    let of = entry.worker.as_ref().map(WorkerId::as_str);
+    let of = of.or(entry.pool.as_ref().map(PoolName::as_str)).unwrap_or_default();
+    let reason = entry.reason.as_ref().map(ToString::to_string).unwrap_or_default();
+    format!("    {kind:?} {what} {of}: {reason} ({detail})")
 }
 
 /// A node as it is told in a story.

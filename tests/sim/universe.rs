@@ -67,7 +67,7 @@ pub(crate) fn play(scenario: &Scenario) -> Outcome {
         };
         Outcome {
             violations: checker.violations(),
-            story: checker.story().into_iter().map(line).collect(),
+            story: checker.story().await.into_iter().map(line).collect(),
             acts: checker.acts(),
         }
     })
