@@ -5,7 +5,9 @@ use crate::model::{
     Cordon, Effect, Permit, PodKind, Purpose, Reason, Resources, Taint, Verdict, View, WorkerState,
     duration,
 };
-use crate::policy::fixtures::{GIB, MINUTE, Reads as _, World, code, launches, shape, small};
+use crate::policy::fixtures::{
+    GIB, MINUTE, Reads as _, SECOND, World, code, launches, shape, small,
+};
 
 ///
 #[test]
@@ -49,6 +51,27 @@ fn daemon_pods_of_other_pools_take_nothing() {
     world.up(None);
     world.pending(1, 900);
     assert_eq!(world.launches(), 1);
+}
+
+/// Pods that may stand anywhere may have taken what was bought for those that may not.
+#[test]
+fn room_where_a_pod_may_not_stand_is_none_and_what_it_lacks_is_launched_for_once() {
+    let mut world = World::of(0);
+    world.add_pool("others", 10);
+    world.ready("others");
+    for pool in ["workers", "others"] {
+        world.pool_named(pool).node.labels.insert("tier".to_owned(), pool.to_owned());
+    }
+    world.booting(SECOND);
+    world.up(None);
+    for _ in 0..3 {
+        world.pending(1, 900);
+        world.spec().node_selector.insert("tier".to_owned(), "workers".to_owned());
+    }
+    let plan = world.plan();
+    assert_eq!(launches(plan.of("workers")), 1, "the one that comes is for two of them");
+    world.apply(&plan);
+    assert_eq!(launches(world.plan().of("workers")), 0);
 }
 
 #[test]

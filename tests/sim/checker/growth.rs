@@ -3,10 +3,11 @@
 use super::{Checker, is_live, is_ours};
 use crate::scenario::CLUSTER;
 use bellwether::model::{
-    BatchId, ClusterName, Instance, LaunchRequest, Memory, Node, Permit, PoolName, Purpose, Uid,
-    Worker, WorkerId, WorkerState, duration,
+    BatchId, ClusterName, Instance, LaunchRequest, Memory, Node, Permit, Pod, PoolName, Purpose,
+    Uid, Worker, WorkerId, WorkerState, duration,
 };
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How many pods of any workload fit on a worker.
@@ -89,20 +90,31 @@ impl Checker {
             let mut its =
                 memory.workers.values().filter(|worker| worker.batch.as_ref() == Some(&before));
             let is_coming = !memory.workers.values().any(failed) && its.any(Worker::is_coming);
-            let is_excused = || self.is_taken(&before, memory) || self.is_short(request, memory);
+            let is_excused =
+                || self.is_taken(&before, memory) || self.is_short(pod, request, memory);
             if is_coming && !is_excused() {
                 self.violated("I2", format!("pod {pod} is launched for, and {before} comes"));
             }
         }
     }
 
-    /// Whether more pods wait than all that comes has room for. Then some of them are a need, and which ones is the
-    /// packing's to say: a new pod may be given the room that was bought for an older one.
-    fn is_short(&self, request: &LaunchRequest, memory: &Memory) -> bool {
+    /// Whether more pods wait than all that comes has room for, or more of those that may stand nowhere but where this
+    /// one may. Then some of them are a need, and which ones is the packing's to say: a new pod may be given the room
+    /// that was bought for an older one, and one that may stand anywhere the room of one that may not.
+    fn is_short(&self, pod: &Uid, request: &LaunchRequest, memory: &Memory) -> bool {
         let comes =
             |worker: &&Worker| worker.is_coming() && worker.batch.as_ref() != Some(&request.batch);
-        let room = memory.workers.values().filter(comes).count() * PODS_OF_A_WORKER;
-        self.view().pods.iter().filter(|pod| pod.node().is_none()).count() > room
+        let coming: Vec<&Worker> = memory.workers.values().filter(comes).collect();
+        let view = self.view();
+        let waiting: Vec<_> = view.pods.iter().filter(|pod| pod.node().is_none()).collect();
+        let own = waiting.iter().find(|waits| waits.uid == *pod).and_then(|pod| tier(pod));
+        let mut bounds = [None, own].into_iter();
+        bounds.any(|bound| {
+            let is_bound = |pod: &&&Arc<Pod>| bound.is_none_or(|name| tier(pod) == Some(name));
+            let is_home = |worker: &&&Worker| bound.is_none_or(|name| worker.pool.as_str() == name);
+            let room = coming.iter().filter(is_home).count() * PODS_OF_A_WORKER;
+            waiting.iter().filter(is_bound).count() > room
+        })
     }
 
     /// Whether a pod that a batch was not launched for stands on a worker of it.
@@ -151,6 +163,11 @@ impl Checker {
             }
         }
     }
+}
+
+/// The only pool whose workers a pod may stand on: each one's nodes carry its name as their tier.
+fn tier(pod: &Pod) -> Option<&str> {
+    pod.spec.node_selector.get("tier").map(String::as_str)
 }
 
 /// How many workers of a pool are being replaced.
