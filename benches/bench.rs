@@ -30,6 +30,10 @@ mod support;
 
 use results::Measure;
 
+/// The program's own: what is measured in this process is to cost what it costs there.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// A group: its name, and what measures it.
 type Group = (&'static str, fn() -> anyhow::Result<Vec<Measure>>);
 

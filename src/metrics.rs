@@ -125,7 +125,7 @@ impl Metrics {
             calls: CallMetrics::new(&families),
             pass: PassMetrics::new(&families),
             seen: SeenMetrics::new(&families),
-            sensed: families.register(Ok(Sensed::new())),
+            sensed: Sensed::new(&families),
             config: ConfigMetrics::new(&families),
             registry,
         }

@@ -26,8 +26,8 @@ fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
 
 /// Every metric the code registers, with its labels: `http_requests_total` -> `route,code`.
 fn registered() -> BTreeMap<String, String> {
-    let code: String =
-        read("src/metrics.rs").split_whitespace().collect::<Vec<_>>().join(" ").replace(" .", ".");
+    let files = read("src/metrics.rs") + &read("src/metrics/sensed.rs");
+    let code: String = files.split_whitespace().collect::<Vec<_>>().join(" ").replace(" .", ".");
     let kinds =
         ["counters", "int_gauges", "int_gauge", "gauges", "gauge", "histograms", "histogram"];
     let mut found = BTreeMap::new();
