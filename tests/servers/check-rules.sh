@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks rules/ and alertmanager/ with the tools of the oldest and of the newest supported release.
+# Checks both sets of rules/, and alertmanager/, with the tools of the oldest and of the newest supported release.
 # tests/servers/install.sh all must have run. Prints a line for each check; the output of one only if it fails.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -27,9 +27,11 @@ route() {
 
 for version in prometheus-2.42 prometheus-3.16; do
   promtool=$servers/$version/bin/promtool
-  check "$version reads rules/prometheus.yml and the rules" "$promtool" check config rules/prometheus.yml
-  for tests in rules/tests/*.yaml; do
-    check "$version passes $tests" "$promtool" test rules "$tests"
+  for rules in rules rules/kube-state-metrics; do
+    check "$version reads $rules/prometheus.yml and the rules" "$promtool" check config "$rules/prometheus.yml"
+    for tests in "$rules"/tests/*.yaml; do
+      check "$version passes $tests" "$promtool" test rules "$tests"
+    done
   done
 done
 
