@@ -16,6 +16,12 @@ pub trait Cluster: fmt::Debug + Send + Sync + 'static {
     /// Nodes and pods. Never partial: what is not seen whole is unknown.
     async fn observe(&self) -> View<ClusterView>;
 
+    /// Waits until something is seen that was not before. One that cannot tell waits for ever: it is looked at from time
+    /// to time anyway.
+    async fn changed(&self) {
+        std::future::pending().await
+    }
+
     /// Keeps new pods off and leaves our mark. Cordoning twice is one cordon.
     async fn cordon(&self, node: &NodeRef, mark: &Mark) -> Result<()>;
 

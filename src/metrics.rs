@@ -133,6 +133,7 @@ impl Metrics {
 
     /// The text form that Prometheus scrapes.
     pub fn encode(&self) -> String {
+        self.sensed.age();
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
     }
 }

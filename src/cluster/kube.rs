@@ -92,6 +92,10 @@ impl super::Cluster for Kube {
         self.objects.view(self.clock)
     }
 
+    async fn changed(&self) {
+        self.objects.changed().await;
+    }
+
     async fn cordon(&self, node: &NodeRef, mark: &Mark) -> Result<()> {
         self.within(marks::cordon(&self.nodes(), node, mark)).await
     }

@@ -35,7 +35,6 @@ impl Ports {
             ("prometheus:9090", self.prometheus),
             ("alertmanager:9093", self.alertmanager),
             ("bellwether:8080", self.bellwether),
-            ("kube-state-metrics:8080", self.world),
             ("127.0.0.1:8080", self.bellwether),
             ("127.0.0.1:8090", self.world),
         ]

@@ -3,7 +3,12 @@
 use super::Families;
 use prometheus::GaugeVec;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long what was told counts. A loop that hangs, or is cut off from its store, would tell it for ever.
+const LASTS: Duration = Duration::from_mins(2);
 
 /// A family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,7 +92,14 @@ pub struct Sample {
 #[derive(Debug)]
 pub struct Sensed {
     families: Vec<GaugeVec>,
-    told: Mutex<BTreeMap<String, Vec<Sample>>>,
+    told: Mutex<BTreeMap<String, Told>>,
+}
+
+/// What one cluster's sensors told.
+#[derive(Debug)]
+struct Told {
+    at: Instant,
+    samples: Vec<Sample>,
 }
 
 impl Sensed {
@@ -98,7 +110,7 @@ impl Sensed {
 
     /// Takes what one cluster's sensors tell now in place of what they told before; nothing while it is unknown.
     pub fn set(&self, cluster: &str, samples: Vec<Sample>) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.lock();
         for sample in &samples {
             if let Ok(gauge) =
                 self.of(sample).get_metric_with_label_values(&labels(cluster, sample))
@@ -107,12 +119,35 @@ impl Sensed {
             }
         }
         let now: BTreeSet<_> = samples.iter().map(|it| (it.of, &it.labels)).collect();
-        for old in told.get(cluster).into_iter().flatten() {
+        for old in told.get(cluster).into_iter().flat_map(|told| &told.samples) {
             if !now.contains(&(old.of, &old.labels)) {
-                let _ = self.of(old).remove_label_values(&labels(cluster, old));
+                self.forget(cluster, old);
             }
         }
-        told.insert(cluster.to_owned(), samples);
+        told.insert(cluster.to_owned(), Told { at: Instant::now(), samples });
+    }
+
+    /// Lets what was told grow old, before it is read: the view is older by now, and what is too old is gone.
+    pub(super) fn age(&self) {
+        let mut all = self.lock();
+        for (cluster, told) in all.iter_mut() {
+            let passed = told.at.elapsed();
+            if passed > LASTS {
+                told.samples.drain(..).for_each(|old| self.forget(cluster, &old));
+            }
+            for view in told.samples.iter().filter(|sample| sample.of == Sensor::ViewAge) {
+                let gauge = self.of(view).get_metric_with_label_values(&labels(cluster, view));
+                let _ = gauge.map(|gauge| gauge.set(view.value + passed.as_secs_f64()));
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Told>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn forget(&self, cluster: &str, sample: &Sample) {
+        let _ = self.of(sample).remove_label_values(&labels(cluster, sample));
     }
 
     fn of(&self, sample: &Sample) -> &GaugeVec {
@@ -154,6 +189,25 @@ mod tests {
         assert_eq!(told(), [line("one", "b", 5), line("two", "a", 3)]);
         metrics.sensed.set("one", Vec::new());
         assert_eq!(told(), [line("two", "a", 3)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_told_grows_old_and_is_gone_when_it_is_too_old() {
+        let metrics = Metrics::new();
+        let age = || {
+            let text = metrics.encode();
+            let line = text.lines().find(|line| line.starts_with("bellwether_view_age_seconds{"));
+            line.and_then(|line| line.rsplit(' ').next().map(str::to_owned))
+        };
+        let view = Sample { of: Sensor::ViewAge, labels: Vec::new(), value: 3.0 };
+        metrics.sensed.set("one", vec![view.clone()]);
+        assert_eq!(age().as_deref(), Some("3"));
+        tokio::time::advance(LASTS).await;
+        assert_eq!(age().as_deref(), Some("123"));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(age(), None);
+        metrics.sensed.set("one", vec![view]);
+        assert_eq!(age().as_deref(), Some("3"));
     }
 
     #[test]

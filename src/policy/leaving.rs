@@ -109,11 +109,11 @@ fn pause(scene: &Scene<'_>, court: &Court<'_>, worker: &Worker) -> Result<(), Re
 
 /// What a drain rests on all the time, or what of it is away: monitoring, where it asked for it, and a list that shows
 /// the machine, as when the worker was chosen. One that is taken back by the provider has no time for either.
-fn rests_on(
-    scene: &Scene<'_>,
+fn rests_on<'a>(
+    scene: &Scene<'a>,
     court: &Court<'_>,
     worker: &Worker,
-    list: &[&Instance],
+    list: &[&'a Instance],
 ) -> Result<(), Reason> {
     match worker.purpose {
         Some(Purpose::Notice) => return Ok(()),

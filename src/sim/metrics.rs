@@ -27,13 +27,19 @@ impl World {
     /// Every node as a target of Prometheus, in the form of its file discovery; all are served by `host`.
     pub fn targets(&self, host: &str) -> Value {
         self.look(|state| {
-            let target = |name: &NodeName| {
-                let labels = json!({
+            let target = |(name, node): (&NodeName, &SimNode)| {
+                let mut labels = json!({
                     "node": name, "instance": name, "__metrics_path__": format!("/nodes/{name}/metrics"),
                 });
+                if let Some(pool) = &node.pool {
+                    labels["pool"] = json!(pool);
+                }
+                if node.control_plane {
+                    labels["role"] = json!("control-plane");
+                }
                 json!({ "targets": [host], "labels": labels })
             };
-            state.nodes.keys().map(target).collect()
+            state.nodes.iter().map(target).collect()
         })
     }
 }

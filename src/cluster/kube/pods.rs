@@ -34,7 +34,7 @@ const DAEMONS_BEAR: [(&str, &str); 6] = [
 ];
 
 /// A pod, and what else must be known before it can be judged.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Seen {
     pub(super) pod: Arc<Pod>,
     /// Claims that its volumes stand for; what they ask for changes with the claims.

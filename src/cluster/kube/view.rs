@@ -17,6 +17,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 /// A view that is older than this, while an error is known, is told by the error.
@@ -34,9 +35,10 @@ pub(super) struct Objects {
     volumes: Arc<Watch<Volume>>,
     classes: Arc<Watch<Class>>,
     specs: Arc<Mutex<Specs>>,
+    news: Arc<Notify>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 struct Namespace {
     name: String,
     uid: String,
@@ -44,7 +46,7 @@ struct Namespace {
 }
 
 /// A `PodDisruptionBudget`, as far as it says which pods somebody thought of.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 struct Budget {
     namespace: String,
     selector: Option<Selector>,
@@ -58,20 +60,28 @@ impl Objects {
     ) -> kube::Result<Self> {
         let specs = Arc::new(Mutex::new(Specs::default()));
         let (of_pods, of_daemons) = (specs.clone(), specs.clone());
+        let news = Arc::new(Notify::new());
+        let told = (clock, &news);
         let node = |node: &api::Node| nodes::view(node).map(Arc::new);
         let pod = move |pod: &api::Pod| pods::view(pod, &mut lock(&of_pods));
         let daemon = move |set: &DaemonSet| pods::daemon(set, &mut lock(&of_daemons));
         Ok(Self {
-            nodes: watch::start(access, "nodes", clock, tasks, node)?,
-            pods: watch::start(access, "pods", clock, tasks, pod)?,
-            namespaces: watch::start(access, "namespaces", clock, tasks, namespace)?,
-            daemons: watch::start(access, "daemonsets", clock, tasks, daemon)?,
-            budgets: watch::start(access, "poddisruptionbudgets", clock, tasks, budget)?,
-            claims: watch::start(access, "persistentvolumeclaims", clock, tasks, volumes::claim)?,
-            volumes: watch::start(access, "persistentvolumes", clock, tasks, volumes::volume)?,
-            classes: watch::start(access, "storageclasses", clock, tasks, volumes::class)?,
+            nodes: watch::start(access, "nodes", told, tasks, node)?,
+            pods: watch::start(access, "pods", told, tasks, pod)?,
+            namespaces: watch::start(access, "namespaces", told, tasks, namespace)?,
+            daemons: watch::start(access, "daemonsets", told, tasks, daemon)?,
+            budgets: watch::start(access, "poddisruptionbudgets", told, tasks, budget)?,
+            claims: watch::start(access, "persistentvolumeclaims", told, tasks, volumes::claim)?,
+            volumes: watch::start(access, "persistentvolumes", told, tasks, volumes::volume)?,
+            classes: watch::start(access, "storageclasses", told, tasks, volumes::class)?,
             specs,
+            news,
         })
+    }
+
+    /// Waits for anything that was not seen before.
+    pub(super) async fn changed(&self) {
+        self.news.notified().await;
     }
 
     /// All of it, as old as the oldest part.

@@ -30,7 +30,7 @@ pub(super) struct Use {
 }
 
 /// A claim to a volume.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Claim {
     pub(super) namespace: String,
     pub(super) name: String,
@@ -42,7 +42,7 @@ pub(super) struct Claim {
 }
 
 /// What a claim asks of a volume.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Wish {
     bytes: u64,
     modes: Vec<String>,
@@ -51,7 +51,7 @@ struct Wish {
 }
 
 /// A volume.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Volume {
     pub(super) name: String,
     class: String,
@@ -65,7 +65,7 @@ pub(super) struct Volume {
 }
 
 /// How volumes of a class come about.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Class {
     pub(super) name: String,
     is_default: bool,

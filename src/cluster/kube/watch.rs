@@ -16,6 +16,7 @@ use std::fmt::Debug;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// Waits after one failure after another, doubling from the first to the last.
 const WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
@@ -45,6 +46,8 @@ pub(super) struct Watch<V> {
     /// What is watched, as the API calls it: `pods`.
     what: &'static str,
     heard: Heard,
+    /// Told of whatever is seen that was not seen before.
+    news: Arc<Notify>,
     kept: Mutex<Kept<V>>,
 }
 
@@ -112,9 +115,9 @@ impl Heard {
 }
 
 impl<V> Watch<V> {
-    fn new(what: &'static str) -> Self {
+    fn new(what: &'static str, news: Arc<Notify>) -> Self {
         let kept = Kept { items: HashMap::new(), coming: None, is_whole: false, error: None };
-        Self { what, heard: Heard::default(), kept: Mutex::new(kept) }
+        Self { what, heard: Heard::default(), news, kept: Mutex::new(kept) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept<V>> {
@@ -140,7 +143,10 @@ impl<V> Watch<V> {
         }
     }
 
-    fn hear<K: Resource>(&self, event: Event<K>, view: &impl Fn(&K) -> Option<V>, now: Duration) {
+    fn hear<K: Resource>(&self, event: Event<K>, view: &impl Fn(&K) -> Option<V>, now: Duration)
+    where
+        V: PartialEq,
+    {
         let uid = |object: &K| object.meta().uid.clone().map(Uid::new);
         let mut kept = self.lock();
         match event {
@@ -160,18 +166,26 @@ impl<V> Watch<V> {
                 if let Some(coming) = kept.coming.take() {
                     (kept.items, kept.is_whole) = (coming.items, true);
                     self.heard.is_whole_of(coming.began);
+                    self.news.notify_one();
                 }
             }
             Event::Apply(object) => {
                 let Some(uid) = uid(&object) else { return };
+                let view = view(&object);
+                // A kubelet reports all the time, and mostly what is known.
+                if kept.items.get(&uid) != view.as_ref() {
+                    self.news.notify_one();
+                }
                 // One of which there is nothing more to see is gone for us: a pod that is finished.
-                match view(&object) {
+                match view {
                     Some(view) => kept.items.insert(uid, view),
                     None => kept.items.remove(&uid),
                 };
             }
             Event::Delete(object) => {
-                uid(&object).and_then(|uid| kept.items.remove(&uid));
+                if uid(&object).and_then(|uid| kept.items.remove(&uid)).is_some() {
+                    self.news.notify_one();
+                }
             }
         }
         // A failed try begins a list anew, and only a whole one shows that it is over.
@@ -199,15 +213,15 @@ impl<V> Watch<V> {
 pub(super) fn start<K, V>(
     access: &Access,
     what: &'static str,
-    clock: Clock,
+    (clock, news): (Clock, &Arc<Notify>),
     tasks: &mut tokio::task::JoinSet<()>,
     view: impl Fn(&K) -> Option<V> + Send + 'static,
 ) -> Result<Arc<Watch<V>>, kube::Error>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
-    V: Debug + Send + 'static,
+    V: PartialEq + Debug + Send + 'static,
 {
-    let watch = Arc::new(Watch::new(what));
+    let watch = Arc::new(Watch::new(what, news.clone()));
     let api = Api::all(access.listening(watch.heard.clone(), clock)?);
     let config = watcher::Config::default().timeout(access.watch_seconds());
     tasks.spawn(follow(api, config, watch.clone(), clock, view));
@@ -222,6 +236,7 @@ async fn follow<K, V>(
     view: impl Fn(&K) -> Option<V>,
 ) where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+    V: PartialEq,
 {
     let mut events = pin!(watcher(api, config));
     let mut wait = WAITS.0;
@@ -266,7 +281,7 @@ mod tests {
 
     /// A watch whose list began at 100 s and was whole two seconds later; its answer began at 103 s.
     fn watched() -> Watch<()> {
-        let watch = Watch::new("namespaces");
+        let watch = Watch::new("namespaces", Arc::default());
         list(&watch, 100);
         watch.heard.begins(SECOND * 103);
         watch
@@ -302,7 +317,7 @@ mod tests {
 
     #[test]
     fn nothing_is_known_before_a_list_is_whole() {
-        let watch = Watch::new("namespaces");
+        let watch = Watch::new("namespaces", Arc::default());
         tell(&watch, Event::Init, 100);
         tell(&watch, Event::InitApply(object("a")), 101);
         assert_eq!(
@@ -317,7 +332,7 @@ mod tests {
 
     #[test]
     fn a_list_tells_of_when_it_began() {
-        let watch = Watch::new("namespaces");
+        let watch = Watch::new("namespaces", Arc::default());
         list(&watch, 100);
         assert_eq!(at(&watch, 110), SECOND * 100);
     }
