@@ -19,7 +19,7 @@ pub trait Cluster: fmt::Debug + Send + Sync + 'static {
     /// Waits until something is seen that was not before. One that cannot tell waits for ever: it is looked at from time
     /// to time anyway.
     async fn changed(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Keeps new pods off and leaves our mark. Cordoning twice is one cordon.

@@ -127,7 +127,10 @@ async fn what_the_cluster_has_is_seen_and_so_is_each_change() {
     nodes.patch("one", &PatchParams::default(), &Patch::Merge(&label)).await.unwrap();
     sees(&kube, "a node that is not ours", |view| node(view, "one").unwrap().worker.is_none())
         .await;
+    // Whatever was told until now.
+    while tokio::time::timeout(Duration::from_secs(2), kube.changed()).await.is_ok() {}
     nodes.delete("one", &DeleteParams::default()).await.unwrap();
+    tokio::time::timeout(LIMIT, kube.changed()).await.unwrap();
     sees(&kube, "the node's end", |view| node(view, "one").is_none()).await;
 }
 

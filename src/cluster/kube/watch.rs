@@ -274,6 +274,7 @@ fn told_of_watch(error: &watcher::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt as _;
     use k8s_openapi::api::core::v1::Namespace;
     use kube::core::Status;
 
@@ -313,6 +314,28 @@ mod tests {
 
     fn gone() -> watcher::Error {
         watcher::Error::WatchError(Box::new(Status::failure("too old", "Expired").with_code(410)))
+    }
+
+    #[test]
+    fn what_was_not_seen_before_is_news_and_the_same_again_is_none() {
+        let watch: Watch<String> = Watch::new("namespaces", Arc::default());
+        let named = |object: &Namespace| object.metadata.name.clone();
+        let is_news = |event: Event<Namespace>| {
+            watch.hear(event, &named, SECOND);
+            watch.news.notified().now_or_never().is_some()
+        };
+        let called = |name: Option<&str>| {
+            let mut object = object("a");
+            object.metadata.name = name.map(str::to_owned);
+            object
+        };
+        assert!(!is_news(Event::Init));
+        assert!(!is_news(Event::InitApply(called(Some("x")))), "a part of a list is none");
+        assert!(is_news(Event::InitDone));
+        assert!(!is_news(Event::Apply(called(Some("x")))), "a report of what is known");
+        assert!(is_news(Event::Apply(called(Some("y")))));
+        assert!(is_news(Event::Apply(called(None))), "it is gone for us");
+        assert!(!is_news(Event::Delete(called(None))), "it was gone before");
     }
 
     #[test]
