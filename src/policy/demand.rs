@@ -51,6 +51,10 @@ fn coming<'s>(scene: &'s Scene<'_>, room: &mut Room<'s>) {
         let Some(pool) = scene.pool(&worker.pool) else { continue };
         let node = scene.new_nodes(&pool.name).iter().find(|node| node.shape.name == worker.shape);
         if let Some(node) = node {
+            // What has joined and is not open yet is no second place.
+            if let Some(joined) = scene.node(worker) {
+                room.hide(&joined.at.name);
+            }
             room.open(node.bin(node.in_zone(&worker.zone), &pool.name, &pool.node.taints));
         }
     }

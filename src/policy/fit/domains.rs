@@ -54,6 +54,11 @@ impl<'a> Domains<'a> {
         self.of.push(domain);
     }
 
+    /// A bin that is in no place any more.
+    pub(super) fn forget(&mut self, at: At) {
+        self.of[at] = None;
+    }
+
     /// Where a bin of the room is.
     pub(super) fn at(&self, at: At) -> Option<Domain> {
         self.of[at]

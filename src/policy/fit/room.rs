@@ -9,6 +9,9 @@ use crate::model::{
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
+/// No label at all.
+static NO_LABELS: Labels = Labels::new();
+
 /// No namespace at all.
 static NO_NAMESPACES: BTreeMap<String, Labels> = BTreeMap::new();
 
@@ -100,6 +103,14 @@ impl<'a> Room<'a> {
             self.bins[*at].open = false;
             self.left.insert(*at);
         }
+    }
+
+    /// Closes the node of this name and takes it out of every place: another bin stands for it.
+    pub(in crate::policy) fn hide(&mut self, name: &NodeName) {
+        let Some(at) = self.names.get(name).copied() else { return };
+        self.bins[at].open = false;
+        self.bins[at].labels = &NO_LABELS;
+        self.domains.iter_mut().for_each(|domains| domains.forget(at));
     }
 
     /// Closes every node of a pool: it is no home for long.

@@ -141,6 +141,23 @@ fn pods_that_must_be_spread_over_nodes_get_as_many_as_that_takes() {
     assert_eq!(world.launches(), 1, "n2 is the emptiest, and full");
 }
 
+/// Its node is there, and not Ready yet: an empty place, in which one pod more would be uneven for ever.
+#[test]
+fn a_worker_that_joins_is_one_place_and_not_two() {
+    let mut world = World::of(3);
+    world.up(None);
+    world.add_labels(HOST);
+    for number in [1, 2] {
+        world.pod_on(number, 100);
+        evenly(HOST)(world.spec());
+    }
+    world.set(3, crate::model::WorkerState::Booting);
+    let since = world.now;
+    world.node(3).readiness = crate::model::Readiness::NotReady { since };
+    more(&mut world, 4, 100, evenly(HOST));
+    assert_eq!(world.launches(), 0);
+}
+
 /// W-57.
 #[test]
 fn a_worker_is_launched_in_the_zone_where_the_volume_is() {
