@@ -17,6 +17,7 @@ use super::{ports, wait};
 use futures_util::future::join_all;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,18 +37,21 @@ pub(crate) struct Setting {
     pub(crate) parts: Vec<Part>,
     /// More flags, for example `--node-monitor-grace-period=5s` of the controllers.
     pub(crate) flags: Vec<(Part, &'static str)>,
+    /// Fields of the scheduler's configuration file; `None` is none.
+    pub(crate) scheduler: Option<Value>,
 }
 
 impl Default for Setting {
     fn default() -> Self {
-        Self { parts: vec![Part::Controllers, Part::Scheduler, Part::Kwok], flags: Vec::new() }
+        let parts = vec![Part::Controllers, Part::Scheduler, Part::Kwok];
+        Self { parts, flags: Vec::new(), scheduler: None }
     }
 }
 
 impl Setting {
     /// The API server alone: nobody schedules, and no object changes but by who writes it.
     pub(crate) fn bare() -> Self {
-        Self { parts: Vec::new(), flags: Vec::new() }
+        Self { parts: Vec::new(), flags: Vec::new(), scheduler: None }
     }
 }
 
@@ -127,10 +131,28 @@ impl Site {
         let flags = setting.flags.iter().filter(|(of, _)| *of == part);
         let mut words = part.words(self, port, setting.parts.contains(&Part::Controllers));
         words.extend(flags.map(|(_, flag)| (*flag).to_owned()));
+        if let (Part::Scheduler, Some(fields)) = (part, &setting.scheduler) {
+            words.push(format!("--config={}", self.configure_scheduler(fields).display()));
+        }
         let folder = tempfile::tempdir().unwrap();
         let ready = Ready { path: part.ready(), client: self.access(), limit: LIMIT };
         let url = format!("{}://127.0.0.1:{port}", part.scheme());
         (part, Server::start_at(program.clone(), words, folder, (url, ready)).await)
+    }
+
+    /// Writes the scheduler's configuration. Where there is one, no flag says which API server it serves.
+    fn configure_scheduler(&self, fields: &Value) -> PathBuf {
+        let mut file = json!({
+            "apiVersion": "kubescheduler.config.k8s.io/v1",
+            "kind": "KubeSchedulerConfiguration",
+            "leaderElection": { "leaderElect": false },
+            "clientConnection": { "kubeconfig": self.kubeconfig(), "qps": 1000, "burst": 1000 },
+        });
+        let fields = fields.as_object().unwrap().clone();
+        file.as_object_mut().unwrap().extend(fields);
+        let path = self.folder.path().join("scheduler.json");
+        std::fs::write(&path, file.to_string()).unwrap();
+        path
     }
 
     /// A client that every part lets in.

@@ -13,8 +13,18 @@ pub(crate) async fn until<F: Future<Output = bool>>(
     what: &str,
     holds: impl Fn() -> F,
 ) {
+    until_at(LOOK, limit, what, holds).await;
+}
+
+/// The same, looking as often as this.
+pub(crate) async fn until_at<F: Future<Output = bool>>(
+    look: Duration,
+    limit: Duration,
+    what: &str,
+    holds: impl Fn() -> F,
+) {
     let deadline = Instant::now() + limit;
-    let mut look = tokio::time::interval(LOOK);
+    let mut look = tokio::time::interval(look);
     while Instant::now() < deadline {
         look.tick().await;
         if holds().await {
