@@ -19,6 +19,8 @@ const PLACES: [&str; 4] = [
     "failure-domain.beta.kubernetes.io/zone",
     "failure-domain.beta.kubernetes.io/region",
 ];
+/// How many of them are the new ones, which come first; the old ones follow in the same order.
+const NEW_PLACES: usize = 2;
 const SEPARATOR: &str = "__";
 
 /// A claim that a pod's volume stands for.
@@ -220,13 +222,22 @@ fn nowhere(why: String) -> Vec<VolumeNeed> {
 impl Volume {
     /// The nodes it can be used on: those it names, and of those the ones in its places.
     fn places(&self) -> Vec<VolumeNeed> {
-        let place = |key: &&str| {
+        let term = |labels| NodeTerm { labels, name: Vec::new() };
+        let label = |key: &str, is| Requirement { key: key.to_owned(), is };
+        // As kube-scheduler's VolumeZone has it, a node that tells of no place at all takes every volume, and one
+        // that lacks an old label is asked for the new one.
+        let nowhere = || term(PLACES.iter().map(|key| label(key, Is::Absent)).collect());
+        let place = |(number, key): (usize, &&str)| {
             let values = self.labels.get(*key)?.split(SEPARATOR).map(str::to_owned).collect();
-            let label = Requirement { key: (*key).to_owned(), is: Is::In(values) };
-            Some(VolumeNeed::On(vec![NodeTerm { labels: vec![label], name: Vec::new() }]))
+            let is = Is::In(values);
+            let newer = number.checked_sub(NEW_PLACES).map(|number| PLACES[number]);
+            let newer =
+                newer.map(|newer| term(vec![label(key, Is::Absent), label(newer, is.clone())]));
+            let terms = [term(vec![label(key, is)]), nowhere()].into_iter().chain(newer);
+            Some(VolumeNeed::On(terms.collect()))
         };
         let named = self.on.clone().map(VolumeNeed::On);
-        named.into_iter().chain(PLACES.iter().filter_map(place)).collect()
+        named.into_iter().chain(PLACES.iter().enumerate().filter_map(place)).collect()
     }
 
     /// Itself, where a claim could get it.

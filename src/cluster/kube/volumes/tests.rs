@@ -84,7 +84,13 @@ fn a_volume_holds_its_pod_on_its_nodes_and_in_its_places() {
     volume["metadata"]["labels"] = json!({ "topology.kubernetes.io/zone": "a__b", "other": "x" });
     scene.bind(volume);
     let zones = on("topology.kubernetes.io/zone", &["a", "b"]);
-    assert_eq!(scene.needs(), [VolumeNeed::On(vec![host("n1")]), VolumeNeed::On(vec![zones])]);
+    let absent = |key: &&str| Requirement { key: (*key).to_owned(), is: Is::Absent };
+    // A node that tells of no place may be in any.
+    let nowhere = NodeTerm { labels: PLACES.iter().map(absent).collect(), name: Vec::new() };
+    assert_eq!(
+        scene.needs(),
+        [VolumeNeed::On(vec![host("n1")]), VolumeNeed::On(vec![zones, nowhere])]
+    );
 }
 
 #[test]
@@ -200,4 +206,23 @@ fn a_class_that_makes_none_offers_the_free_ones_that_serve() {
     assert!(free(&scene).is_empty());
     scene.volumes[0]["metadata"]["labels"] = json!({ "speed": "high" });
     assert_eq!(free(&scene), ["fits"]);
+}
+
+#[test]
+fn a_volume_of_old_is_also_where_the_new_label_says_so() {
+    let (old, new) = ("failure-domain.beta.kubernetes.io/zone", ZONE_LABEL);
+    let mut scene = scene();
+    let mut volume = volume_on("v1", "n1");
+    volume["spec"]["nodeAffinity"] = Value::Null;
+    volume["metadata"]["labels"] = json!({ old: "a" });
+    scene.bind(volume);
+    let needs = scene.needs();
+    let [VolumeNeed::On(terms)] = &needs[..] else { panic!("{needs:?}") };
+    let admits = |labels: &[(&str, &str)]| {
+        let labels = labels.iter().map(|(key, zone)| ((*key).to_owned(), (*zone).to_owned()));
+        let labels: Labels = labels.collect();
+        terms.iter().any(|term| term.admits(&labels, None))
+    };
+    assert!(admits(&[(old, "a")]) && admits(&[(new, "a")]) && admits(&[]));
+    assert!(!admits(&[(old, "b"), (new, "a")]) && !admits(&[(new, "b")]));
 }
