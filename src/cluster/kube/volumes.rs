@@ -164,7 +164,14 @@ impl Claim {
 impl Storage<'_> {
     /// Where these claims let a pod of this namespace be. `is_placed` of one that has a node already.
     pub(super) fn needs(&self, namespace: &str, uses: &[Use], is_placed: bool) -> Vec<VolumeNeed> {
-        uses.iter().flat_map(|used| self.need(namespace, used, is_placed)).collect()
+        let size = |used: &&Use| {
+            let claim = self.claims.get(&(namespace, used.claim.as_str()));
+            claim.map(|claim| claim.wish.bytes)
+        };
+        // As kube-scheduler has it: the smallest claim comes first, and takes the smallest volume.
+        let mut uses: Vec<&Use> = uses.iter().collect();
+        uses.sort_by_key(size);
+        uses.into_iter().flat_map(|used| self.need(namespace, used, is_placed)).collect()
     }
 
     fn need(&self, namespace: &str, used: &Use, is_placed: bool) -> Vec<VolumeNeed> {
@@ -199,9 +206,12 @@ impl Storage<'_> {
         let Some(class) = class.filter(|class| class.waits) else {
             return nowhere(format!("the claim {name} is not bound to a volume yet"));
         };
-        let mut free: Vec<FreeVolume> =
-            self.volumes.values().filter_map(|volume| volume.free_for(claim, class)).collect();
-        free.sort_by(|a, b| a.name.cmp(&b.name));
+        let free = self.volumes.values().filter_map(|volume| volume.free_for(claim, class));
+        let mut free: Vec<(u64, FreeVolume)> = free.collect();
+        free.sort_by(|(size, one), (other_size, other)| {
+            (size, &one.name).cmp(&(other_size, &other.name))
+        });
+        let free: Vec<FreeVolume> = free.into_iter().map(|(_, volume)| volume).collect();
         if class.makes_none {
             return vec![VolumeNeed::OneOf(free)];
         }
@@ -240,8 +250,8 @@ impl Volume {
         named.into_iter().chain(PLACES.iter().enumerate().filter_map(place)).collect()
     }
 
-    /// Itself, where a claim could get it.
-    fn free_for(&self, claim: &Claim, class: &Class) -> Option<FreeVolume> {
+    /// Its size and itself, where a claim could get it.
+    fn free_for(&self, claim: &Claim, class: &Class) -> Option<(u64, FreeVolume)> {
         let is_promised = self.claim.as_ref().is_none_or(|(namespace, name, uid)| {
             (namespace, name) == (&claim.namespace, &claim.name)
                 && uid.as_ref().is_none_or(|uid| uid.is_empty() || *uid == claim.uid)
@@ -252,7 +262,8 @@ impl Volume {
             && self.bytes >= wish.bytes
             && wish.modes.iter().all(|mode| self.modes.contains(mode))
             && wish.labels.as_ref().is_none_or(|labels| labels.chooses(&self.labels));
-        (is_promised && serves).then(|| FreeVolume { name: self.name.clone(), on: self.on.clone() })
+        let free = || FreeVolume { name: self.name.clone(), on: self.on.clone() };
+        (is_promised && serves).then(|| (self.bytes, free()))
     }
 }
 

@@ -226,3 +226,36 @@ fn a_volume_of_old_is_also_where_the_new_label_says_so() {
     assert!(admits(&[(old, "a")]) && admits(&[(new, "a")]) && admits(&[]));
     assert!(!admits(&[(old, "b"), (new, "a")]) && !admits(&[(new, "b")]));
 }
+
+#[test]
+fn the_smallest_claim_comes_first_and_so_does_the_smallest_volume() {
+    let scene = scene();
+    let sized = |name: &str, size: &str| {
+        let mut own = scene.claim.clone();
+        own["metadata"]["name"] = name.into();
+        own["spec"]["resources"]["requests"]["storage"] = size.into();
+        claim(&serde_json::from_value(own).unwrap()).unwrap()
+    };
+    let (large, small) = (sized("large", "3Gi"), sized("small", "1Gi"));
+    let volumes = [("v1", "3Gi"), ("v2", "1Gi")].map(|(name, size)| {
+        let mut one = volume_on(name, "n1");
+        one["spec"]["capacity"]["storage"] = size.into();
+        volume(&serde_json::from_value(one).unwrap()).unwrap()
+    });
+    let mut class = class(&serde_json::from_value(scene.class.clone()).unwrap()).unwrap();
+    class.makes_none = true;
+    let mut storage = Storage::default();
+    storage.claims.extend([&large, &small].map(|one| (("shop", one.name.as_str()), one)));
+    storage.classes.insert(&class.name, &class);
+    storage.volumes.extend(volumes.iter().map(|volume| (volume.name.as_str(), volume)));
+    let uses = ["large", "small"].map(|name| Use { claim: name.to_owned(), is_made: false });
+    let names: Vec<Vec<String>> = storage
+        .needs("shop", &uses, false)
+        .into_iter()
+        .map(|need| match need {
+            VolumeNeed::OneOf(free) => free.into_iter().map(|one| one.name).collect(),
+            need => panic!("{need:?}"),
+        })
+        .collect();
+    assert_eq!(names, [vec!["v2", "v1"], vec!["v1"]]);
+}
