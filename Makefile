@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR ?= target
 TEST_THREADS ?= 12
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick sim model-check bench servers check-rules lint fmt build clean fuzz mutants
+.PHONY: help demo test quick sim differential model-check bench servers check-rules lint fmt build clean fuzz mutants
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ quick: ## Run the pure tests only: under a minute once built
 
 sim: ## Play simulated hours full of faults (SEEDS=300 FROM=1), and tell the story of what breaks
 	cargo test --test sim
+
+differential: servers ## Put pods by chance to our rules and to the real scheduler (CASES=10000 FROM=1), and print a table
+	CASES=$(or $(CASES),10000) FROM=$(or $(FROM),1) cargo test --features killpoints --test it -- differential:: --nocapture
 
 model-check: ## Go through more orders of what can happen to the claim than `test` does: minutes
 	cargo test --lib model_check -- --include-ignored --nocapture

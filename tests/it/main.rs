@@ -9,6 +9,7 @@ mod control_plane;
 mod corpus;
 #[cfg(feature = "killpoints")]
 mod crash;
+mod differential;
 mod inlet;
 mod kube;
 mod passes;
