@@ -20,6 +20,8 @@ pub(in crate::policy) struct Bin<'a> {
     pub(in crate::policy) ports: Vec<&'a HostPort>,
     /// Whether new pods may come. Pods in a closed one still count for those beside them.
     pub(in crate::policy) open: bool,
+    /// Whether somebody keeps new pods off: a taint that is not among the others.
+    pub(in crate::policy) cordoned: bool,
 }
 
 impl<'a> Bin<'a> {
@@ -27,7 +29,7 @@ impl<'a> Bin<'a> {
     pub(super) fn bare(labels: &'a Labels, taints: &'a [Taint]) -> Self {
         let taints = taints.iter().collect();
         let (free, ports) = (Resources::default(), Vec::new());
-        Self { pool: None, name: None, labels, taints, free, ports, open: true }
+        Self { pool: None, name: None, labels, taints, free, ports, open: true, cordoned: false }
     }
 
     /// Whether this predicate forbids it a pod, as far as that is told by this bin alone; false where it

@@ -4,7 +4,8 @@ use super::bin::Bin;
 use super::census::{At, Census, Group};
 use super::domains::Domains;
 use crate::model::{
-    ClusterView, Labels, Node, NodeName, NodeTerm, Pod, PodSpec, PoolName, VolumeNeed, ZONE_LABEL,
+    ClusterView, Cordon, Labels, Node, NodeName, NodeTerm, Pod, PodSpec, PoolName, VolumeNeed,
+    ZONE_LABEL,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
@@ -193,6 +194,7 @@ fn of_node(node: &Node, open: bool) -> Bin<'_> {
         free: node.allocatable.clone(),
         ports: Vec::new(),
         open,
+        cordoned: node.cordon != Cordon::None,
     }
 }
 

@@ -156,5 +156,5 @@ fn is_counted(spread: &Spread, spec: &PodSpec, other: &PodSpec) -> bool {
 fn is_place(spread: &Spread, spec: &PodSpec, room: &Room<'_>, at: At) -> bool {
     let bin = &room.bins[at];
     (!spread.honors_affinity || bin.is_chosen(spec))
-        && (!spread.honors_taints || bin.untolerated(spec).is_none())
+        && (!spread.honors_taints || !bin.cordoned && bin.untolerated(spec).is_none())
 }

@@ -346,6 +346,11 @@ fn only_nodes_that_count_make_a_place_the_emptiest() {
     let tainted = || three().change("n3", |node| node.taints.push(taint(Effect::NoSchedule)));
     assert!(tainted().takes(spread(true, false, false)).is_empty());
     assert_eq!(tainted().takes(spread(true, true, false)), ["n1", "n2"]);
+    for cordon in [Cordon::Ours, Cordon::Foreign] {
+        let cordoned = three().change("n3", |node| node.cordon = cordon);
+        assert!(cordoned.takes(spread(true, false, false)).is_empty());
+        assert_eq!(cordoned.takes(spread(true, true, false)), ["n1", "n2"], "it is a taint");
+    }
 }
 
 #[test]
