@@ -42,6 +42,7 @@ pub use memory::{
 };
 pub use node::{
     Cordon, Effect, Node, NodeRef, POOL_LABEL, Readiness, Taint, WORKER_LABEL, ZONE_LABEL,
+    ZONE_LABELS,
 };
 pub use observed::{ClusterView, Guard, Observed, View, Want};
 pub use plan::{Act, Decision, Permit, Plan, Step, Transition, Verdict};

@@ -126,11 +126,12 @@ pub(super) fn word<T: PartialEq>(words: &[(&'static str, T)], value: &T) -> Opti
     words.iter().find(|(_, known)| known == value).map(|(word, _)| *word)
 }
 
-/// A priority of pods. Source: Kubernetes' own `PriorityClass`, which ends at a thousand million.
+/// A priority of pods, at most that of an ordinary one.
 pub(super) fn priority(tree: &Tree) -> Result<i32, Mend> {
-    const MEND: &str = "must be a whole number from -2147483648 to 1000000000, such as -10";
+    const MEND: &str =
+        "must be a whole number from -2147483648 to 0, such as -10; an ordinary pod has 0";
     let written = plain(tree, "a whole number").map_err(|_| MEND)?;
-    let number = written.parse::<i32>().ok().filter(|number| *number <= 1_000_000_000);
+    let number = written.parse::<i32>().ok().filter(|number| *number <= 0);
     Ok(number.ok_or(MEND)?)
 }
 

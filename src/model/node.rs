@@ -13,6 +13,14 @@ pub const POOL_LABEL: &str = "bellwether.dev/pool";
 /// The label of its zone. Source: Kubernetes' well-known labels.
 pub const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 
+/// Labels that tell a node's zone: Kubernetes' own, its older one, and those that volumes of AWS and of Google name.
+pub const ZONE_LABELS: [&str; 4] = [
+    ZONE_LABEL,
+    "failure-domain.beta.kubernetes.io/zone",
+    "topology.ebs.csi.aws.com/zone",
+    "topology.gke.io/zone",
+];
+
 /// A node by name *and* UID: the same name with another UID is another machine.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NodeRef {

@@ -227,6 +227,7 @@ pub(super) fn fits_without(
     for candidate in leaving {
         room.vacate(&candidate.node.at.name);
     }
+    room.close_starting();
     // A pool that is on its way out is no home for long.
     for pool in scene.limits.pools.values().filter(|pool| pool.removed) {
         room.close(&pool.name);

@@ -3,10 +3,10 @@
 //! answers, or the watchdog is silent.
 
 use super::asks::Court;
-use super::fit::{self, Grower, Packing, Room};
+use super::fit::{self, Grower, NewNode, Packing, Room};
 use super::scene::Scene;
 use super::{new_nodes, pauses};
-use crate::model::{Ask, Direction, Pod, PoolName, Reason, Signal, Uid, Worker, WorkerState};
+use crate::model::{Ask, Direction, Pod, PoolName, Reason, Signal, Uid, Worker};
 use jiff::Timestamp;
 use std::collections::HashSet;
 
@@ -84,17 +84,20 @@ fn is_watched(scene: &Scene<'_>, pod: &Pod) -> bool {
     workers.any(|worker| is_of_unknown_shape(scene, worker) || keeps_off(scene, worker, pod))
 }
 
-/// Whether a worker is on its way whose shape is not known any more, so that its room is not either.
+/// Whether a worker is on its way whose shape is not sold any more where it is, so that its room is not known either.
 fn is_of_unknown_shape(scene: &Scene<'_>, worker: &Worker) -> bool {
-    let is_known =
-        |pool: &PoolName| scene.new_nodes(pool).iter().any(|node| node.shape.name == worker.shape);
+    let is_it = |node: &NewNode<'_>| {
+        node.shape.name == worker.shape
+            && node.sites.iter().any(|site| site.zone == Some(&worker.zone))
+    };
+    let is_known = |pool: &PoolName| scene.new_nodes(pool).iter().any(is_it);
     worker.is_coming() && !is_known(&worker.pool)
 }
 
 /// Whether a Ready worker has room for a pod and yet keeps it off: a new node is often tainted for a
 /// while.
 fn keeps_off(scene: &Scene<'_>, worker: &Worker, pod: &Pod) -> bool {
-    worker.state == WorkerState::Ready
+    worker.is_serving()
         && scene.node(worker).is_some_and(|node| {
             scene.room().bin(&node.at.name).is_some_and(|bin| bin.keeps_off(&pod.spec))
         })

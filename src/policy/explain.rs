@@ -7,8 +7,8 @@ use super::new_nodes;
 use super::scene::Scene;
 use crate::config::{ClusterConfig, PoolConfig};
 use crate::model::{
-    ClusterView, Cordon, Decision, Explanation, Memory, Node, NodeName, Observed, Pin, Placement,
-    Plan, Pod, PodKind, Readiness, Reason, Subject, Worker, WorkerState, duration,
+    Cordon, Decision, Explanation, Memory, Node, NodeName, Observed, Pin, Placement, Plan, Pod,
+    PodKind, Readiness, Reason, Subject, Worker, WorkerState, duration,
 };
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ pub fn explain(
         Subject::Pod { namespace, name } => {
             let mut pods = view.pods();
             let pod = pods.find(|pod| pod.name == *name && pod.spec.namespace == *namespace)?;
-            of_pod(&scene, view, pod)
+            of_pod(&scene, pod)
         }
         Subject::Node(name) => of_node(&scene, view.nodes().find(|node| node.at.name == *name)?),
     };
@@ -50,17 +50,15 @@ fn said(state: String) -> Explanation {
 
 // === pods ===
 
-fn of_pod(scene: &Scene<'_>, view: &ClusterView, pod: &Pod) -> Explanation {
+fn of_pod(scene: &Scene<'_>, pod: &Pod) -> Explanation {
     match &pod.placement {
         Placement::Bound(node) => placed(scene, pod, node),
         Placement::Gated => {
             said("waits for its scheduling gates: nobody looks for a node yet".to_owned())
         }
-        Placement::Waiting => {
-            waiting(scene, view, pod, "waits for the scheduler's verdict".to_owned())
-        }
+        Placement::Waiting => waiting(scene, pod, "waits for the scheduler's verdict".to_owned()),
         Placement::Unschedulable { since } => {
-            waiting(scene, view, pod, format!("waits for a node for {}", ago(*since, scene.now)))
+            waiting(scene, pod, format!("waits for a node for {}", ago(*since, scene.now)))
         }
     }
 }
@@ -89,11 +87,11 @@ fn placed(scene: &Scene<'_>, pod: &Pod, node: &NodeName) -> Explanation {
     Explanation { why, ..said(format!("is on node {node}")) }
 }
 
-fn waiting(scene: &Scene<'_>, view: &ClusterView, pod: &Pod, state: String) -> Explanation {
+fn waiting(scene: &Scene<'_>, pod: &Pod, state: String) -> Explanation {
     let pools = scene.limits.configured().map(|pool| would_grow(scene, pool, pod));
     let no_need = no_need(scene, pod);
     Explanation {
-        why: no_need.into_iter().chain(by_predicate(view, pod)).collect(),
+        why: no_need.into_iter().chain(by_predicate(scene, pod)).collect(),
         helps: pools.collect(),
         ..said(state)
     }
@@ -115,10 +113,10 @@ fn no_need(scene: &Scene<'_>, pod: &Pod) -> Option<String> {
 }
 
 /// What forbids it the nodes there are, the commonest first.
-fn by_predicate(view: &ClusterView, pod: &Pod) -> Vec<String> {
+fn by_predicate(scene: &Scene<'_>, pod: &Pod) -> Vec<String> {
     let mut nodes: BTreeMap<Option<Predicate>, Vec<&NodeName>> = BTreeMap::new();
-    for (node, forbidding) in fit::places(view, pod) {
-        nodes.entry(forbidding.first().copied()).or_default().push(node);
+    for (node, forbidding) in fit::first_of_each(scene.room().clone(), pod) {
+        nodes.entry(forbidding).or_default().push(node);
     }
     let mut nodes: Vec<_> = nodes.into_iter().collect();
     nodes.sort_by_key(|(_, names)| std::cmp::Reverse(names.len()));

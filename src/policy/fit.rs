@@ -45,3 +45,13 @@ pub fn places<'v>(view: &'v ClusterView, pod: &Pod) -> Vec<(&'v NodeName, Vec<Pr
     let nodes = view.nodes().enumerate();
     nodes.map(|(at, node)| (&node.at.name, judge.all(&room, at))).collect()
 }
+
+/// The same of a room's nodes: each with the first that forbids it.
+pub(super) fn first_of_each<'a>(
+    mut room: Room<'a>,
+    pod: &'a Pod,
+) -> Vec<(&'a NodeName, Option<Predicate>)> {
+    let judge = Judge::new(&mut room, &pod.spec);
+    let named = room.bins.iter().enumerate().filter_map(|(at, bin)| Some((at, bin.name?)));
+    named.map(|(at, name)| (name, judge.first(&room, at))).collect()
+}

@@ -5,7 +5,7 @@ use super::scene::Scene;
 use crate::config::PoolConfig;
 use crate::model::{
     ClusterView, Labels, Node, NodeName, POOL_LABEL, PodKind, PodSpec, Resources, Shape, Taint,
-    WORKER_LABEL, WorkerState, ZONE_LABEL, Zone, duration,
+    WORKER_LABEL, WorkerState, ZONE_LABELS, Zone, duration,
 };
 use std::collections::BTreeMap;
 
@@ -23,23 +23,47 @@ const STARTUP_TAINTS: [&str; 3] = [
 ];
 
 /// Labels that speak of one node, not of its pool.
-const OF_ONE_NODE: [&str; 7] = [
+const OF_ONE_NODE: [&str; 5] = [
     "kubernetes.io/hostname",
-    "failure-domain.beta.kubernetes.io/zone",
     "beta.kubernetes.io/instance-type",
-    "node.kubernetes.io/instance-type",
-    ZONE_LABEL,
+    INSTANCE_TYPE,
     WORKER_LABEL,
     POOL_LABEL,
 ];
 
+/// The label of its operating system; Kubernetes has no other default. Source: its well-known labels.
+const OS: &str = "kubernetes.io/os";
+
+/// The label of its processors' architecture. Source: the same.
+const ARCHITECTURE: &str = "kubernetes.io/arch";
+
 /// Every node with its pods.
 pub(super) fn room<'a>(scene: &Scene<'a>, view: &'a ClusterView) -> Room<'a> {
     let mut room = Room::new(view, |node| is_open(node) && !is_ending(scene, node));
-    for (at, node) in view.nodes().enumerate() {
-        room.bins[at].taints.retain(|taint| !will_go(scene, node, taint));
+    for (bin, node) in room.bins.iter_mut().zip(view.nodes()) {
+        bin.taints.retain(|taint| !will_go(scene, node, taint));
+        bin.starting = bin.taints.len() < node.taints.len();
+        for (name, count) in late_devices(scene, node) {
+            bin.free.extended.insert(name.clone(), count);
+            bin.starting = true;
+        }
     }
     room
+}
+
+/// What a young node lacks of what its shape has: a device shows up when its plugin has started.
+fn late_devices<'a>(scene: &Scene<'a>, node: &Node) -> Vec<(&'a String, u64)> {
+    let worker = node.worker.as_ref().and_then(|id| scene.memory.workers.get(id));
+    let pool = worker.and_then(|worker| scene.pool(&worker.pool));
+    let (Some(worker), Some(pool)) = (worker, pool) else { return Vec::new() };
+    if duration::since(node.created, scene.now) >= pool.join_deadline {
+        return Vec::new();
+    }
+    let shapes = scene.observed.shapes.get(&pool.name).and_then(|shapes| shapes.known());
+    let shape = shapes.into_iter().flatten().find(|shape| shape.name == worker.shape);
+    let devices = shape.into_iter().flat_map(|shape| &shape.capacity.extended);
+    let late = devices.filter(|(name, _)| !node.allocatable.extended.contains_key(*name));
+    late.map(|(name, count)| (name, *count)).collect()
 }
 
 /// Whether a node's machine is being ended, though nobody keeps pods off it.
@@ -113,23 +137,44 @@ fn new_node<'a>(
 fn site<'a>(shape: &'a Shape, zone: Option<&'a Zone>, labels: &Labels) -> Site<'a> {
     let mut labels = labels.clone();
     labels.insert(INSTANCE_TYPE.to_owned(), shape.name.to_string());
-    labels.extend(zone.map(|zone| (ZONE_LABEL.to_owned(), zone.to_string())));
+    let zone_labels = ZONE_LABELS.into_iter().filter_map(|key| Some((key, zone?)));
+    labels.extend(zone_labels.map(|(key, zone)| (key.to_owned(), zone.to_string())));
     let sold = shape.offerings.iter().filter(|offering| Some(&offering.zone) == zone);
     let price = sold.filter_map(|offering| offering.price).map(|price| price.0).min();
     Site { zone, labels, price }
 }
 
 /// Labels that every new node of a pool will have: those that all its nodes have alike, and those that the
-/// configuration gives them.
+/// configuration gives them. One that is not well yet may lack some that it will have.
 fn labels(scene: &Scene<'_>, pool: &PoolConfig) -> Labels {
-    let mut nodes = nodes_of(scene, pool);
-    let mut labels = nodes.next().map(|node| node.labels.clone()).unwrap_or_default();
-    labels.retain(|key, _| !OF_ONE_NODE.contains(&key.as_str()));
-    for node in nodes {
-        labels.retain(|key, value| node.labels.get(key) == Some(value));
+    let is_settled =
+        |node: &&Node| node.is_ready() && !node.taints.iter().any(|it| will_go(scene, node, it));
+    let settled: Vec<&Node> = nodes_of(scene, pool).filter(is_settled).collect();
+    let all: Vec<&Node> = nodes_of(scene, pool).collect();
+    let mut labels = common(if settled.is_empty() { &all } else { &settled });
+    labels.retain(|key, _| {
+        !OF_ONE_NODE.contains(&key.as_str()) && !ZONE_LABELS.contains(&key.as_str())
+    });
+    labels.entry(OS.to_owned()).or_insert_with(|| "linux".to_owned());
+    // A pool without a node will have the processors that all others have.
+    let every: Vec<&Node> = scene.view().into_iter().flat_map(ClusterView::nodes).collect();
+    if let (false, Some(theirs)) =
+        (labels.contains_key(ARCHITECTURE), common(&every).remove(ARCHITECTURE))
+    {
+        labels.insert(ARCHITECTURE.to_owned(), theirs);
     }
     labels.insert(POOL_LABEL.to_owned(), pool.name.to_string());
     labels.extend(pool.node.labels.clone());
+    labels
+}
+
+/// Labels that all of these have alike.
+fn common(nodes: &[&Node]) -> Labels {
+    let Some((first, others)) = nodes.split_first() else { return Labels::new() };
+    let mut labels = first.labels.clone();
+    for node in others {
+        labels.retain(|key, value| node.labels.get(key) == Some(value));
+    }
     labels
 }
 
@@ -144,8 +189,13 @@ fn allocatable(scene: &Scene<'_>, pool: &PoolConfig, shape: &Shape) -> Resources
     let mut promised = shape.capacity.clone();
     promised.subtract(&pool.node.reserved);
     let alike = scene.workers(&pool.name).filter(|worker| worker.shape == shape.name);
-    let real: Vec<&Resources> =
-        alike.filter_map(|worker| Some(&scene.node(worker)?.allocatable)).collect();
+    // One that is not Ready, or tells nothing that can be read, is no measure: unknown is not zero.
+    let real: Vec<&Resources> = alike
+        .filter_map(|worker| scene.node(worker))
+        .filter(|node| node.is_ready())
+        .map(|node| &node.allocatable)
+        .filter(|offer| offer.cpu_milli > 0 && offer.memory > 0 && offer.pods > 0)
+        .collect();
     let least = |measure: fn(&Resources) -> u64| real.iter().map(|node| measure(node)).min();
     promised.cpu_milli = least(|node| node.cpu_milli).unwrap_or(promised.cpu_milli);
     promised.memory = least(|node| node.memory).unwrap_or(promised.memory);
@@ -156,7 +206,8 @@ fn allocatable(scene: &Scene<'_>, pool: &PoolConfig, shape: &Shape) -> Resources
         *promised = (*promised).max(*count);
     }
     // Every node has some, and nobody who sells one says how much.
-    promised.extended.entry(DISK.to_owned()).or_insert(u64::MAX);
+    let disks = real.iter().filter_map(|node| node.extended.get(DISK));
+    promised.extended.insert(DISK.to_owned(), disks.min().copied().unwrap_or(u64::MAX));
     promised
 }
 
@@ -169,6 +220,9 @@ fn borne(scene: &Scene<'_>, pool: &PoolConfig) -> Resources {
         pods.filter(|pod| pod.kind != PodKind::Normal).for_each(|pod| sum.add(&pod.spec.requests));
         sum
     };
-    let all = nodes_of(scene, pool).map(|node| asked(&node.at.name));
-    all.max_by_key(|sum| (sum.cpu_milli, sum.memory)).unwrap_or_default()
+    let mut most = Resources::default();
+    for node in nodes_of(scene, pool) {
+        most.raise_to(&asked(&node.at.name));
+    }
+    most
 }

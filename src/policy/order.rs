@@ -115,7 +115,7 @@ fn fallback(orders: &[Order], shapes: &[Shape], chosen: &[Chosen]) -> Vec<Offeri
     let same = same.into_iter().filter(|shape| holds(shape));
     let is_bound = chosen.iter().take(orders.len()).any(|one| one.zone.is_some());
     let there = |offering: &&Offering| {
-        !is_bound || orders.iter().any(|order| order.offering.zone == offering.zone)
+        !is_bound || orders.iter().all(|order| order.offering.zone == offering.zone)
     };
     let offerings = same.chain(larger).flat_map(|shape| &shape.offerings);
     offerings.filter(there).cloned().collect()

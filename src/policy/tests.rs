@@ -23,6 +23,7 @@ mod order;
 mod packing;
 mod permit;
 mod places;
+mod promises;
 mod properties;
 mod records;
 mod remember;

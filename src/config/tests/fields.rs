@@ -175,7 +175,7 @@ fn cluster() -> Vec<Case> {
         case(at("mode"), "dry_run", "dry-run"),
         case(at("accept_unlabelled"), true, "yes please"),
         case(at("expanders"), json!(["fewest", "price"]), json!(["price", "price"])),
-        case(at("expendable_below"), -100, "low"),
+        case(at("expendable_below"), -100, 1),
         case(at("guards.down"), json!(["up == 1"]), json!([""])),
     ];
     cases.extend(spans);

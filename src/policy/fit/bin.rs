@@ -22,6 +22,8 @@ pub(in crate::policy) struct Bin<'a> {
     pub(in crate::policy) open: bool,
     /// Whether somebody keeps new pods off: a taint that is not among the others.
     pub(in crate::policy) cordoned: bool,
+    /// Whether something on it has not started yet that pods will find there.
+    pub(in crate::policy) starting: bool,
 }
 
 impl<'a> Bin<'a> {
@@ -29,7 +31,8 @@ impl<'a> Bin<'a> {
     pub(super) fn bare(labels: &'a Labels, taints: &'a [Taint]) -> Self {
         let taints = taints.iter().collect();
         let (free, ports) = (Resources::default(), Vec::new());
-        Self { pool: None, name: None, labels, taints, free, ports, open: true, cordoned: false }
+        let (pool, name, open) = (None, None, true);
+        Self { pool, name, labels, taints, free, ports, open, cordoned: false, starting: false }
     }
 
     /// Whether this predicate forbids it a pod, as far as that is told by this bin alone; false where it

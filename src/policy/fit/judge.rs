@@ -5,7 +5,7 @@ use super::bin::Bin;
 use super::census::At;
 use super::domains::Place;
 use super::neighbours::Neighbours;
-use super::room::Room;
+use super::room::{Room, asks_for_zone, is_zone};
 use super::spread::Evenness;
 use crate::model::{PodSpec, Spread};
 
@@ -67,6 +67,11 @@ impl<'a> Judge<'a> {
             }
             _ => bin.forbids(predicate, self.spec),
         }
+    }
+
+    /// Whether it matters in which zone a node for it is: to itself, or to pods that are there.
+    pub(super) fn minds_zone(&self, room: &Room<'a>) -> bool {
+        asks_for_zone(self.spec) || self.neighbours.is_kept_off_by(&room.domains, is_zone)
     }
 
     /// How many of its pods one node can have, whatever its size.

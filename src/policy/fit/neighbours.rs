@@ -97,6 +97,11 @@ impl Neighbours {
         }
     }
 
+    /// Whether others keep it off places that one of these labels makes.
+    pub(super) fn is_kept_off_by(&self, domains: &[Domains<'_>], label: fn(&str) -> bool) -> bool {
+        self.kept_off.iter().any(|places| label(domains[places.by].key))
+    }
+
     /// Whether two of its pods cannot be on one node.
     pub(super) fn keeps_itself_off(&self) -> bool {
         self.keeps_off.iter().any(|term| term.itself)

@@ -6,7 +6,7 @@
 use super::census::At;
 use super::judge::Judge;
 use super::new_node::{Choice, Chosen, Grower, choose};
-use super::room::{Room, asks_for_zone, name};
+use super::room::{Room, name};
 use super::{Predicate, why};
 use crate::config::Expander;
 use crate::model::{Pod, PodSpec, PoolName, Resources, Uid, Zone};
@@ -113,10 +113,10 @@ impl<'a> Packer<'a, '_> {
             let at = search.next(&judge, &self.room);
             if let Some(at) = at {
                 judge.put(&mut self.room, at);
-                self.note(pod, at);
+                self.note(pod, at, &judge);
             } else if let Some(choice) = self.choose(&judge, pods.len() - placed) {
                 let at = self.launch(&choice, &mut judge);
-                self.note(pod, at);
+                self.note(pod, at, &judge);
             } else {
                 return Some((spec, pods[placed..].to_vec()));
             }
@@ -142,14 +142,14 @@ impl<'a> Packer<'a, '_> {
     }
 
     /// A pod has its place.
-    fn note(&mut self, pod: &Pod, at: At) {
+    fn note(&mut self, pod: &Pod, at: At, judge: &Judge<'a>) {
         let Some(new) = at.checked_sub(self.first_new) else {
             self.packing.absorbed.push(pod.uid.clone());
             return;
         };
         let bin = &mut self.packing.new[new];
         bin.pods.push(pod.uid.clone());
-        if asks_for_zone(&pod.spec) {
+        if judge.minds_zone(&self.room) {
             bin.chosen.zone = self.sites[new].cloned();
         }
     }
@@ -186,7 +186,7 @@ pub(in crate::policy) fn best_for<'a>(
     let judge = Judge::new(&mut room, &pod.spec);
     let (growers, zones) = (std::slice::from_ref(grower), [grower.zones.clone()]);
     let choice = choose(growers, expanders, (&[1], &zones), (&judge, 1), &room)?;
-    let zone = choice.site.zone.filter(|_| asks_for_zone(&pod.spec));
+    let zone = choice.site.zone.filter(|_| judge.minds_zone(&room));
     Some(Chosen { shape: choice.node.shape.name.clone(), zone: zone.cloned() })
 }
 

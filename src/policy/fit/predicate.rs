@@ -94,9 +94,14 @@ impl Predicate {
         }
     }
 
-    /// Those that pods on other nodes have a say in.
-    pub(super) const OF_OTHERS: [Self; 4] =
-        [Self::AntiAffinityOfOthers, Self::AntiAffinity, Self::PodAffinity, Self::TopologySpread];
+    /// Those that pods on other nodes have a say in: of several volumes, they may take the last.
+    pub(super) const OF_OTHERS: [Self; 5] = [
+        Self::Volumes,
+        Self::AntiAffinityOfOthers,
+        Self::AntiAffinity,
+        Self::PodAffinity,
+        Self::TopologySpread,
+    ];
 
     /// Whether it speaks of the node itself, whatever pods are on it.
     pub(super) fn is_of_node(self) -> bool {

@@ -5,7 +5,7 @@ use super::census::{At, Census, Group};
 use super::domains::Domains;
 use crate::model::{
     ClusterView, Cordon, Labels, Node, NodeName, NodeTerm, Pod, PodSpec, PoolName, VolumeNeed,
-    ZONE_LABEL,
+    ZONE_LABELS,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
@@ -114,6 +114,13 @@ impl<'a> Room<'a> {
         self.domains.iter_mut().for_each(|domains| domains.forget(at));
     }
 
+    /// Closes nodes on which something has not started yet: they are room in time, and none now.
+    pub(in crate::policy) fn close_starting(&mut self) {
+        for bin in self.bins.iter_mut().filter(|bin| bin.starting) {
+            bin.open = false;
+        }
+    }
+
     /// Closes every node of a pool: it is no home for long.
     pub(in crate::policy) fn close(&mut self, pool: &PoolName) {
         let ours = self.bins.iter_mut().filter(|bin| bin.pool == Some(pool));
@@ -195,6 +202,7 @@ fn of_node(node: &Node, open: bool) -> Bin<'_> {
         ports: Vec::new(),
         open,
         cordoned: node.cordon != Cordon::None,
+        starting: false,
     }
 }
 
@@ -205,10 +213,15 @@ fn topology_keys(spec: &PodSpec) -> impl Iterator<Item = &str> {
     terms.map(|term| term.topology_key.as_str()).chain(spread)
 }
 
-/// Whether it matters to a pod in which zone its node is.
+/// Whether nodes with the same value of a label are in one zone.
+pub(super) fn is_zone(key: &str) -> bool {
+    ZONE_LABELS.contains(&key)
+}
+
+/// Whether it matters to a pod in which zone its node is, as far as it says so itself.
 pub(super) fn asks_for_zone(spec: &PodSpec) -> bool {
     let by_terms = |terms: &[NodeTerm]| {
-        terms.iter().any(|term| term.labels.iter().any(|asked| asked.key == ZONE_LABEL))
+        terms.iter().any(|term| term.labels.iter().any(|asked| is_zone(&asked.key)))
     };
     let by_volume = |volume: &VolumeNeed| match volume {
         VolumeNeed::On(terms) => by_terms(terms),
@@ -217,10 +230,10 @@ pub(super) fn asks_for_zone(spec: &PodSpec) -> bool {
         }
         VolumeNeed::Nowhere(_) => false,
     };
-    spec.node_selector.contains_key(ZONE_LABEL)
+    spec.node_selector.keys().any(|key| is_zone(key))
         || spec.node_affinity.as_ref().is_some_and(|terms| by_terms(terms))
         || spec.volumes.iter().any(by_volume)
-        || topology_keys(spec).any(|key| key == ZONE_LABEL)
+        || topology_keys(spec).any(is_zone)
 }
 
 /// A pod's name with its namespace's.

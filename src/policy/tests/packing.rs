@@ -174,6 +174,29 @@ fn a_worker_is_launched_in_the_zone_where_the_volume_is() {
 }
 
 #[test]
+fn workers_that_pods_need_in_two_zones_have_no_other_place() {
+    let mut world = waiting(1, 1_900, in_zone("a"));
+    more(&mut world, 1, 1_900, in_zone("b"));
+    assert_eq!(zones(&world), [("a".to_owned(), 1), ("b".to_owned(), 1)]);
+    let Verdict::Launch { intent, .. } = world.decision().verdict else { panic!() };
+    assert_eq!(intent.request.fallback, [], "a worker of a in b would help nobody");
+}
+
+#[test]
+fn a_zone_that_others_keep_a_pod_off_is_not_where_its_worker_is_launched() {
+    for (taken, free) in [("a", "b"), ("b", "a")] {
+        let mut world = World::of(1);
+        world.up(None);
+        world.node(1).labels.insert(ZONE.to_owned(), taken.to_owned());
+        world.worker(1).zone = "c".into();
+        world.pod_on(1, 1_950);
+        world.spec().pod_anti_affinity = vec![beside("web", ZONE)];
+        more(&mut world, 1, 100, |spec| spec.labels = app("web"));
+        assert_eq!(zones(&world), [(free.to_owned(), 1)]);
+    }
+}
+
+#[test]
 fn a_pod_beside_another_that_waits_comes_after_it() {
     let mut world = waiting(1, 1_500, |spec| {
         spec.labels = app("web");
