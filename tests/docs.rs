@@ -36,8 +36,8 @@ fn registered() -> BTreeMap<String, String> {
             let arguments = &code[at + call.len()..];
             let name = arguments.split('"').nth(1).unwrap_or_default();
             let labels = arguments.split(");").next().unwrap_or_default();
-            let end =
-                arguments.find(") ,").or_else(|| arguments.find("),")).unwrap_or(labels.len());
+            let ends = [") ,", "),", ") }"].into_iter().filter_map(|end| arguments.find(end));
+            let end = ends.min().unwrap_or(labels.len());
             let own = &arguments[..end];
             let labels: Vec<&str> =
                 own.split("&[").nth(1).unwrap_or_default().split('"').skip(1).step_by(2).collect();
