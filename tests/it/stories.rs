@@ -152,10 +152,9 @@ async fn w_70_metrics_tell_what_the_last_pass_saw() {
     let lines = [
         "bellwether_pool_workers{bound=\"have\",cluster=\"default\",pool=\"workers\"} 2",
         "bellwether_workers{cluster=\"default\",pool=\"workers\",state=\"ready\"} 2",
-        "bellwether_unschedulable_pods{cluster=\"default\",helpable=\"yes\",pool=\"workers\",reason=\"worker\"} 5",
+        "bellwether_unschedulable_pods{cluster=\"default\",helpable=\"yes\",pool=\"workers\",reason=\"worker\"} 4",
+        "bellwether_unschedulable_pods{cluster=\"default\",helpable=\"yes\",pool=\"\",reason=\"full\"} 1",
         "bellwether_unschedulable_pods{cluster=\"default\",helpable=\"no\",pool=\"\",reason=\"taints\"} 0",
-        "bellwether_removable_workers{cluster=\"default\",pool=\"workers\"} 0",
-        "bellwether_requested{cluster=\"default\",pool=\"workers\",resource=\"pods\"} 4",
         "bellwether_claim_held{cluster=\"default\"} 1",
         "bellwether_alertmanager_answered{cluster=\"default\"} 1",
     ];

@@ -24,11 +24,12 @@ const EFFECTS: [&str; 13] = [
 /// Changes something, and is no part of the running service: a person calls it, with the program stopped.
 const BY_HAND: &str = "store.restore";
 /// `store.ready` may write, where nothing is ever read.
-const LOOKS: [&str; 12] = [
+const LOOKS: [&str; 13] = [
     "provider.turn",
     "provider.list",
     "provider.shapes",
     "cluster.observe",
+    "cluster.changed",
     "fence.last",
     "store.now",
     "store.ready",

@@ -183,15 +183,22 @@ async fn while_redis_takes_no_writes_it_is_not_ready() {
 }
 
 /// What it says when it connects to a Redis with these settings, of what that could lose.
-async fn warnings(arguments: &[&str]) -> Option<Vec<String>> {
+async fn warnings(arguments: &[&str], is_any_expected: bool) -> Option<Vec<String>> {
     let server = redis::start(arguments).await?;
     let (folder, port) = (tempfile::tempdir().unwrap(), ports::free());
     let url = format!("http://127.0.0.1:{port}");
     let config = write(folder.path(), port, &server.url(), "");
     let process = Process::start(&config, &url, Start::default()).await;
-    let log = process.log();
-    let warnings = log.lines().filter(|line| line.contains("\"level\":\"WARN\""));
-    Some(warnings.filter(|line| line.contains("redis")).map(str::to_owned).collect())
+    let told = || {
+        let log = process.log();
+        let warnings = log.lines().filter(|line| line.contains("\"level\":\"WARN\""));
+        warnings.filter(|line| line.contains("redis")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    if is_any_expected {
+        // What a process writes is read a moment later.
+        wait::until(LIMIT, "a warning about redis", || async { !told().is_empty() }).await;
+    }
+    Some(told())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -205,7 +212,7 @@ async fn what_a_redis_could_lose_by_its_settings_is_told_when_it_is_connected_to
         (vec![], Some("set appendonly yes")),
         ([&log("always")[..], &evicts].concat(), Some("set maxmemory-policy noeviction")),
     ] {
-        let Some(warnings) = warnings(&arguments).await else { return };
+        let Some(warnings) = warnings(&arguments, told.is_some()).await else { return };
         match told {
             None => assert!(warnings.is_empty(), "{warnings:?}"),
             Some(told) => {
