@@ -23,7 +23,9 @@ mod tree;
 mod value;
 
 pub use alertmanager::{AlertmanagerConfig, Require};
-pub use cluster::{ClusterConfig, Expander, Guards, Kubernetes, KubernetesConfig, Mode, Timing};
+pub use cluster::{
+    ClusterConfig, Expander, Guards, Kubernetes, KubernetesConfig, Mode, Pending, Timing,
+};
 pub use endpoint::{Credentials, Endpoint};
 pub use env::{ProcessEnv, Strings, warnings};
 pub use error::{ConfigError, ConfigErrors, Warning};

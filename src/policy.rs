@@ -6,7 +6,7 @@
 //! The order of the rules, each in a file of its own:
 //! 1. whose cluster is it, and what is remembered (`pauses`, here);
 //! 2. records follow what is seen (`records`, `adopt`), breakers and cooldowns with them (`breaker`);
-//! 3. which signals count (`asks`), and where pending pods would go (`demand`, `fit`);
+//! 3. which signals count (`asks`), and where pending pods would go (`demand`, `fit`, `foreseen`);
 //! 4. growing (`need`, `scale_up`, `limits`, `order`), replacing (`replace`);
 //! 5. workers on their way out (`leaving`), taken back before anything is bought;
 //! 6. shrinking (`scale_down`, `candidates`), which anything upward holds.
@@ -23,6 +23,7 @@ mod explain;
 mod fit;
 #[cfg(test)]
 mod fixtures;
+mod foreseen;
 mod forgotten;
 mod leaving;
 mod limits;
@@ -85,6 +86,7 @@ pub fn plan(
         return draft.plan;
     }
     records::follow(&scene, &mut draft);
+    foreseen::follow(&scene, &mut draft.plan.memory.foreseen);
     let remembered = draft.plan.memory.clone();
     let court = Court { truth: &observed.truth, memory: &remembered, signals, limits, now };
     let demand = demand::demand(&scene, &demand::open_pools(&scene, &court));

@@ -127,7 +127,7 @@ reconcile: {{ interval: 5s, busy_interval: 300ms }}
 clusters:
   default:
     kubernetes: {{ sim: {{ boot: 2s, listen: '{world}' }} }}
-    timing: {{ pending_age: 100ms, rebuild_hold: 1s, gone_for: 10s }}
+    timing: {{ rebuild_hold: 1s, gone_for: 10s }}
     pools:
 ",
         folder.join("store").display()

@@ -5,6 +5,7 @@ use super::{AlertmanagerConfig, PoolConfig, PrometheusConfig, SimConfig, value};
 use crate::model::{ClusterName, PoolName, duration};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ pub struct ClusterConfig {
     pub expanders: Vec<Expander>,
     /// `expendable_below`: pods of a lower priority are no need, and need no other place. Default -10.
     pub expendable_below: i32,
+    /// `pending`: which pods without a node are need.
+    pub pending: Pending,
     /// `guards`: PromQL that must hold at the moment of acting.
     pub guards: Guards,
     /// `alertmanager`, or the top-level one.
@@ -104,6 +107,35 @@ impl Expander {
 /// Cluster Autoscaler's own.
 pub(crate) const EXPENDABLE_BELOW: i32 = -10;
 
+/// Which pods without a node are need; all under `pending`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// `age`: younger ones are none. Default 0 s.
+    pub age: Duration,
+    /// `predict`: need not wait for the scheduler's verdict where our packing knows of no place. Default true.
+    pub predict: bool,
+}
+
+impl Default for Pending {
+    fn default() -> Self {
+        Self { age: Duration::ZERO, predict: true }
+    }
+}
+
+impl Pending {
+    fn read(s: &mut Section<'_>) -> Self {
+        let base = Self::default();
+        Self {
+            age: s.take("age", value::duration).unwrap_or(base.age),
+            predict: s.take("predict", value::truth).unwrap_or(base.predict),
+        }
+    }
+
+    fn to_value(self) -> Value {
+        json!({ "age": duration::format(self.age), "predict": self.predict })
+    }
+}
+
 /// PromQL that must hold at the moment of acting.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Guards {
@@ -116,8 +148,6 @@ pub struct Guards {
 pub struct Timing {
     /// `view_max_age`: a view older than this removes nothing. Default 1 m.
     pub view_max_age: Duration,
-    /// `pending_age`: pods younger than this are no need yet. Default 2 s.
-    pub pending_age: Duration,
     /// `manual_ttl`: how long an operator's request waits to be done. Default 10 m.
     pub manual_ttl: Duration,
     /// `refusal`: no candidate for this long after a failed drain, doubling up to `refusal_max`. Default 1 h.
@@ -147,7 +177,6 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             view_max_age: Duration::from_mins(1),
-            pending_age: Duration::from_secs(2),
             manual_ttl: Duration::from_mins(10),
             refusal: Duration::from_hours(1),
             refusal_max: Duration::from_hours(24),
@@ -167,6 +196,14 @@ impl ClusterConfig {
     /// Whether nothing is to be done to it: no pool acts.
     pub fn is_dry(&self) -> bool {
         self.pools.values().all(|pool| pool.mode == Mode::DryRun)
+    }
+
+    /// Tells this configuration from another one, for as long as the program is the same.
+    pub fn digest(&self) -> String {
+        let pools = self.configured().map(|pool| (pool.name.clone(), pool.clone())).collect();
+        let mut hasher = DefaultHasher::new();
+        Self { pools, ..self.clone() }.to_value().to_string().hash(&mut hasher);
+        format!("{:016x}", hasher.finish())
     }
 
     /// Reads one cluster; what it does not say about its servers comes from the top of the file.
@@ -190,6 +227,7 @@ impl ClusterConfig {
             expendable_below: s
                 .take("expendable_below", value::priority)
                 .unwrap_or(EXPENDABLE_BELOW),
+            pending: s.section("pending", Pending::read),
             guards: s.section("guards", |s| Guards {
                 down: s.list("down", value::text).unwrap_or_default(),
             }),
@@ -216,6 +254,7 @@ impl ClusterConfig {
             "accept_unlabelled": self.accept_unlabelled,
             "expanders": self.expanders.iter().map(|one| value::word(&EXPANDERS, one)).collect::<Value>(),
             "expendable_below": self.expendable_below,
+            "pending": self.pending.to_value(),
             "guards": { "down": self.guards.down },
             "alertmanager": self.alertmanager.to_value(),
             "prometheus": self.prometheus.to_value(),
@@ -286,7 +325,6 @@ impl Timing {
         let mut lasting = |name, default| s.take(name, value::lasting).unwrap_or(default);
         let timing = Self {
             view_max_age: lasting("view_max_age", base.view_max_age),
-            pending_age: base.pending_age,
             manual_ttl: lasting("manual_ttl", base.manual_ttl),
             refusal: lasting("refusal", base.refusal),
             refusal_max: lasting("refusal_max", base.refusal_max),
@@ -301,7 +339,6 @@ impl Timing {
         };
         let mut any = |name, default| s.take(name, value::duration).unwrap_or(default);
         let timing = Self {
-            pending_age: any("pending_age", base.pending_age),
             gone_for: any("gone_for", base.gone_for),
             rebuild_hold: any("rebuild_hold", base.rebuild_hold),
             ..timing
@@ -322,7 +359,6 @@ impl Timing {
     fn to_value(self) -> Value {
         let fields = [
             ("view_max_age", self.view_max_age),
-            ("pending_age", self.pending_age),
             ("manual_ttl", self.manual_ttl),
             ("refusal", self.refusal),
             ("refusal_max", self.refusal_max),

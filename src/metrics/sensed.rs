@@ -27,10 +27,14 @@ pub enum Sensor {
     RemovableWorkers,
     /// `bellwether_view_age_seconds{cluster}`.
     ViewAge,
+    /// `bellwether_predictions{cluster,outcome}`.
+    Predictions,
+    /// `bellwether_prediction_on{cluster}`.
+    PredictionOn,
 }
 
 impl Sensor {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Nodes,
         Self::UnschedulablePods,
         Self::OldestUnschedulable,
@@ -38,6 +42,8 @@ impl Sensor {
         Self::Requested,
         Self::RemovableWorkers,
         Self::ViewAge,
+        Self::Predictions,
+        Self::PredictionOn,
     ];
 
     fn family(self, f: &Families<'_>) -> GaugeVec {
@@ -73,6 +79,16 @@ impl Sensor {
             Self::ViewAge => {
                 f.gauges("view_age_seconds", "How old the view of the cluster is.", &["cluster"])
             }
+            Self::Predictions => f.gauges(
+                "predictions",
+                "Pods launched for before the scheduler had judged them, of late: was that right?",
+                &["cluster", "outcome"],
+            ),
+            Self::PredictionOn => f.gauges(
+                "prediction_on",
+                "Whether need is foreseen: 0 where it is switched off, or was wrong too often.",
+                &["cluster"],
+            ),
         }
     }
 }

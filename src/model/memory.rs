@@ -113,6 +113,22 @@ pub struct ClusterMemory {
     pub unseen_since: BTreeMap<WorkerId, Timestamp>,
     /// The last replacements' times, for the limit per hour.
     pub replacements: Vec<Timestamp>,
+    /// Need that was foreseen.
+    pub foreseen: Foreseen,
+}
+
+/// Need that was foreseen: pods launched for before the scheduler had judged them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Foreseen {
+    /// Those of which it is not known yet whether that was right, and since when they are.
+    pub open: BTreeMap<Uid, Timestamp>,
+    /// How many of late were right: the scheduler found no node either, or only one that came since.
+    pub right: u32,
+    /// How many of late were wrong: the scheduler put the pod on a node that was there.
+    pub wrong: u32,
+    /// The configuration under which too many were wrong: none is foreseen until it changes.
+    pub off: Option<String>,
 }
 
 /// Stops launching when launching does not help.

@@ -71,6 +71,8 @@ pub enum Placement {
     },
     /// No node yet, and the scheduler has not judged it.
     Waiting,
+    /// The same, and the scheduler it waits for is not Kubernetes' own: its rules are not known.
+    OtherScheduler,
     /// Nobody is to look for a node yet: a scheduling gate stands.
     Gated,
 }
@@ -142,7 +144,10 @@ impl Pod {
     pub fn node(&self) -> Option<&NodeName> {
         match &self.placement {
             Placement::Bound(node) => Some(node),
-            Placement::Unschedulable { .. } | Placement::Waiting | Placement::Gated => None,
+            Placement::Unschedulable { .. }
+            | Placement::Waiting
+            | Placement::OtherScheduler
+            | Placement::Gated => None,
         }
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn follow(scene: &Scene<'_>, pool: &PoolName, draft: &mut Draft) {
         open(&mut memory.breaker, timing, scene.now);
     }
     if scene.view().is_ok() && !memory.unhelpable.is_empty() {
-        let pending: HashSet<&Uid> = scene.unschedulable().iter().map(|pod| &pod.uid).collect();
+        let pending: HashSet<&Uid> = scene.pending().iter().map(|pod| &pod.uid).collect();
         memory.unhelpable.retain(|uid, _| pending.contains(uid));
     }
 }

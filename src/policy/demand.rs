@@ -5,7 +5,7 @@
 use super::asks::Court;
 use super::fit::{self, Grower, NewNode, Packing, Room};
 use super::scene::Scene;
-use super::{new_nodes, pauses};
+use super::{foreseen, new_nodes, pauses};
 use crate::model::{Ask, Direction, Pod, PoolName, Reason, Signal, Uid, Worker};
 use jiff::Timestamp;
 use std::collections::HashSet;
@@ -22,11 +22,11 @@ pub(super) struct Demand<'a> {
     pub(super) pending: Vec<&'a Pod>,
 }
 
-/// Packs the unschedulable pods: onto what is there and coming, then onto new workers of the pools
+/// Packs the pods that may be need: onto what is there and coming, then onto new workers of the pools
 /// that are open.
 pub(super) fn demand<'a>(scene: &Scene<'a>, open: &HashSet<PoolName>) -> Demand<'a> {
     let (pods, unhelpable): (Vec<&Pod>, Vec<&Pod>) =
-        scene.unschedulable().into_iter().partition(|pod| unhelpable_until(scene, pod).is_none());
+        scene.pending().into_iter().partition(|pod| unhelpable_until(scene, pod).is_none());
     let watching = scene.memory.pools.values().flat_map(|pool| pool.watching.values().flatten());
     let launched_for: HashSet<&Uid> = watching.collect();
     let (watched, pods): (Vec<&Pod>, Vec<&Pod>) =
@@ -37,7 +37,8 @@ pub(super) fn demand<'a>(scene: &Scene<'a>, open: &HashSet<PoolName>) -> Demand<
         scene.limits.pools.values().map(|pool| new_nodes::grower(scene, pool)).collect();
     let open = scene.limits.pools.values().filter(|pool| open.contains(&pool.name));
     let growers: Vec<Grower<'_>> = open.map(|pool| new_nodes::grower(scene, pool)).collect();
-    let packing = fit::pack(&pods, room, &growers, &all, &scene.limits.expanders);
+    let mut packing = fit::pack(&pods, room, &growers, &all, &scene.limits.expanders);
+    let pods = foreseen::need(&pods, &mut packing);
     let helpable = pods.len() + watched.len() - packing.unhostable.len();
     Demand { packing, helpable, watched, unhelpable: unhelpable.len(), pending: pods }
 }

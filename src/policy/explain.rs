@@ -56,7 +56,9 @@ fn of_pod(scene: &Scene<'_>, pod: &Pod) -> Explanation {
         Placement::Gated => {
             said("waits for its scheduling gates: nobody looks for a node yet".to_owned())
         }
-        Placement::Waiting => waiting(scene, pod, "waits for the scheduler's verdict".to_owned()),
+        Placement::Waiting | Placement::OtherScheduler => {
+            waiting(scene, pod, "waits for the scheduler's verdict".to_owned())
+        }
         Placement::Unschedulable { since } => {
             waiting(scene, pod, format!("waits for a node for {}", ago(*since, scene.now)))
         }

@@ -9,7 +9,7 @@ pub(super) use apply::intents;
 pub(super) use read::{Reads, blocked, code, launches};
 pub(super) use seen::UNSEEN;
 
-use crate::config::{ClusterConfig, Guards, Mode, PoolConfig, Timing};
+use crate::config::{ClusterConfig, Guards, Mode, Pending, PoolConfig, Timing};
 use crate::model::{
     ClusterMemory, ClusterView, Cordon, Instance, InstanceState, Market, Memory, Node, NodeName,
     NodeRef, Observed, Offering, PeerState, Pin, Placement, Plan, Pod, PodKind, PodSpec,
@@ -103,6 +103,7 @@ impl World {
                 accept_unlabelled: false,
                 expanders: crate::config::Expander::usual(),
                 expendable_below: -10,
+                pending: Pending::default(),
                 guards: Guards::default(),
                 alertmanager: crate::config::AlertmanagerConfig::default(),
                 prometheus: crate::config::PrometheusConfig::default(),

@@ -3,7 +3,7 @@
 use super::draft::Draft;
 use super::need::Need;
 use super::scene::Scene;
-use super::{breaker, forgotten, limits, order, pauses};
+use super::{breaker, foreseen, forgotten, limits, order, pauses};
 use crate::config::{Mode, PoolConfig};
 use crate::model::{
     Decision, Direction, Intent, Permit, PoolMemory, PoolName, Reason, Verdict, Worker,
@@ -124,7 +124,9 @@ fn remember(scene: &Scene<'_>, pool: &PoolConfig, need: &Need, intent: &Intent, 
     limits::unsettle(memory);
     if !intent.pods.is_empty() {
         memory.watching.insert(intent.request.batch.clone(), intent.pods.clone());
+        foreseen::note(scene, &intent.pods, &mut draft.plan.memory.foreseen);
     }
+    let memory = draft.pool(&pool.name);
     let old = std::mem::take(&mut memory.to_replace);
     memory.replacing.extend(old.into_iter().map(|worker| (worker, intent.request.batch.clone())));
     if !matches!(need.permit, Some(Permit::Restore | Permit::Replace { .. } | Permit::Notice)) {

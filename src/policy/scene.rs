@@ -1,6 +1,7 @@
 //! What one plan looks at, with the look-ups that every rule needs.
 
 use super::fit::{NewNode, Room};
+use super::foreseen;
 use super::new_nodes;
 use crate::config::{ClusterConfig, PoolConfig};
 use crate::model::{
@@ -175,15 +176,19 @@ impl<'a> Scene<'a> {
         made.get(pool).map_or(&[], Vec::as_slice)
     }
 
-    /// Pods that the scheduler found no node for, old enough to count.
-    pub(super) fn unschedulable(&self) -> Vec<&'a Pod> {
+    /// Pods without a node that may be need, old enough to count: the scheduler found none for them, or we need not
+    /// wait for its verdict.
+    pub(super) fn pending(&self) -> Vec<&'a Pod> {
         let pods = self.observed.cluster.known().into_iter().flat_map(ClusterView::pods);
+        let foresees = foreseen::is_on(self);
         let old_enough =
-            |pod: &&Pod| duration::since(pod.created, self.now) >= self.limits.timing.pending_age;
-        pods.filter(|pod| matches!(pod.placement, Placement::Unschedulable { .. }))
-            .filter(old_enough)
-            .filter(|pod| !self.is_expendable(pod))
-            .collect()
+            |pod: &&Pod| duration::since(pod.created, self.now) >= self.limits.pending.age;
+        let may_be_need = |pod: &&Pod| match pod.placement {
+            Placement::Unschedulable { .. } => true,
+            Placement::Waiting => foresees,
+            Placement::Bound(_) | Placement::OtherScheduler | Placement::Gated => false,
+        };
+        pods.filter(may_be_need).filter(old_enough).filter(|pod| !self.is_expendable(pod)).collect()
     }
 
     /// A pool's records, the gone ones left out.

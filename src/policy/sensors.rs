@@ -153,7 +153,7 @@ fn oldest(demand: &Demand<'_>, now: Timestamp) -> Duration {
     let pending = demand.pending.iter().filter(|pod| !hopeless.contains(fit::name(pod).as_str()));
     let since = |pod: &&Pod| match pod.placement {
         Placement::Unschedulable { since } => duration::since(since, now),
-        Placement::Bound(_) | Placement::Waiting | Placement::Gated => Duration::ZERO,
+        _ => Duration::ZERO,
     };
     pending.chain(&demand.watched).map(since).max().unwrap_or_default()
 }

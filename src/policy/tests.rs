@@ -14,6 +14,7 @@ mod ends;
 mod explain;
 mod fewest;
 mod fit;
+mod foreseen;
 mod forgotten;
 mod joining;
 mod leaving;

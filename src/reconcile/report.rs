@@ -161,6 +161,14 @@ fn findings(turn: &Turn<'_>) -> Vec<String> {
     if let View::Unknown { why } = &turn.observed.cluster {
         findings.push(format!("cluster unknown: {why}"));
     }
+    let foreseen = &turn.plan.memory.foreseen;
+    if foreseen.off.is_some() {
+        let (wrong, all) = (foreseen.wrong, foreseen.right + foreseen.wrong);
+        findings.push(format!(
+            "need is not foreseen any more: {wrong} of {all} pods that it was foreseen for found a place on nodes that \
+             were there; it is again once the cluster's configuration changes, `pending.predict: false` keeps it off"
+        ));
+    }
     for (pool, list) in &turn.observed.instances {
         if let View::Unknown { why } = list {
             findings.push(format!("instances of pool {pool} unknown: {why}"));

@@ -69,6 +69,7 @@ impl Kept {
             accept_unlabelled: _,
             expanders: _,
             expendable_below: _,
+            pending: _,
             guards: _,
             alertmanager: _,
             prometheus: _,
@@ -78,7 +79,6 @@ impl Kept {
         self.keep(&format!("clusters.{name}.kubernetes"), kubernetes, &running.kubernetes);
         let Timing {
             view_max_age: _,
-            pending_age: _,
             manual_ttl: _,
             refusal: _,
             refusal_max: _,

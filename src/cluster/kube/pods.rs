@@ -15,6 +15,9 @@ const ESSENTIAL: &str = "bellwether.dev/essential";
 /// By which many charts say which program a pod is.
 const NAME_LABEL: &str = "app.kubernetes.io/name";
 
+/// Kubernetes' own, which the API server names where a pod names none.
+const DEFAULT_SCHEDULER: &str = "default-scheduler";
+
 /// Of a static pod's mirror.
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
@@ -122,9 +125,14 @@ fn placement(pod: &api::Pod, spec: &api::PodSpec) -> Placement {
             && condition.status == "False"
             && condition.reason.as_deref() == Some("Unschedulable")
     });
-    found.map_or(Placement::Waiting, |condition| Placement::Unschedulable {
-        since: condition.last_transition_time.as_ref().map_or(created(pod), time::ours),
-    })
+    if let Some(condition) = found {
+        let since = condition.last_transition_time.as_ref().map_or(created(pod), time::ours);
+        return Placement::Unschedulable { since };
+    }
+    match spec.scheduler_name.as_deref() {
+        None | Some("" | DEFAULT_SCHEDULER) => Placement::Waiting,
+        Some(_) => Placement::OtherScheduler,
+    }
 }
 
 /// Whether it has run to its end, and takes no room any more.

@@ -134,7 +134,6 @@ fn cluster() -> Vec<Case> {
     let at = |name: &str| format!("clusters.default.{name}");
     let spans = [
         ("view_max_age", "0s"),
-        ("pending_age", "2"),
         ("manual_ttl", "0s"),
         ("refusal", "2d"),
         ("refusal_max", "0s"),
@@ -176,6 +175,8 @@ fn cluster() -> Vec<Case> {
         case(at("accept_unlabelled"), true, "yes please"),
         case(at("expanders"), json!(["fewest", "price"]), json!(["price", "price"])),
         case(at("expendable_below"), -100, 1),
+        case(at("pending.age"), "2s", "2"),
+        case(at("pending.predict"), false, "perhaps"),
         case(at("guards.down"), json!(["up == 1"]), json!([""])),
     ];
     cases.extend(spans);

@@ -55,12 +55,13 @@ const POOL: [Row; 37] = [
     ("budget.per_hour", || rising(2), |w| w.pool().budget.per_hour = Some(Price(100_000))),
 ];
 
-const CLUSTER: [Row; 21] = [
+const CLUSTER: [Row; 22] = [
     ("expanders", many_alike, |w| w.limits.expanders = vec![Expander::Fewest]),
     ("expendable_below", need, |w| w.limits.expendable_below = 1),
+    ("pending.age", need, |w| w.limits.pending.age = MINUTE * 2),
+    ("pending.predict", not_judged, |w| w.limits.pending.predict = false),
     ("guards.down", idle, |w| w.limits.guards.down = vec!["up".to_owned()]),
     ("timing.view_max_age", seen_a_while_ago, |w| w.limits.timing.view_max_age = SECOND * 10),
-    ("timing.pending_age", need, |w| w.limits.timing.pending_age = MINUTE * 2),
     ("timing.manual_ttl", wished_a_while_ago, |w| w.limits.timing.manual_ttl = MINUTE),
     ("timing.refusal", late, |w| w.limits.timing.refusal = MINUTE),
     ("timing.refusal_max", late_again, |w| w.limits.timing.refusal_max = MINUTE * 90),
@@ -210,6 +211,13 @@ fn shrunk_a_while_ago() -> World {
 fn need_after_growing() -> World {
     let mut world = need();
     grown(&mut world, MINUTE * 3);
+    world
+}
+
+fn not_judged() -> World {
+    let mut world = World::of(0);
+    world.up(None);
+    world.add_pod(crate::model::Placement::Waiting, 1_950);
     world
 }
 

@@ -170,12 +170,14 @@ fn w_19_requests_beyond_what_nodes_have_are_need_and_no_error() {
 fn w_21_only_pods_that_a_worker_would_help_are_need() {
     let mut world = World::of(0);
     world.up(None);
-    world.add_pod(crate::model::Placement::Waiting, 1_500);
+    world.limits.pending.age = MINUTE / 2;
+    world.add_pod(crate::model::Placement::OtherScheduler, 1_500);
+    world.add_pod(crate::model::Placement::Gated, 1_500);
     world.pending(1, 99_000);
     world.pending(1, 1_500);
     let fresh = world.now;
-    world.pods().nth(2).unwrap().created = fresh;
-    assert_eq!(world.launches(), 0, "waiting, too large, and not yet two seconds old");
+    world.pods().nth(3).unwrap().created = fresh;
+    assert_eq!(world.launches(), 0, "nobody's, gated, too large, and too young");
     world.later(MINUTE);
     assert_eq!(world.launches(), 1);
 }

@@ -304,6 +304,7 @@ fn limits(min: u32, call: Duration) -> ClusterConfig {
         accept_unlabelled: false,
         expanders: Expander::usual(),
         expendable_below: 0,
+        pending: crate::config::Pending::default(),
         guards: Guards::default(),
         alertmanager: AlertmanagerConfig::default(),
         prometheus: PrometheusConfig::default(),

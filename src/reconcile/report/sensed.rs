@@ -2,13 +2,25 @@
 
 use super::super::Turn;
 use crate::metrics::{Sample, Sensor};
-use crate::model::{PoolName, Resources};
+use crate::model::{Foreseen, PoolName, Resources};
 use crate::policy::{self, PoolSensors, Sensors};
 
 /// What a cluster's sensors tell. Nothing while it is unknown: a rule must not read an old number as a new one.
 pub(super) fn samples(turn: &Turn<'_>) -> Vec<Sample> {
     let sensors = policy::sensors(turn.observed, turn.memory, turn.limits, turn.now);
-    sensors.map(|sensors| all(&sensors)).unwrap_or_default()
+    let foreseen = || predictions(turn.plan.memory.foreseen.clone(), turn.limits.pending.predict);
+    sensors.map(|sensors| [all(&sensors), foreseen()].concat()).unwrap_or_default()
+}
+
+fn predictions(foreseen: Foreseen, is_wanted: bool) -> Vec<Sample> {
+    let open = foreseen.open.len() as u64;
+    let outcomes =
+        [("open", open), ("right", foreseen.right.into()), ("wrong", foreseen.wrong.into())];
+    let is_on = is_wanted && foreseen.off.is_none();
+    let told =
+        outcomes.map(|(name, pods)| sample(Sensor::Predictions, [name.to_owned()], number(pods)));
+    let on = sample(Sensor::PredictionOn, [], number(is_on.into()));
+    told.into_iter().chain([on]).collect()
 }
 
 fn all(sensors: &Sensors) -> Vec<Sample> {

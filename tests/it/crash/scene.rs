@@ -88,7 +88,7 @@ reconcile: {{ interval: 300ms, busy_interval: 100ms }}
 clusters:
   default:
     kubernetes: {{ sim: {{ boot: 200ms, listen: 127.0.0.1:{world}, state: {0}/world.json }} }}
-    timing: {{ pending_age: 100ms, call: 2s, rebuild_hold: 100ms, breaker: 1s }}
+    timing: {{ call: 2s, rebuild_hold: 100ms, breaker: 1s }}
     pools:
       workers: {{ provider: {{ sim: {{}} }}, min: 1, max: 3, min_age: 0s, join_deadline: {join_deadline}, cooldown: {{ up: 100ms, down: 100ms }} }}
 ",

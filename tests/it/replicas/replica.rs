@@ -47,7 +47,7 @@ reconcile: {{ interval: {interval}, busy_interval: 100ms }}
 clusters:
   default:
     kubernetes: {{ sim: {{ boot: 200ms, state: \"{}\" }} }}
-    timing: {{ pending_age: 100ms, call: 2s, rebuild_hold: 100ms, breaker: 1s }}
+    timing: {{ call: 2s, rebuild_hold: 100ms, breaker: 1s }}
     pools:
       workers: {{ provider: {{ sim: {{}} }}, min: 1, max: 4, min_age: 0s, cooldown: {{ up: 100ms, down: 100ms }} }}
 ",

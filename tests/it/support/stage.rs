@@ -231,7 +231,7 @@ reconcile: {{ interval: 500ms, busy_interval: 100ms }}
 clusters:
   default:
     kubernetes: {{ sim: {{ boot: 300ms }} }}
-    timing: {{ pending_age: 100ms, call: 2s }}
+    timing: {{ call: 2s }}
 {cluster}    pools:
       workers: {pool}
 {more}"
