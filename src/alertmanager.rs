@@ -17,7 +17,7 @@ pub use routes::KnownRoutes;
 pub use told::{Told, truth};
 
 use crate::config::AlertmanagerConfig;
-use crate::model::Truth;
+use crate::model::{PostedAlert, Truth};
 use crate::wire;
 use async_trait::async_trait;
 use std::fmt;
@@ -29,6 +29,12 @@ pub trait Alertmanager: fmt::Debug + Send + Sync + 'static {
     /// Asks every Alertmanager for alerts routed to our receiver, silences, and its own state, and
     /// merges the answers. Never fails: who did not answer is said inside.
     async fn truth(&self) -> Truth;
+
+    /// Posts an alert to every Alertmanager: peers tell each other of silences, not of alerts. Those that did not
+    /// take it, each with why.
+    async fn post(&self, _: &PostedAlert) -> Vec<String> {
+        Vec::new()
+    }
 
     /// The client for another configuration than its own; `None` where it is the same, or where there is
     /// none to follow.

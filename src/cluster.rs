@@ -6,7 +6,7 @@
 pub mod fence;
 pub mod kube;
 
-use crate::model::{ClusterView, NodeRef, PoolName, View, WorkerId};
+use crate::model::{ClusterView, NodeRef, Note, PoolName, View, WorkerId};
 use async_trait::async_trait;
 use std::fmt;
 
@@ -31,6 +31,10 @@ pub trait Cluster: fmt::Debug + Send + Sync + 'static {
     /// One round of evictions through the Eviction API: asks for every pod that is to go and is not
     /// going yet. A refusal (`PodDisruptionBudget`) is an answer, not an error.
     async fn evict_step(&self, node: &NodeRef) -> Result<Eviction>;
+
+    /// Tells people what was done, and why, where they look at pods and nodes. Not waited for, and lost where the cluster
+    /// does not take it: the history holds all of it.
+    fn tell(&self, _: Vec<Note>) {}
 
     /// Deletes the node object, UID as precondition. Absent, or another UID, is success.
     async fn remove_node(&self, node: &NodeRef) -> Result<()>;

@@ -14,10 +14,12 @@ pub mod instance;
 pub mod intent;
 pub mod memory;
 pub mod node;
+pub mod note;
 pub mod observed;
 pub mod plan;
 pub mod pod;
-pub mod reason;
+pub mod push;
+mod reason;
 pub mod resources;
 pub mod shape;
 pub mod signal;
@@ -45,9 +47,11 @@ pub use node::{
     Cordon, Effect, Node, NodeRef, POOL_LABEL, Readiness, Taint, WORKER_LABEL, ZONE_LABEL,
     ZONE_LABELS,
 };
+pub use note::{About, Note, PodRef};
 pub use observed::{ClusterView, Guard, Observed, View, Want};
 pub use plan::{Act, Decision, Permit, Plan, Step, Transition, Verdict};
 pub use pod::{Essential, Pin, Placement, Pod, PodKind, PodSpec, Toleration};
+pub use push::{PUSH_LABEL, PostedAlert, PushRule};
 pub use reason::Reason;
 pub use resources::Resources;
 pub use shape::{Market, Offering, Price, Shape};

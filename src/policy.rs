@@ -204,13 +204,14 @@ fn asides(
         let why = "it lacks machines whose nodes are Ready, so it proves no loss of any other";
         draft.also(&pool.name, scene::unknown("the list of machines", why));
     }
-    if let Some(fit::Unhostable { pod, why, .. }) = demand.packing.unhostable.first() {
+    if let Some(first) = demand.packing.unhostable.first() {
         let pods = u32::try_from(demand.packing.unhostable.len()).unwrap_or(u32::MAX);
-        draft.also(&pool.name, Reason::Unhostable { pods, pod: pod.clone(), why: why.clone() });
+        let (pod, why) = (first.pod.to_string(), first.why.clone());
+        draft.also(&pool.name, Reason::Unhostable { pods, pod, why });
     }
     let until = draft.pool(&pool.name).unhelpable.values().filter_map(|pod| pod.until).max();
     if let Some(until) = until.filter(|until| scene.now < *until) {
-        let pods = u32::try_from(demand.unhelpable).unwrap_or(u32::MAX);
+        let pods = u32::try_from(demand.unhelpable.len()).unwrap_or(u32::MAX);
         draft.also(&pool.name, Reason::Unhelpable { pods, until });
     }
 }

@@ -2,6 +2,7 @@
 
 mod http;
 mod judge;
+mod rules;
 mod selectors;
 
 #[cfg(test)]
@@ -10,7 +11,7 @@ mod tests;
 pub use http::Http;
 
 use crate::config::PrometheusConfig;
-use crate::model::{Guard, Want};
+use crate::model::{Guard, PushRule, Want};
 use crate::wire;
 use async_trait::async_trait;
 use std::fmt;
@@ -25,6 +26,14 @@ pub trait Prometheus: fmt::Debug + Send + Sync + 'static {
 
     /// Evaluates a `want_query`: exactly one series, a finite number of zero or more, rounded up.
     async fn want(&self, query: &str) -> Want;
+
+    /// The rules that permit that we post their alerts, as the first Prometheus that answers has loaded them.
+    ///
+    /// # Errors
+    /// In words: none answers, or not so that it can be read.
+    async fn push_rules(&self) -> Result<Vec<PushRule>, String> {
+        Ok(Vec::new())
+    }
 
     /// The client for another configuration than its own; `None` where it is the same, or where there is
     /// none to follow.

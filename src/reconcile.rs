@@ -11,7 +11,9 @@ mod intent;
 mod ledger;
 #[cfg(test)]
 mod model_check;
+mod notes;
 mod observe;
+mod push;
 mod report;
 
 pub use claims::{Claims, Terms};
@@ -28,13 +30,15 @@ use crate::model::{
     Claim, ClusterName, Explanation, Memory, Observed, PassId, Plan, Reason, Signal, Subject,
     Worker, WorkerId, WorkerState, duration,
 };
-use crate::policy;
+use crate::policy::{self, Sensors};
 use crate::prometheus::Prometheus;
 use crate::provider::Provider;
 use crate::store::{self, Store};
 use execute::Executor;
 use jiff::Timestamp;
 use ledger::{Closed, Ledger};
+use notes::Helpless;
+use push::Pusher;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -79,6 +83,8 @@ pub struct Reconciler {
     /// Alertmanager's and Prometheus' clients, of the configuration of the last pass.
     clients: Mutex<(Arc<dyn Alertmanager>, Arc<dyn Prometheus>)>,
     claims: Arc<Claims>,
+    pusher: Pusher,
+    helpless: Helpless,
     wake: Arc<Notify>,
     report: watch::Sender<Option<Arc<Report>>>,
     seen: watch::Sender<Option<Arc<Seen>>>,
@@ -159,7 +165,8 @@ impl Reconciler {
         let (seen, _) = watch::channel(None);
         let clients = Mutex::new((parts.alertmanager.clone(), parts.prometheus.clone()));
         let (claims, wake) = (Arc::new(claims), Arc::new(Notify::new()));
-        Self { name, parts, clients, claims, wake, report, seen }
+        let (pusher, helpless) = (Pusher::default(), Helpless::default());
+        Self { name, parts, clients, claims, pusher, helpless, wake, report, seen }
     }
 
     /// To wake it and to read its reports.
@@ -258,9 +265,15 @@ impl Reconciler {
                 (Outcome::Failed, memory.workers.clone())
             }
             None => (Outcome::Standby, memory.workers.clone()),
-            Some(claim) => self.act(&parts, &claim, &turn).await?,
+            Some(ref claim) => self.act(&parts, claim, &turn).await?,
         };
-        self.publish(&turn, &workers);
+        let sensors = policy::sensors(&observed, &memory, limits, now);
+        let report = self.publish(&turn, &workers, sensors.as_ref());
+        let may_tell = claim.is_some() && !is_astray && !limits.is_dry();
+        if let Some(sensors) = sensors.filter(|_| may_tell) {
+            self.parts.cluster.tell(self.helpless.news(&sensors.helpless));
+            self.pusher.push(&parts, (&self.name, now), &sensors, &report.signals).await;
+        }
         let (due, limits) = (due(&plan, interval, now), limits.clone());
         self.seen.send_replace(Some(Arc::new(Seen { observed, memory, limits, plan })));
         Ok((outcome, due))
@@ -295,6 +308,7 @@ impl Reconciler {
                 killpoint::reached(Point::IntentCommitted);
             }
         }
+        parts.cluster.tell(notes::of_launches(turn));
         let (workers, pools) = (prepared.workers, prepared.changes.pools);
         let mut ledger = Ledger::new(turn, claim.token, &self.parts.metrics, workers, pools);
         Executor::new(parts, &self.claims, turn, claim.token)
@@ -305,6 +319,7 @@ impl Reconciler {
             self.parts.store.commit(claim, &changes).await?;
             killpoint::reached(Point::OutcomeCommitted);
         }
+        parts.cluster.tell(notes::of_acts(&changes.history, &workers));
         let outcome = if refused {
             Outcome::Busy
         } else if prepared.changed || moved {
@@ -337,9 +352,16 @@ impl Reconciler {
         Ok((memory, signals))
     }
 
-    fn publish(&self, turn: &Turn<'_>, workers: &Workers) {
-        report::gauges(&self.parts.metrics, turn, workers);
-        self.report.send_replace(Some(Arc::new(report::report(turn, workers))));
+    fn publish(
+        &self,
+        turn: &Turn<'_>,
+        workers: &Workers,
+        sensors: Option<&Sensors>,
+    ) -> Arc<Report> {
+        report::gauges(&self.parts.metrics, turn, workers, sensors);
+        let report = Arc::new(report::report(turn, workers));
+        self.report.send_replace(Some(report.clone()));
+        report
     }
 
     fn count(&self, outcome: Outcome) {

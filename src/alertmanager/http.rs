@@ -6,7 +6,7 @@ use super::merge::{Reply, merge};
 use super::routes::KnownRoutes;
 use crate::config::AlertmanagerConfig;
 use crate::metrics::Metrics;
-use crate::model::{Matcher, SilenceId, Truth};
+use crate::model::{Matcher, PostedAlert, SilenceId, Truth};
 use crate::wire::{self, Error, Peer, Reached};
 use async_trait::async_trait;
 use futures_util::future::join_all;
@@ -89,6 +89,15 @@ impl Http {
         Err(last)
     }
 
+    async fn post_to(&self, peer: Reached, alert: &PostedAlert) -> Result<(), String> {
+        let peer = peer.map_err(|(url, error)| format!("{url}: {error}"))?;
+        let call = async {
+            let request = peer.request(Method::POST, "api/v2/alerts")?;
+            wire::send(request.json(&[alert])).await
+        };
+        call.await.map(drop).map_err(|error| format!("{}: {error}", peer.name))
+    }
+
     async fn ask(&self, peer: Reached) -> Reply {
         let peer = match peer {
             Ok(peer) => peer,
@@ -128,6 +137,17 @@ impl Alertmanager for Http {
         let peers = self.peers.get().await;
         let replies = join_all(peers.into_iter().map(|peer| self.ask(peer))).await;
         merge(replies, &self.config, &self.routes)
+    }
+
+    async fn post(&self, alert: &PostedAlert) -> Vec<String> {
+        let post = async |peer: Reached| {
+            let posted = self.post_to(peer, alert).await;
+            let outcome = if posted.is_ok() { "ok" } else { "error" };
+            self.metrics.calls.total.with_label_values(&["alertmanager", "post", outcome]).inc();
+            posted.err()
+        };
+        let posts = self.peers.get().await.into_iter().map(post);
+        join_all(posts).await.into_iter().flatten().collect()
     }
 
     fn renewed(&self, config: &AlertmanagerConfig) -> Option<Arc<dyn Alertmanager>> {

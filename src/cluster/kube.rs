@@ -5,6 +5,7 @@
 
 mod access;
 mod constraints;
+mod events;
 mod evict;
 mod lease;
 mod marks;
@@ -22,11 +23,12 @@ pub use lease::Witness;
 use super::{Error, Eviction, Mark, Result};
 use crate::clock::Clock;
 use crate::config::{ClusterConfig, Kubernetes};
-use crate::model::{ClusterView, NodeRef, View};
+use crate::model::{ClusterView, NodeRef, Note, View};
 use ::kube::api::{DeleteParams, Preconditions};
 use ::kube::{Api, Client};
 use access::{Access, told};
 use async_trait::async_trait;
+use events::Events;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use std::time::Duration;
@@ -36,14 +38,15 @@ use view::Objects;
 /// The namespace of the control plane: its UID says which cluster this is.
 const KUBE_SYSTEM: &str = "kube-system";
 
-/// One cluster. Its watches end with it.
+/// One cluster. Its watches end with it, and what it has still to tell.
 pub struct Kube {
     client: Client,
     objects: Objects,
+    events: Events,
     clock: Clock,
     /// Limit for one call.
     call: Duration,
-    _watches: JoinSet<()>,
+    _tasks: JoinSet<()>,
 }
 
 impl std::fmt::Debug for Kube {
@@ -64,10 +67,11 @@ impl Kube {
         clock: Clock,
     ) -> std::result::Result<Self, String> {
         let access = Access::open(kubernetes, limits.timing.view_max_age).await?;
-        let mut watches = JoinSet::new();
-        let objects = Objects::watch(&access, clock, &mut watches).map_err(|error| told(&error))?;
+        let mut tasks = JoinSet::new();
+        let objects = Objects::watch(&access, clock, &mut tasks).map_err(|error| told(&error))?;
         let client = access.client().map_err(|error| told(&error))?;
-        Ok(Self { client, objects, clock, call: limits.timing.call, _watches: watches })
+        let events = Events::start(client.clone(), &mut tasks);
+        Ok(Self { client, objects, events, clock, call: limits.timing.call, _tasks: tasks })
     }
 
     /// The cluster's witness.
@@ -106,6 +110,10 @@ impl super::Cluster for Kube {
 
     async fn evict_step(&self, node: &NodeRef) -> Result<Eviction> {
         self.within(evict::step(&self.client, &self.nodes(), node)).await
+    }
+
+    fn tell(&self, notes: Vec<Note>) {
+        self.events.tell(notes);
     }
 
     async fn remove_node(&self, node: &NodeRef) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Kubernetes' view of a workload's unit, as small as placement and eviction need it.
 
 use super::{
-    Effect, HostPort, Labels, NodeName, NodeTerm, PodTerm, Resources, Spread, Taint, Uid,
+    Effect, HostPort, Labels, NodeName, NodeTerm, PodRef, PodTerm, Resources, Spread, Taint, Uid,
     VolumeNeed,
 };
 use jiff::Timestamp;
@@ -140,6 +140,12 @@ impl Toleration {
 }
 
 impl Pod {
+    /// Which pod it is.
+    pub fn at(&self) -> PodRef {
+        let (namespace, name) = (self.spec.namespace.clone(), self.name.clone());
+        PodRef { namespace, name, uid: self.uid.clone() }
+    }
+
     /// The node it is bound to.
     pub fn node(&self) -> Option<&NodeName> {
         match &self.placement {

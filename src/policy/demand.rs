@@ -18,7 +18,7 @@ pub(super) struct Demand<'a> {
     /// Pods for which workers were launched that are not judged yet.
     pub(super) watched: Vec<&'a Pod>,
     /// Pods for which workers were launched in vain.
-    pub(super) unhelpable: usize,
+    pub(super) unhelpable: Vec<&'a Pod>,
     pub(super) pending: Vec<&'a Pod>,
 }
 
@@ -40,7 +40,7 @@ pub(super) fn demand<'a>(scene: &Scene<'a>, open: &HashSet<PoolName>) -> Demand<
     let mut packing = fit::pack(&pods, room, &growers, &all, &scene.limits.expanders);
     let pods = foreseen::need(&pods, &mut packing);
     let helpable = pods.len() + watched.len() - packing.unhostable.len();
-    Demand { packing, helpable, watched, unhelpable: unhelpable.len(), pending: pods }
+    Demand { packing, helpable, watched, unhelpable, pending: pods }
 }
 
 /// Workers on their way are room already, with what their shape will offer. One whose node is open

@@ -19,7 +19,7 @@ mod tests;
 mod why;
 
 pub(super) use new_node::{Chosen, Grower, NewNode, Site};
-pub(super) use pack::{Packing, Unhostable, all_fit, best_for, pack, why_none};
+pub(super) use pack::{Packing, all_fit, best_for, pack, why_none};
 pub use predicate::Predicate;
 pub(super) use room::{Room, name};
 

@@ -4,7 +4,7 @@
 //! Where that was wrong, a machine was bought for nothing. So it is followed up, and if it goes wrong more than once in a
 //! hundred times, nothing is foreseen until the configuration changes.
 
-use super::fit::{self, Packing};
+use super::fit::Packing;
 use super::scene::Scene;
 use crate::model::{ClusterView, Foreseen, Node, NodeName, Placement, Pod, Uid, duration};
 use std::collections::{HashMap, HashSet};
@@ -37,8 +37,7 @@ pub(super) fn need<'a>(pods: &[&'a Pod], packing: &mut Packing) -> Vec<&'a Pod> 
     }
     let uids: HashSet<&Uid> = unjudged.iter().map(|pod| &pod.uid).collect();
     packing.absorbed.retain(|uid| !uids.contains(uid));
-    let names: HashSet<String> = unjudged.iter().map(|pod| fit::name(pod)).collect();
-    packing.unhostable.retain(|one| !names.contains(&one.pod));
+    packing.unhostable.retain(|one| !uids.contains(&one.pod.uid));
     let launched = packing.new.iter().flat_map(|bin| &bin.pods);
     let placeless: HashSet<&Uid> = launched.chain(&packing.waiting).collect();
     let foreseen = unjudged.into_iter().filter(|pod| placeless.contains(&pod.uid));

@@ -176,7 +176,7 @@ fn essential(scene: &Scene<'_>, pool: &PoolConfig, demand: &Demand<'_>, need: &m
         pod.essential.is_some()
             && !is_packed(pod)
             && !demand.packing.absorbed.contains(&pod.uid)
-            && !demand.packing.unhostable.iter().any(|one| one.pod == fit::name(pod))
+            && !demand.packing.unhostable.iter().any(|one| one.pod.uid == pod.uid)
     };
     let Some(pod) = demand.pending.iter().find(waits) else { return };
     let growers: Vec<Grower<'_>> =

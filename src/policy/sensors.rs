@@ -6,8 +6,8 @@ use super::fit::{self, Predicate};
 use super::scene::Scene;
 use crate::config::{ClusterConfig, PoolConfig};
 use crate::model::{
-    Cordon, Memory, Node, Observed, Placement, Pod, PoolName, Readiness, Resources, View, Zone,
-    duration,
+    Cordon, Memory, Node, Observed, Placement, Pod, PodRef, PoolName, Readiness, Resources, Uid,
+    View, Zone, duration,
 };
 use jiff::Timestamp;
 use std::collections::{BTreeMap, HashSet};
@@ -18,6 +18,8 @@ use std::time::Duration;
 pub struct Sensors {
     /// Unschedulable pods, whoever may grow. What there is none of stands with 0.
     pub unschedulable: BTreeMap<Waiting, usize>,
+    /// Those that no worker would help, each with why.
+    pub helpless: Vec<(PodRef, String)>,
     /// How long the oldest has waited of those that a worker would help.
     pub oldest: Duration,
     /// How old the view is.
@@ -83,6 +85,14 @@ impl NodeState {
     }
 }
 
+impl Sensors {
+    /// Pools that would grow, each with the pods that it would grow for.
+    pub fn would_grow(&self) -> impl Iterator<Item = (PoolName, usize)> + '_ {
+        let waiting = self.unschedulable.iter().filter(|(_, pods)| **pods > 0);
+        waiting.filter_map(|(waiting, pods)| Some((waiting.pool.clone()?, *pods)))
+    }
+}
+
 /// The numbers of a cluster; none while it is unknown, for a rule must not read an old one as a new one.
 pub fn sensors(
     observed: &Observed,
@@ -112,6 +122,7 @@ pub fn sensors(
     pools.values_mut().for_each(PoolSensors::fill);
     Some(Sensors {
         unschedulable: unschedulable(limits, &demand),
+        helpless: helpless(&scene, &demand),
         oldest: oldest(&demand, now),
         view_age: duration::since(*at, now),
         pools,
@@ -130,7 +141,7 @@ fn unschedulable(limits: &ClusterConfig, demand: &Demand<'_>) -> BTreeMap<Waitin
         (waiting(None, true, "room"), packing.absorbed.len()),
         (waiting(None, true, "full"), packing.waiting.len()),
         (waiting(None, true, "starting"), demand.watched.len()),
-        (waiting(None, false, "in_vain"), demand.unhelpable),
+        (waiting(None, false, "in_vain"), demand.unhelpable.len()),
         (waiting(None, false, "no_shape"), 0),
     ]);
     counts.extend(limits.pools.keys().map(|pool| (waiting(Some(pool), true, "worker"), 0)));
@@ -147,10 +158,20 @@ fn unschedulable(limits: &ClusterConfig, demand: &Demand<'_>) -> BTreeMap<Waitin
     counts
 }
 
+fn helpless(scene: &Scene<'_>, demand: &Demand<'_>) -> Vec<(PodRef, String)> {
+    let fits_none = demand.packing.unhostable.iter().map(|one| (one.pod.clone(), one.why.clone()));
+    let in_vain = demand.unhelpable.iter().map(|pod| {
+        let until = demand::unhelpable_until(scene, pod);
+        let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
+        (pod.at(), format!("workers were launched for it in vain: none more{until}"))
+    });
+    fits_none.chain(in_vain).collect()
+}
+
 fn oldest(demand: &Demand<'_>, now: Timestamp) -> Duration {
-    let hopeless: HashSet<&str> =
-        demand.packing.unhostable.iter().map(|one| one.pod.as_str()).collect();
-    let pending = demand.pending.iter().filter(|pod| !hopeless.contains(fit::name(pod).as_str()));
+    let hopeless: HashSet<&Uid> =
+        demand.packing.unhostable.iter().map(|one| &one.pod.uid).collect();
+    let pending = demand.pending.iter().filter(|pod| !hopeless.contains(&pod.uid));
     let since = |pod: &&Pod| match pod.placement {
         Placement::Unschedulable { since } => duration::since(since, now),
         _ => Duration::ZERO,

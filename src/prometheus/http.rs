@@ -1,10 +1,10 @@
 //! The client of real Prometheuses.
 
 use super::judge::{self, Answer};
-use super::{Prometheus, selectors};
+use super::{Prometheus, rules, selectors};
 use crate::config::PrometheusConfig;
 use crate::metrics::Metrics;
-use crate::model::{Guard, Want, duration};
+use crate::model::{Guard, PushRule, Want, duration};
 use crate::wire::{self, Error, Peer, Peers, Reached};
 use async_trait::async_trait;
 use futures_util::future::join_all;
@@ -81,6 +81,14 @@ impl Http {
         judge::fresh(&ages, selector, self.stale)
     }
 
+    async fn rules(&self, peer: &Peer) -> Result<Vec<PushRule>, String> {
+        let query = [("type", "alert"), ("exclude_alerts", "true")];
+        let answer = peer.get("api/v1/rules", &query).await;
+        let outcome = if answer.is_ok() { "ok" } else { "error" };
+        self.metrics.calls.total.with_label_values(&["prometheus", "rules", outcome]).inc();
+        answer.map_err(|error| error.to_string()).and_then(rules::pushed)
+    }
+
     async fn want_on(&self, peer: &Peer, query: &str) -> Want {
         let numbers = self.numbers(peer, query).await;
         numbers.map_or_else(|why| Want::Unknown { why }, |numbers| judge::want(&numbers))
@@ -109,6 +117,21 @@ impl Prometheus for Http {
         };
         let answers = join_all(self.peers.get().await.into_iter().map(ask)).await;
         answers.into_iter().reduce(judge::larger).unwrap_or(Want::Unknown { why: NONE.to_owned() })
+    }
+
+    async fn push_rules(&self) -> Result<Vec<PushRule>, String> {
+        let mut why = NONE.to_owned();
+        for peer in self.peers.get().await {
+            let told = match peer {
+                Ok(peer) => self.rules(&peer).await.map_err(|why| format!("{}: {why}", peer.name)),
+                Err((url, error)) => Err(format!("{url}: {error}")),
+            };
+            match told {
+                Ok(rules) => return Ok(rules),
+                Err(error) => why = error,
+            }
+        }
+        Err(why)
     }
 
     fn renewed(&self, config: &PrometheusConfig) -> Option<Arc<dyn Prometheus>> {

@@ -8,7 +8,7 @@ use crate::model::{
     BreakerState, ClusterName, Decision, Node, PassId, PeerState, Plan, PoolName, Reason, Signal,
     Silence, Transition, View, Worker, WorkerEvent, WorkerState, duration,
 };
-use crate::policy;
+use crate::policy::{self, Sensors};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -178,13 +178,18 @@ fn findings(turn: &Turn<'_>) -> Vec<String> {
 }
 
 /// Sets every gauge from the whole view of this turn; what vanished vanishes.
-pub(super) fn gauges(metrics: &Metrics, turn: &Turn<'_>, workers: &Workers) {
+pub(super) fn gauges(
+    metrics: &Metrics,
+    turn: &Turn<'_>,
+    workers: &Workers,
+    sensors: Option<&Sensors>,
+) {
     let cluster = turn.limits.name.as_str();
     forget_pools(metrics, turn, workers);
     decisions(metrics, turn, cluster);
     became_ready(metrics, turn);
     by_state(metrics, turn, workers);
-    metrics.sensed.set(cluster, sensed::samples(turn));
+    metrics.sensed.set(cluster, sensed::samples(turn, sensors));
     for direction in ["up", "down", "replace", "watchdog", "manual"] {
         let count = turn
             .signals

@@ -11,11 +11,12 @@ use bellwether::cluster::kube::Kube;
 use bellwether::cluster::{Cluster as _, Error, Eviction, Mark};
 use bellwether::config::{ClusterConfig, Config, Kubernetes};
 use bellwether::model::{
-    Claim, ClusterView, Cordon, Node as Seen, NodeRef, Pin, Placement, Pod as SeenPod, PodKind,
-    Token, View,
+    About, Claim, ClusterView, Cordon, Node as Seen, NodeRef, Note, Pin, Placement, Pod as SeenPod,
+    PodKind, Token, Uid, View,
 };
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
@@ -203,6 +204,25 @@ fn documented_rules() -> Value {
     rules.collect()
 }
 
+/// Tells something about a node or pod, and waits until it is an Event of that very object.
+async fn is_told(plane: &ControlPlane, kube: &Kube, about: About, of: (&str, &str, &Uid)) {
+    let words = "ä".repeat(2_000);
+    kube.tell(vec![Note { about, is_warning: true, reason: "Tried", words }]);
+    let events: Api<Event> = Api::all(plane.client().await);
+    let is_it = |event: &Event| {
+        let regarding = event.regarding.clone().unwrap_or_default();
+        let named = (regarding.kind.as_deref(), regarding.name.as_deref(), regarding.uid);
+        named == (Some(of.0), Some(of.1), Some(of.2.to_string()))
+            && event.reason.as_deref() == Some("Tried")
+            && event.type_.as_deref() == Some("Warning")
+            && event.note.as_ref().is_some_and(|note| note.starts_with("ää"))
+    };
+    wait::until(LIMIT, "the event", || async {
+        events.list(&ListParams::default()).await.unwrap().iter().any(is_it)
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn the_rights_that_the_documentation_asks_for_are_enough() {
     let Some(plane) = control_plane::start().await else { return };
@@ -212,7 +232,10 @@ async fn the_rights_that_the_documentation_asks_for_are_enough() {
     let kube = connect_as(&plane, RESTRICTED, "").await;
     let is_there =
         |view: &ClusterView| seen_pod(view, "small").is_some_and(|pod| pod.node().is_some());
-    sees(&kube, "the pod on the node", is_there).await;
+    let view = sees(&kube, "the pod on the node", is_there).await;
+    let pod = seen_pod(&view, "small").unwrap().at();
+    is_told(&plane, &kube, About::Node(at.clone()), ("Node", "one", &at.uid)).await;
+    is_told(&plane, &kube, About::Pod(pod.clone()), ("Pod", "small", &pod.uid)).await;
     kube.cordon(&at, &mark()).await.unwrap();
     kube.uncordon(&at).await.unwrap();
     assert_eq!(kube.evict_step(&at).await, Ok(Eviction::Evicting { left: 1 }));

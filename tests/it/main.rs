@@ -15,6 +15,7 @@ mod kube;
 mod passes;
 mod program;
 mod prometheus;
+mod push;
 mod redis;
 mod reload;
 mod render;

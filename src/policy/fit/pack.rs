@@ -9,7 +9,7 @@ use super::new_node::{Choice, Chosen, Grower, choose};
 use super::room::{Room, name};
 use super::{Predicate, why};
 use crate::config::Expander;
-use crate::model::{Pod, PodSpec, PoolName, Resources, Uid, Zone};
+use crate::model::{Pod, PodRef, PodSpec, PoolName, Resources, Uid, Zone};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -24,8 +24,8 @@ pub(in crate::policy) struct NewBin {
 /// A pod that no new node of any pool could host.
 #[derive(Clone, Debug)]
 pub(in crate::policy) struct Unhostable {
-    /// `namespace/name`.
-    pub(in crate::policy) pod: String,
+    /// Which.
+    pub(in crate::policy) pod: PodRef,
     /// What forbids the node that comes nearest; `None` where no pool has any.
     pub(in crate::policy) predicate: Option<Predicate>,
     /// The same in words.
@@ -160,7 +160,7 @@ impl<'a> Packer<'a, '_> {
         match hostable(&judge, &self.room, all) {
             Ok(()) => self.packing.waiting.extend(pods.iter().map(|pod| pod.uid.clone())),
             Err((predicate, why)) => {
-                let told = |pod: &&Pod| Unhostable { pod: name(pod), predicate, why: why.clone() };
+                let told = |pod: &&Pod| Unhostable { pod: pod.at(), predicate, why: why.clone() };
                 self.packing.unhostable.extend(pods.iter().map(told));
             }
         }

@@ -3,13 +3,12 @@
 use super::super::Turn;
 use crate::metrics::{Sample, Sensor};
 use crate::model::{Foreseen, PoolName, Resources};
-use crate::policy::{self, PoolSensors, Sensors};
+use crate::policy::{PoolSensors, Sensors};
 
 /// What a cluster's sensors tell. Nothing while it is unknown: a rule must not read an old number as a new one.
-pub(super) fn samples(turn: &Turn<'_>) -> Vec<Sample> {
-    let sensors = policy::sensors(turn.observed, turn.memory, turn.limits, turn.now);
+pub(super) fn samples(turn: &Turn<'_>, sensors: Option<&Sensors>) -> Vec<Sample> {
     let foreseen = || predictions(turn.plan.memory.foreseen.clone(), turn.limits.pending.predict);
-    sensors.map(|sensors| [all(&sensors), foreseen()].concat()).unwrap_or_default()
+    sensors.map(|sensors| [all(sensors), foreseen()].concat()).unwrap_or_default()
 }
 
 fn predictions(foreseen: Foreseen, is_wanted: bool) -> Vec<Sample> {
