@@ -2,6 +2,8 @@
 //! those whose name begins so. Prints a table, and keeps the newest value of each name in
 //! `target/bench/results.json`.
 
+#[path = "bench/chain.rs"]
+mod chain;
 #[path = "../tests/it/support/configuration.rs"]
 mod configuration;
 #[path = "bench/fit.rs"]
@@ -24,9 +26,22 @@ mod sim;
 mod soak;
 #[path = "bench/storm.rs"]
 mod storm;
-#[expect(dead_code, clippy::unwrap_used, reason = "shared with the tests, which use the rest")]
-#[path = "bench/support.rs"]
-mod support;
+
+/// What the tests and the benches share: real servers, free ports, waiting.
+#[expect(dead_code, unused_imports, clippy::unwrap_used, reason = "the tests use the rest")]
+#[path = "../tests/it/support"]
+mod support {
+    pub(crate) mod alertmanager;
+    pub(crate) mod authority;
+    pub(crate) mod chain;
+    pub(crate) mod control_plane;
+    pub(crate) mod ports;
+    pub(crate) mod proc;
+    pub(crate) mod prometheus;
+    pub(crate) mod redis;
+    pub(crate) mod server;
+    pub(crate) mod wait;
+}
 
 use results::Measure;
 
@@ -38,7 +53,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 type Group = (&'static str, fn() -> anyhow::Result<Vec<Measure>>);
 
 /// Every group, in the order in which they run. A new one is a file in `benches/bench/` and a line.
-const GROUPS: [Group; 11] = [
+const GROUPS: [Group; 13] = [
     ("inlet.memory", inlet::memory),
     ("inlet.embedded", inlet::embedded),
     ("inlet.redis", inlet::redis),
@@ -48,6 +63,8 @@ const GROUPS: [Group; 11] = [
     ("process", process::idle),
     ("storm", storm::storm),
     ("handover", handover::handover),
+    ("chain", chain::chain),
+    ("burst", chain::burst),
     ("sim", sim::sim),
     ("soak", soak::soak),
 ];

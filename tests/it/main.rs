@@ -3,6 +3,7 @@
 
 mod alertmanager;
 mod bad_input;
+mod chain;
 mod chaos;
 mod contract;
 mod control_plane;

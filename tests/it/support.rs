@@ -2,11 +2,13 @@
 
 pub(crate) mod alertmanager;
 pub(crate) mod authority;
+pub(crate) mod chain;
 pub(crate) mod configuration;
 pub(crate) mod control_plane;
 pub(crate) mod inlet;
 pub(crate) mod interposed;
 pub(crate) mod ports;
+pub(crate) mod proc;
 pub(crate) mod process;
 pub(crate) mod prometheus;
 #[cfg(feature = "killpoints")]

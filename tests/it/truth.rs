@@ -1,7 +1,7 @@
 //! The clients against real servers, both supported versions of each.
 
 use crate::support::alertmanager::{self, RunningAlertmanager};
-use crate::support::stage::{LIMIT, alertmanager_config};
+use crate::support::stage::LIMIT;
 use crate::support::{ports, prometheus, wait};
 use bellwether::alertmanager::{Alertmanager as _, Http};
 use bellwether::config::{AlertmanagerConfig, Credentials, Endpoint, PrometheusConfig, Secret};
@@ -28,7 +28,7 @@ fn client(config: &AlertmanagerConfig) -> Http {
 }
 
 async fn shipped(version: &str) -> Option<(RunningAlertmanager, Http)> {
-    let running = alertmanager::start(version, &alertmanager_config(ports::free())).await?;
+    let running = alertmanager::start(version, &alertmanager::faster_routes(ports::free())).await?;
     let client = client(&config(&[&running.url]));
     Some((running, client))
 }

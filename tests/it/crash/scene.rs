@@ -2,7 +2,7 @@
 
 use crate::support::process::{Process, Start};
 use crate::support::redis::{self, RunningRedis};
-use crate::support::stage::{LIMIT, alertmanager_config};
+use crate::support::stage::LIMIT;
 use crate::support::{alertmanager, ports, wait};
 use bellwether::killpoint::Point;
 use rustix::process::Signal;
@@ -68,7 +68,7 @@ impl Scene {
     pub(super) async fn new(setting: Setting) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let (port, world) = (ports::free(), ports::free());
-        let alertmanager = alertmanager::start("0.25", &alertmanager_config(port)).await?;
+        let alertmanager = alertmanager::start("0.25", &alertmanager::faster_routes(port)).await?;
         let config = folder.path().join("bellwether.yaml");
         let Setting { kept, claim_ttl, join_deadline } = setting;
         let redis = match kept {

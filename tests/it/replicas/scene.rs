@@ -6,7 +6,7 @@ use crate::support::alertmanager::{self, RunningAlertmanager};
 use crate::support::proxy::Proxy;
 use crate::support::redis::{self, RunningRedis};
 use crate::support::sentinels::Watched;
-use crate::support::stage::{LIMIT, alertmanager_config};
+use crate::support::stage::LIMIT;
 use crate::support::wait;
 use bellwether::clock::Clock;
 use bellwether::config::SimConfig;
@@ -348,7 +348,7 @@ fn holder(redis: &RunningRedis) -> Option<String> {
 
 /// The shipped routes, made fast, with every replica as a receiver of the same deliveries.
 fn routes(ports: &[u16]) -> String {
-    let text = alertmanager_config(ports[0]);
+    let text = alertmanager::faster_routes(ports[0]);
     let first = format!("      - url: http://127.0.0.1:{}/v1/alerts\n", ports[0]);
     assert_eq!(text.matches(&first).count(), 1, "{text}");
     let more = ports[1..].iter().map(|port| {

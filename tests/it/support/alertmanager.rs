@@ -83,6 +83,13 @@ pub(crate) async fn start_in_zones(
     Some(RunningAlertmanager::new(Server::start(program, all, folder, port).await))
 }
 
+/// The shipped routes, thirty times as fast, delivering to a port.
+pub(crate) fn faster_routes(port: u16) -> String {
+    let shipped = include_str!("../../../alertmanager/alertmanager.yml");
+    bellwether::demo::render::faster(shipped, 30)
+        .replace("bellwether:8080", &format!("127.0.0.1:{port}"))
+}
+
 /// What a start needs: the program, a folder with its configuration, a port.
 pub(crate) fn prepare(version: &str, config: &str) -> Option<(PathBuf, TempDir, u16)> {
     let program = server::find(&format!("alertmanager-{version}"), "alertmanager")?;
@@ -174,14 +181,13 @@ impl RunningAlertmanager {
 
     /// Every alert it tells of.
     pub(crate) async fn alerts(&self) -> Value {
-        self.client
-            .get(format!("{}/api/v2/alerts", self.url))
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap()
+        self.get("api/v2/alerts").await
+    }
+
+    /// An answer of its API.
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        let answer = self.client.get(format!("{}/{path}", self.url)).send().await.unwrap();
+        answer.json().await.unwrap()
     }
 
     /// Whether it knows its peers.

@@ -95,7 +95,7 @@ impl Scene {
     /// Starts it, with one pool in flow style; waits until its min is there.
     #[expect(clippy::disallowed_methods, reason = "tasks that end with the scene")]
     pub(crate) async fn start(pool: &str) -> Option<Self> {
-        let routes = super::stage::alertmanager_config(super::ports::free());
+        let routes = super::alertmanager::faster_routes(super::ports::free());
         let alertmanager = Arc::new(alertmanager::start("0.31", &routes).await?);
         let yaml = format!(
             "alertmanager: {{ urls: [\"{}\"] }}

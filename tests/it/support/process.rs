@@ -110,12 +110,7 @@ impl Process {
 
     /// How long it worked so far; waiting, and other processes' work, do not count.
     pub(crate) fn worked(&self) -> Duration {
-        let path = format!("/proc/{}/stat", self.child.id());
-        let stat = std::fs::read_to_string(path).unwrap();
-        let fields = stat.rsplit(") ").next().unwrap().split(' ');
-        // User and system time, in hundredths of a second whatever the kernel's own clock.
-        let ticks: u64 = fields.skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum();
-        Duration::from_millis(ticks * 10)
+        super::proc::worked(self.child.id())
     }
 
     /// Waits until it ended, and how.

@@ -116,6 +116,16 @@ impl Server {
         lines[lines.len().saturating_sub(TAIL)..].join("\n")
     }
 
+    /// How long it worked so far; waiting, and other processes' work, do not count.
+    pub(crate) fn worked(&self) -> Duration {
+        super::proc::worked(self.child.id())
+    }
+
+    /// The most memory it ever held, in MB.
+    pub(crate) fn peak_mb(&self) -> f64 {
+        super::proc::peak_mb(self.child.id())
+    }
+
     /// Ends it at once, as a crash would.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();

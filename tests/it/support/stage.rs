@@ -72,7 +72,7 @@ impl Stage {
     /// Starts everything; `None` (after a printed skip) where a server is missing.
     pub(crate) async fn start(setting: Setting) -> Option<Self> {
         let port = super::ports::free();
-        let routes = alertmanager_config(port);
+        let routes = alertmanager::faster_routes(port);
         let alertmanager = alertmanager::start(setting.version, &routes).await?;
         Some(Self::beside(alertmanager, port, &setting).await)
     }
@@ -207,13 +207,6 @@ pub(crate) fn ready(report: &Report) -> usize {
 /// Whether exactly so many workers are Ready and none is on its way.
 pub(crate) fn is_settled(report: &Report, workers: usize) -> bool {
     report.workers.len() == workers && ready(report) == workers
-}
-
-/// The shipped routes, made fast, with our port.
-pub(crate) fn alertmanager_config(port: u16) -> String {
-    let shipped = include_str!("../../../alertmanager/alertmanager.yml");
-    bellwether::demo::render::faster(shipped, 30)
-        .replace("bellwether:8080", &format!("127.0.0.1:{port}"))
 }
 
 fn config(setting: &Setting, port: u16, alertmanager: &str) -> String {

@@ -1,0 +1,240 @@
+//! The whole chain on real servers: Prometheus scrapes the program's own sensors, a shipped rule fires, Alertmanager
+//! posts, machines are launched, join as nodes of a real control plane, and its scheduler binds the pods.
+//!
+//! The machines are simulated, in a file that the program and its observer share; that they join is played here.
+
+use super::alertmanager::{self, RunningAlertmanager};
+use super::control_plane::{self, ControlPlane, FakeNode, create, pod};
+use super::ports;
+use super::prometheus::{self, RunningPrometheus};
+use super::server::{Ready, Server};
+use super::wait;
+use bellwether::clock::Clock;
+use bellwether::config::SimConfig;
+use bellwether::model::{Instance, InstanceState, POOL_LABEL, WORKER_LABEL, ZONE_LABEL};
+use bellwether::sim::World;
+use futures_util::stream::{self, StreamExt as _};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// How long anything of it may take, on a machine under load.
+pub(crate) const LIMIT: Duration = Duration::from_mins(2);
+
+/// The alert of the shipped rule.
+const ALERT: &str = "PodsUnschedulable";
+
+/// So many pods are posted at once.
+const AT_ONCE: usize = 16;
+
+/// A running chain; everything ends with it.
+pub(crate) struct Chain {
+    pub(crate) alertmanager: RunningAlertmanager,
+    pub(crate) world: World,
+    pub(crate) program: Server,
+    client: kube::Client,
+    joined: Mutex<BTreeSet<String>>,
+    _plane: ControlPlane,
+    _prometheus: RunningPrometheus,
+    _folder: TempDir,
+}
+
+impl Chain {
+    /// Starts everything; `None` after a printed skip where a server is missing. Whether the rule permits that its alert
+    /// is pushed is the caller's choice.
+    pub(crate) async fn start(is_pushed: bool) -> Option<Self> {
+        let plane = control_plane::start().await?;
+        let port = ports::free();
+        let routes = alertmanager::faster_routes(port);
+        let alertmanager = alertmanager::start("0.31", &routes).await?;
+        let config = prometheus_config(port, &alertmanager.url);
+        let prometheus = prometheus::start("3.16", &config, &rules(is_pushed)).await?;
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("world.json");
+        let config = format!(
+            "listen: 127.0.0.1:{port}
+store: {{ url: \"file:{store}\" }}
+alertmanager: {{ urls: [\"{alertmanager}\"] }}
+prometheus: {{ urls: [\"{prometheus}\"], scrape_interval: 1s }}
+clusters:
+  default:
+    kubernetes: {{ kubeconfig: {kubeconfig}, sim: {{ boot: 10ms, state: {state}, shapes: [{{ name: four, cpu: 4, memory: 16Gi, price_per_hour: 0.04 }}] }} }}
+    pools:
+      workers:
+        provider: {{ sim: {{}} }}
+        max: 400
+        min_age: 0s
+        cooldown: {{ up: 0s, down: 1s }}
+        limits: {{ launches_per_hour: 10000 }}
+",
+            store = folder.path().join("store").display(),
+            alertmanager = alertmanager.url,
+            prometheus = prometheus.url,
+            kubeconfig = plane.kubeconfig().display(),
+            state = state.display(),
+        );
+        let file = folder.path().join("bellwether.yaml");
+        std::fs::write(&file, config).unwrap();
+        let words = ["run", "--config", file.to_str().unwrap()].map(str::to_owned);
+        let ready = Ready { path: "/readyz", client: reqwest::Client::new(), limit: LIMIT };
+        let site = (format!("http://127.0.0.1:{port}"), ready);
+        let program = env!("CARGO_BIN_EXE_bellwether").into();
+        let own = tempfile::tempdir().unwrap();
+        let program = Server::start_at(program, words.into(), own, site).await;
+        let sim = SimConfig { state: Some(state), ..SimConfig::default() };
+        let world = World::new(&sim, Clock::system()).unwrap();
+        let client = plane.client().await;
+        let chain = Self {
+            alertmanager,
+            world,
+            program,
+            client,
+            joined: Mutex::default(),
+            _plane: plane,
+            _prometheus: prometheus,
+            _folder: folder,
+        };
+        chain.hears_the_watchdog().await;
+        Some(chain)
+    }
+
+    /// Without it, need would be served though no alert asks.
+    async fn hears_the_watchdog(&self) {
+        wait::until(LIMIT, "the watchdog to count", || async {
+            let signals = self.told("signals").await;
+            let counts = |one: &Value| one["signal"]["name"] == "Watchdog" && one["counts"] == true;
+            signals.iter().any(counts)
+        })
+        .await;
+    }
+
+    /// What the program tells of its cluster's signals, workers and so on.
+    pub(crate) async fn told(&self, what: &str) -> Vec<Value> {
+        let answer = reqwest::get(format!("{}/v1/{what}", self.program.url)).await.unwrap();
+        let told: Value = answer.json().await.unwrap();
+        told["clusters"]["default"][what].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Creates pods that ask for so much CPU, many at once.
+    pub(crate) async fn pods(&self, names: &[String], cpu: &str) {
+        let pods = kube::Api::default_namespaced(self.client.clone());
+        let post = |name: &String| {
+            let (pods, object) = (pods.clone(), pod(name, cpu));
+            async move {
+                create::<k8s_openapi::api::core::v1::Pod>(&pods, object).await;
+            }
+        };
+        stream::iter(names.iter().map(post)).buffer_unordered(AT_ONCE).collect::<()>().await;
+    }
+
+    /// Workers that were launched, in all.
+    pub(crate) fn launched(&self) -> usize {
+        self.world.calls().iter().filter(|call| call.name() == "launch").map(|call| call.new).sum()
+    }
+
+    /// Plays what machines do that were launched and did not join yet: they become nodes.
+    pub(crate) async fn join(&self) {
+        let machines = self.world.machines();
+        let runs = |machine: &&Instance| machine.state == InstanceState::Running;
+        for machine in machines.iter().filter(runs) {
+            let Some(worker) = &machine.worker else { continue };
+            if !self.joined.lock().unwrap().insert(worker.to_string()) {
+                continue;
+            }
+            let labels = [
+                (WORKER_LABEL, worker.as_str()),
+                (POOL_LABEL, machine.pool.as_str()),
+                (ZONE_LABEL, machine.zone.as_str()),
+                ("node.kubernetes.io/instance-type", machine.shape.as_str()),
+            ];
+            let name = format!("node-{worker}");
+            let node =
+                FakeNode { name: &name, labels: &labels, memory: "16Gi", ..FakeNode::default() };
+            create::<k8s_openapi::api::core::v1::Node>(
+                &kube::Api::all(self.client.clone()),
+                node.json(),
+            )
+            .await;
+        }
+    }
+
+    /// How many pods have a node.
+    pub(crate) async fn bound(&self) -> usize {
+        let pods = kube::Api::default_namespaced(self.client.clone());
+        let list = pods.list(&kube::api::ListParams::default()).await.unwrap();
+        list.iter().filter(|pod| control_plane::is_bound(pod)).count()
+    }
+
+    /// Whether the shipped rule's alert fires.
+    pub(crate) async fn fires(&self) -> bool {
+        let alerts = self.alertmanager.alerts().await;
+        alerts.as_array().unwrap().iter().any(|one| one["labels"]["alertname"] == ALERT)
+    }
+
+    /// Waits until nothing is left of the last need: no alert, no group of it, and no signal that counts.
+    pub(crate) async fn calm(&self) {
+        self.alertmanager.resolve(&labels()).await;
+        wait::until(LIMIT, "the alert to be over and forgotten", || async {
+            let groups = self.alertmanager.get("api/v2/alerts/groups").await;
+            let signals = self.told("signals").await;
+            let is_it = |one: &Value| one["labels"]["alertname"] == ALERT;
+            let counts = |one: &Value| one["signal"]["name"] == ALERT && one["counts"] == true;
+            !groups.as_array().unwrap().iter().any(is_it) && !signals.iter().any(counts)
+        })
+        .await;
+    }
+}
+
+/// As Prometheus sends the shipped rule's alert.
+fn labels() -> [(&'static str, &'static str); 6] {
+    [
+        ("alertname", ALERT),
+        ("autoscale", "up"),
+        ("bellwether_push", "true"),
+        ("cluster", "default"),
+        ("pool", "workers"),
+        ("severity", "warning"),
+    ]
+}
+
+fn prometheus_config(port: u16, alertmanager: &str) -> String {
+    let alertmanager = alertmanager.trim_start_matches("http://");
+    json!({
+        "global": { "scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s" },
+        "rule_files": ["rules.yaml"],
+        "alerting": { "alertmanagers": [{ "static_configs": [{ "targets": [alertmanager] }] }] },
+        "scrape_configs": [{
+            "job_name": "bellwether",
+            "static_configs": [{ "targets": [format!("127.0.0.1:{port}")] }],
+        }],
+    })
+    .to_string()
+}
+
+/// The shipped rule about waiting pods, evaluated each second and without a `for`, and a watchdog.
+fn rules(is_pushed: bool) -> String {
+    let shipped = include_str!("../../../rules/scale-up.yaml");
+    let (_, rest) = shipped.split_once("groups:").unwrap();
+    let (pods, _) = rest.split_once("  - name: bellwether-up").unwrap();
+    let mut rules = format!("groups:{pods}");
+    let severity = "          severity: warning\n";
+    let pushed = format!("{severity}          bellwether_push: \"{is_pushed}\"\n");
+    for (shipped, here) in [
+        ("interval: 5s", "interval: 1s"),
+        ("for: 5s", "for: 0s"),
+        ("keep_firing_for: 1m", "keep_firing_for: 1s"),
+        (severity, &pushed),
+    ] {
+        assert!(rules.contains(shipped), "{shipped} stands in the rule no more");
+        rules = rules.replacen(shipped, here, 1);
+    }
+    rules.push_str(
+        "  - name: watchdog
+    interval: 1s
+    rules: [{ alert: Watchdog, expr: vector(1), labels: { autoscale: watchdog, cluster: default } }]
+",
+    );
+    rules
+}
