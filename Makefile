@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR ?= target
 TEST_THREADS ?= 12
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick sim differential model-check bench servers check-rules lint fmt build clean fuzz mutants
+.PHONY: help demo demo-kube test quick sim differential model-check bench servers check-rules lint fmt build clean fuzz mutants
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ demo: ## Play the whole story on a real Prometheus and Alertmanager (DEMO_STAY=1
 	cargo build --bin bellwether --no-default-features; built=$$?; \
 	wait $$servers && [ $$built -eq 0 ]
 	@$(CARGO_TARGET_DIR)/debug/bellwether demo
+
+demo-kube: servers ## Tell the chain on a real control plane: pods wait, a rule fires, workers join, pods run
+	REQUIRE_REAL=1 cargo test --features killpoints --test it -- chain:: --nocapture
 
 test: servers check-rules ## Run every test, on the real servers too (REQUIRE_REAL=1: none may be skipped)
 	cargo test --features killpoints -- --test-threads=$(TEST_THREADS)

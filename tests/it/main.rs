@@ -16,6 +16,7 @@ mod kube;
 mod passes;
 mod program;
 mod prometheus;
+mod promises;
 mod push;
 mod redis;
 mod reload;
