@@ -2,6 +2,8 @@
 //! those whose name begins so. Prints a table, and keeps the newest value of each name in
 //! `target/bench/results.json`.
 
+#[path = "bench/apiserver.rs"]
+mod apiserver;
 #[path = "bench/chain.rs"]
 mod chain;
 #[path = "../tests/it/support/configuration.rs"]
@@ -12,6 +14,8 @@ mod fit;
 mod handover;
 #[path = "bench/inlet.rs"]
 mod inlet;
+#[path = "bench/pass.rs"]
+mod pass;
 #[path = "bench/plan.rs"]
 mod plan;
 #[path = "bench/process.rs"]
@@ -53,13 +57,14 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 type Group = (&'static str, fn() -> anyhow::Result<Vec<Measure>>);
 
 /// Every group, in the order in which they run. A new one is a file in `benches/bench/` and a line.
-const GROUPS: [Group; 13] = [
+const GROUPS: [Group; 14] = [
     ("inlet.memory", inlet::memory),
     ("inlet.embedded", inlet::embedded),
     ("inlet.redis", inlet::redis),
     ("loop", reaction::webhook_to_launch),
     ("plan", plan::plan),
     ("fit", fit::fit),
+    ("pass", pass::pass),
     ("process", process::idle),
     ("storm", storm::storm),
     ("handover", handover::handover),

@@ -1,5 +1,8 @@
 //! A real cluster, seen and changed: what the apiserver has is what a pass looks at, and what we may not see is unknown.
 
+#[cfg(feature = "killpoints")]
+mod links;
+
 use crate::support::control_plane::{
     self, ControlPlane, FakeNode, LIMIT, Part, RESTRICTED, Setting, create, is_bound, pod, until,
     why_unschedulable,
@@ -51,6 +54,13 @@ async fn connect_as(plane: &ControlPlane, context: &str, timing: &str) -> Kube {
     let context = Some(context.to_owned());
     let file = Kubernetes::File { kubeconfig: plane.kubeconfig(), context };
     Kube::connect(&file, &limits(timing), Clock::system()).await.unwrap()
+}
+
+/// With watches of a second, through a port that leads to the apiserver.
+#[cfg(feature = "killpoints")]
+async fn connect_through(plane: &ControlPlane, port: u16) -> Kube {
+    let file = Kubernetes::File { kubeconfig: plane.kubeconfig_through(port), context: None };
+    Kube::connect(&file, &limits("view_max_age: 3s"), Clock::system()).await.unwrap()
 }
 
 async fn connect(plane: &ControlPlane) -> Kube {

@@ -207,6 +207,23 @@ impl ControlPlane {
         self.site.kubeconfig()
     }
 
+    /// The API server's port.
+    #[cfg(feature = "killpoints")]
+    pub(crate) fn port(&self) -> u16 {
+        self.site.api_server
+    }
+
+    /// The same, by way of another port.
+    #[cfg(feature = "killpoints")]
+    pub(crate) fn kubeconfig_through(&self, port: u16) -> PathBuf {
+        let direct = std::fs::read_to_string(self.kubeconfig()).unwrap();
+        let through = direct.replace(&self.url(), &format!("https://127.0.0.1:{port}"));
+        assert_ne!(direct, through);
+        let path = self.site.folder.path().join(format!("kubeconfig-{port}"));
+        std::fs::write(&path, through).unwrap();
+        path
+    }
+
     /// Ends a part at once, as a crash would.
     pub(crate) fn kill(&mut self, part: Part) {
         self.servers.get_mut(&part).unwrap().kill();
