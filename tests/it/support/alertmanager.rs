@@ -184,6 +184,16 @@ impl RunningAlertmanager {
         self.get("api/v2/alerts").await
     }
 
+    /// How many groups of alerts it keeps, those without an alert included.
+    pub(crate) async fn groups(&self) -> usize {
+        let metrics = self.client.get(format!("{}/metrics", self.url)).send().await.unwrap();
+        let metrics = metrics.text().await.unwrap();
+        let told = metrics
+            .lines()
+            .filter(|line| line.starts_with("alertmanager_dispatcher_aggregation_groups"));
+        told.map(|line| line.rsplit(' ').next().unwrap().parse::<usize>().unwrap()).sum()
+    }
+
     /// An answer of its API.
     pub(crate) async fn get(&self, path: &str) -> Value {
         let answer = self.client.get(format!("{}/{path}", self.url)).send().await.unwrap();

@@ -26,6 +26,10 @@ pub(crate) const LIMIT: Duration = Duration::from_mins(2);
 /// The alert of the shipped rule.
 const ALERT: &str = "PodsUnschedulable";
 
+/// Alertmanager keeps a group for a while after its last alert, and a new one waits for its next tick then. Here it forgets
+/// groups soon, so that each need is a fresh one.
+const FORGETFUL: [&str; 2] = ["--cluster.listen-address=", "--dispatch.maintenance-interval=1s"];
+
 /// So many pods are posted at once.
 const AT_ONCE: usize = 16;
 
@@ -35,6 +39,8 @@ pub(crate) struct Chain {
     pub(crate) world: World,
     pub(crate) program: Server,
     client: kube::Client,
+    /// How many groups of alerts there are while nothing is needed.
+    groups: usize,
     joined: Mutex<BTreeSet<String>>,
     _plane: ControlPlane,
     _prometheus: RunningPrometheus,
@@ -48,7 +54,7 @@ impl Chain {
         let plane = control_plane::start().await?;
         let port = ports::free();
         let routes = alertmanager::faster_routes(port);
-        let alertmanager = alertmanager::start("0.31", &routes).await?;
+        let alertmanager = alertmanager::start_with("0.31", &routes, &FORGETFUL).await?;
         let config = prometheus_config(port, &alertmanager.url);
         let prometheus = prometheus::start("3.16", &config, &rules(is_pushed)).await?;
         let folder = tempfile::tempdir().unwrap();
@@ -86,17 +92,19 @@ clusters:
         let sim = SimConfig { state: Some(state), ..SimConfig::default() };
         let world = World::new(&sim, Clock::system()).unwrap();
         let client = plane.client().await;
-        let chain = Self {
+        let mut chain = Self {
             alertmanager,
             world,
             program,
             client,
+            groups: 0,
             joined: Mutex::default(),
             _plane: plane,
             _prometheus: prometheus,
             _folder: folder,
         };
         chain.hears_the_watchdog().await;
+        chain.groups = chain.alertmanager.groups().await;
         Some(chain)
     }
 
@@ -173,15 +181,11 @@ clusters:
         alerts.as_array().unwrap().iter().any(|one| one["labels"]["alertname"] == ALERT)
     }
 
-    /// Waits until nothing is left of the last need: no alert, no group of it, and no signal that counts.
+    /// Waits until Alertmanager has forgotten the last need.
     pub(crate) async fn calm(&self) {
         self.alertmanager.resolve(&labels()).await;
         wait::until(LIMIT, "the alert to be over and forgotten", || async {
-            let groups = self.alertmanager.get("api/v2/alerts/groups").await;
-            let signals = self.told("signals").await;
-            let is_it = |one: &Value| one["labels"]["alertname"] == ALERT;
-            let counts = |one: &Value| one["signal"]["name"] == ALERT && one["counts"] == true;
-            !groups.as_array().unwrap().iter().any(is_it) && !signals.iter().any(counts)
+            self.alertmanager.groups().await == self.groups
         })
         .await;
     }
