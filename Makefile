@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR ?= target
 TEST_THREADS ?= 12
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-kube test quick sim differential model-check bench servers check-rules lint fmt build clean fuzz mutants
+.PHONY: help demo demo-kube test quick sim differential model-check bench servers check-rules lint build fuzz mutants
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,11 +57,5 @@ lint: ## Check the format, and clippy with every feature set
 	cargo clippy --all-targets --no-default-features -- -D warnings
 	cargo clippy --all-targets --features killpoints -- -D warnings
 
-fmt: ## Format the code
-	cargo fmt
-
 build: ## Build the program for use
 	cargo build --release --bin bellwether
-
-clean: ## Remove what was built here (the servers stay in the user's cache)
-	cargo clean
