@@ -5,8 +5,8 @@ mod sensed;
 use super::{Turn, Workers};
 use crate::metrics::Metrics;
 use crate::model::{
-    BreakerState, ClusterName, Decision, Node, PassId, PeerState, Plan, PoolName, Reason, Signal,
-    Silence, Transition, View, Worker, WorkerEvent, WorkerState, duration,
+    BreakerState, ClusterName, Decision, Foreseen, Node, PassId, PeerState, Plan, PoolName, Reason,
+    Signal, Silence, Transition, View, Worker, WorkerEvent, WorkerState, duration,
 };
 use crate::policy::{self, Sensors};
 use jiff::Timestamp;
@@ -161,20 +161,23 @@ fn findings(turn: &Turn<'_>) -> Vec<String> {
     if let View::Unknown { why } = &turn.observed.cluster {
         findings.push(format!("cluster unknown: {why}"));
     }
-    let foreseen = &turn.plan.memory.foreseen;
-    if foreseen.off.is_some() {
-        let (wrong, all) = (foreseen.wrong, foreseen.right + foreseen.wrong);
-        findings.push(format!(
-            "need is not foreseen any more: {wrong} of {all} pods that it was foreseen for found a place on nodes that \
-             were there; it is again once the cluster's configuration changes, `pending.predict: false` keeps it off"
-        ));
-    }
+    findings.extend(not_foreseen(&turn.plan.memory.foreseen));
     for (pool, list) in &turn.observed.instances {
         if let View::Unknown { why } = list {
             findings.push(format!("instances of pool {pool} unknown: {why}"));
         }
     }
     findings
+}
+
+/// That need is not foreseen any more, and what to do about it.
+fn not_foreseen(foreseen: &Foreseen) -> Option<String> {
+    foreseen.off.as_ref()?;
+    let (wrong, all) = (foreseen.wrong, foreseen.right.saturating_add(foreseen.wrong));
+    Some(format!(
+        "need is not foreseen any more: {wrong} of {all} pods that it was foreseen for found a place on nodes that were \
+         there; it is again once the cluster's configuration changes, `pending.predict: false` keeps it off"
+    ))
 }
 
 /// Sets every gauge from the whole view of this turn; what vanished vanishes.
@@ -305,4 +308,18 @@ const BOUNDS: [&str; 4] = ["min", "max", "have", "want"];
 
 fn to_i64(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_need_is_not_foreseen_any_more_is_told_with_its_mend() {
+        let mut foreseen = Foreseen { right: 10, wrong: 2, ..Foreseen::default() };
+        assert_eq!(not_foreseen(&foreseen), None);
+        foreseen.off = Some("a configuration".to_owned());
+        let told = not_foreseen(&foreseen).unwrap();
+        assert!(told.contains("2 of 12") && told.contains("`pending.predict: false`"), "{told}");
+    }
 }

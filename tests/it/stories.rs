@@ -155,6 +155,8 @@ async fn w_70_metrics_tell_what_the_last_pass_saw() {
         "bellwether_unschedulable_pods{cluster=\"default\",helpable=\"yes\",pool=\"workers\",reason=\"worker\"} 4",
         "bellwether_unschedulable_pods{cluster=\"default\",helpable=\"yes\",pool=\"\",reason=\"full\"} 1",
         "bellwether_unschedulable_pods{cluster=\"default\",helpable=\"no\",pool=\"\",reason=\"taints\"} 0",
+        "bellwether_predictions{cluster=\"default\",outcome=\"wrong\"} 0",
+        "bellwether_prediction_on{cluster=\"default\"} 1",
         "bellwether_claim_held{cluster=\"default\"} 1",
         "bellwether_alertmanager_answered{cluster=\"default\"} 1",
     ];
