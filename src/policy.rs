@@ -86,7 +86,7 @@ pub fn plan(
         return draft.plan;
     }
     records::follow(&scene, &mut draft);
-    foreseen::follow(&scene, &mut draft.plan.memory.foreseen);
+    foreseen::follow(&scene, &mut draft);
     let remembered = draft.plan.memory.clone();
     let court = Court { truth: &observed.truth, memory: &remembered, signals, limits, now };
     let demand = demand::demand(&scene, &demand::open_pools(&scene, &court));

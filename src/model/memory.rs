@@ -66,6 +66,8 @@ pub struct PoolMemory {
     pub breaker: Breaker,
     /// Batches that are Ready and whose pods are being watched: did it help them?
     pub watching: BTreeMap<BatchId, Vec<Uid>>,
+    /// Batches that were launched for pods which the scheduler had not judged, until it is known whether that was right.
+    pub foreseen: BTreeMap<BatchId, Foreseen>,
     /// Workers whose replacement is launched, and its batch.
     pub replacing: BTreeMap<WorkerId, BatchId>,
     /// Workers to replace, for which nothing is launched yet.
@@ -113,22 +115,32 @@ pub struct ClusterMemory {
     pub unseen_since: BTreeMap<WorkerId, Timestamp>,
     /// The last replacements' times, for the limit per hour.
     pub replacements: Vec<Timestamp>,
-    /// Need that was foreseen.
-    pub foreseen: Foreseen,
+    /// What became of need that was foreseen.
+    pub predictions: Predictions,
 }
 
-/// Need that was foreseen: pods launched for before the scheduler had judged them.
+/// Whether need that was foreseen came true.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Foreseen {
-    /// Those of which it is not known yet whether that was right, and since when they are.
-    pub open: BTreeMap<Uid, Timestamp>,
-    /// How many of late were right: the scheduler found no node either, or only one that came since.
+pub struct Predictions {
+    /// How many pods of late were rightly launched for: the scheduler found no node either, or only one that came since.
     pub right: u32,
-    /// How many of late were wrong: the scheduler put the pod on a node that was there.
+    /// How many of late had a place on nodes that were there.
     pub wrong: u32,
     /// The configuration under which too many were wrong: none is foreseen until it changes.
     pub off: Option<String>,
+}
+
+/// A launch for pods that the scheduler had not judged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Foreseen {
+    /// When it was decided.
+    pub at: Timestamp,
+    /// For how many of them workers were launched.
+    pub launched_for: u32,
+    /// Those, and others that it had not judged either, and for which we knew of a place. Who of them goes where is the
+    /// scheduler's choice.
+    pub pods: Vec<Uid>,
 }
 
 /// Stops launching when launching does not help.

@@ -20,6 +20,8 @@ pub(super) struct Demand<'a> {
     /// Pods for which workers were launched in vain.
     pub(super) unhelpable: Vec<&'a Pod>,
     pub(super) pending: Vec<&'a Pod>,
+    /// Pods that the scheduler has not judged, and for which there is a place.
+    pub(super) placed: Vec<Uid>,
 }
 
 /// Packs the pods that may be need: onto what is there and coming, then onto new workers of the pools
@@ -38,9 +40,9 @@ pub(super) fn demand<'a>(scene: &Scene<'a>, open: &HashSet<PoolName>) -> Demand<
     let open = scene.limits.pools.values().filter(|pool| open.contains(&pool.name));
     let growers: Vec<Grower<'_>> = open.map(|pool| new_nodes::grower(scene, pool)).collect();
     let mut packing = fit::pack(&pods, room, &growers, &all, &scene.limits.expanders);
-    let pods = foreseen::need(&pods, &mut packing);
+    let (pods, placed) = foreseen::part(&pods, &mut packing);
     let helpable = pods.len() + watched.len() - packing.unhostable.len();
-    Demand { packing, helpable, watched, unhelpable, pending: pods }
+    Demand { packing, helpable, watched, unhelpable, pending: pods, placed }
 }
 
 /// Workers on their way are room already, with what their shape will offer. One whose node is open

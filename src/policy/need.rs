@@ -28,6 +28,8 @@ pub(super) struct Need {
     pub(super) signals: Vec<SignalId>,
     /// Pods it is for, per worker.
     pub(super) pods: Vec<Vec<Uid>>,
+    /// Others that the scheduler has not judged, and for which there is a place.
+    pub(super) placed: Vec<Uid>,
     /// What was chosen for them; anything will do for the rest.
     pub(super) chosen: Vec<Chosen>,
     /// Whether pods wait that this pool could host if it were not full.
@@ -139,6 +141,7 @@ fn by_packing(
     need.pods = bins.iter().map(|bin| bin.pods.clone()).collect();
     need.chosen = bins.iter().map(|bin| bin.chosen.clone()).collect();
     if !bins.is_empty() {
+        need.placed.clone_from(&demand.placed);
         need.chosen.extend(spare(scene, pool, demand));
     }
     let workers = u32::try_from(need.chosen.len()).unwrap_or(u32::MAX);

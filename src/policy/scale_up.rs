@@ -124,9 +124,8 @@ fn remember(scene: &Scene<'_>, pool: &PoolConfig, need: &Need, intent: &Intent, 
     limits::unsettle(memory);
     if !intent.pods.is_empty() {
         memory.watching.insert(intent.request.batch.clone(), intent.pods.clone());
-        foreseen::note(scene, &intent.pods, &mut draft.plan.memory.foreseen);
+        foreseen::note(scene, need, intent, memory);
     }
-    let memory = draft.pool(&pool.name);
     let old = std::mem::take(&mut memory.to_replace);
     memory.replacing.extend(old.into_iter().map(|worker| (worker, intent.request.batch.clone())));
     if !matches!(need.permit, Some(Permit::Restore | Permit::Replace { .. } | Permit::Notice)) {
@@ -142,6 +141,7 @@ pub fn without_launch(planned: &PoolMemory, before: &PoolMemory, intent: &Intent
     let batch = &intent.request.batch;
     memory.launches.retain(|(at, _)| *at != intent.at);
     memory.watching.remove(batch);
+    memory.foreseen.remove(batch);
     memory.replacing.retain(|_, replacement| replacement != batch);
     memory.breaker.state = before.breaker.state;
     (memory.up_started, memory.up_ended) = (before.up_started, before.up_ended);

@@ -180,12 +180,11 @@ impl<'a> Scene<'a> {
     /// wait for its verdict.
     pub(super) fn pending(&self) -> Vec<&'a Pod> {
         let pods = self.observed.cluster.known().into_iter().flat_map(ClusterView::pods);
-        let foresees = foreseen::is_on(self);
         let old_enough =
             |pod: &&Pod| duration::since(pod.created, self.now) >= self.limits.pending.age;
         let may_be_need = |pod: &&Pod| match pod.placement {
             Placement::Unschedulable { .. } => true,
-            Placement::Waiting => foresees,
+            Placement::Waiting => foreseen::may_be_need(self, pod),
             Placement::Bound(_) | Placement::OtherScheduler | Placement::Gated => false,
         };
         pods.filter(may_be_need).filter(old_enough).filter(|pod| !self.is_expendable(pod)).collect()

@@ -5,8 +5,8 @@ mod sensed;
 use super::{Turn, Workers};
 use crate::metrics::Metrics;
 use crate::model::{
-    BreakerState, ClusterName, Decision, Foreseen, Node, PassId, PeerState, Plan, PoolName, Reason,
-    Signal, Silence, Transition, View, Worker, WorkerEvent, WorkerState, duration,
+    BreakerState, ClusterName, Decision, Node, PassId, PeerState, Plan, PoolName, Predictions,
+    Reason, Signal, Silence, Transition, View, Worker, WorkerEvent, WorkerState, duration,
 };
 use crate::policy::{self, Sensors};
 use jiff::Timestamp;
@@ -161,7 +161,7 @@ fn findings(turn: &Turn<'_>) -> Vec<String> {
     if let View::Unknown { why } = &turn.observed.cluster {
         findings.push(format!("cluster unknown: {why}"));
     }
-    findings.extend(not_foreseen(&turn.plan.memory.foreseen));
+    findings.extend(not_foreseen(&turn.plan.memory.predictions));
     for (pool, list) in &turn.observed.instances {
         if let View::Unknown { why } = list {
             findings.push(format!("instances of pool {pool} unknown: {why}"));
@@ -171,9 +171,10 @@ fn findings(turn: &Turn<'_>) -> Vec<String> {
 }
 
 /// That need is not foreseen any more, and what to do about it.
-fn not_foreseen(foreseen: &Foreseen) -> Option<String> {
-    foreseen.off.as_ref()?;
-    let (wrong, all) = (foreseen.wrong, foreseen.right.saturating_add(foreseen.wrong));
+fn not_foreseen(predictions: &Predictions) -> Option<String> {
+    let Predictions { right, wrong, off } = predictions;
+    off.as_ref()?;
+    let all = right.saturating_add(*wrong);
     Some(format!(
         "need is not foreseen any more: {wrong} of {all} pods that it was foreseen for found a place on nodes that were \
          there; it is again once the cluster's configuration changes, `pending.predict: false` keeps it off"
@@ -316,10 +317,10 @@ mod tests {
 
     #[test]
     fn that_need_is_not_foreseen_any_more_is_told_with_its_mend() {
-        let mut foreseen = Foreseen { right: 10, wrong: 2, ..Foreseen::default() };
-        assert_eq!(not_foreseen(&foreseen), None);
-        foreseen.off = Some("a configuration".to_owned());
-        let told = not_foreseen(&foreseen).unwrap();
-        assert!(told.contains("2 of 12") && told.contains("`pending.predict: false`"), "{told}");
+        let mut predictions = Predictions { right: 110, wrong: 2, off: None };
+        assert_eq!(not_foreseen(&predictions), None);
+        predictions.off = Some("a configuration".to_owned());
+        let told = not_foreseen(&predictions).unwrap();
+        assert!(told.contains("2 of 112") && told.contains("`pending.predict: false`"), "{told}");
     }
 }

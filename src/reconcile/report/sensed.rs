@@ -2,24 +2,25 @@
 
 use super::super::Turn;
 use crate::metrics::{Sample, Sensor};
-use crate::model::{Foreseen, PoolName, Resources};
+use crate::model::{PoolName, Predictions, Resources};
 use crate::policy::{PoolSensors, Sensors};
 
 /// What a cluster's sensors tell. Nothing while it is unknown: a rule must not read an old number as a new one.
 pub(super) fn samples(turn: &Turn<'_>, sensors: Option<&Sensors>) -> Vec<Sample> {
-    let foreseen = || predictions(turn.plan.memory.foreseen.clone(), turn.limits.pending.predict);
+    let foreseen = || predictions(turn);
     sensors.map(|sensors| [all(sensors), foreseen()].concat()).unwrap_or_default()
 }
 
-fn predictions(foreseen: Foreseen, is_wanted: bool) -> Vec<Sample> {
-    let open = foreseen.open.len() as u64;
-    let outcomes =
-        [("open", open), ("right", foreseen.right.into()), ("wrong", foreseen.wrong.into())];
-    let is_on = is_wanted && foreseen.off.is_none();
-    let told =
-        outcomes.map(|(name, pods)| sample(Sensor::Predictions, [name.to_owned()], number(pods)));
-    let on = sample(Sensor::PredictionOn, [], number(is_on.into()));
-    told.into_iter().chain([on]).collect()
+fn predictions(turn: &Turn<'_>) -> Vec<Sample> {
+    let Predictions { right, wrong, off } = &turn.plan.memory.predictions;
+    let batches = turn.plan.pools.values().flat_map(|pool| pool.foreseen.values());
+    let open = batches.map(|noted| u64::from(noted.launched_for)).sum();
+    let is_on = turn.limits.pending.predict && off.is_none();
+    [("open", open), ("right", u64::from(*right)), ("wrong", u64::from(*wrong))]
+        .map(|(outcome, pods)| sample(Sensor::Predictions, [outcome.to_owned()], number(pods)))
+        .into_iter()
+        .chain([sample(Sensor::PredictionOn, [], number(is_on.into()))])
+        .collect()
 }
 
 fn all(sensors: &Sensors) -> Vec<Sample> {
