@@ -36,8 +36,6 @@ pub(super) struct Need {
     pub(super) is_capped: bool,
     /// Operators' wishes that are done with once it is launched.
     pub(super) wishes: Vec<(SignalId, jiff::Timestamp)>,
-    /// Whether only the up-cooldown's rules bind it (step, query), not those of proven need.
-    pub(super) by_alert_only: bool,
     /// Whether any other need goes before it: what alerts size is cooling down.
     gives_way: bool,
 }
@@ -79,7 +77,6 @@ pub(super) fn need(
     let (want, reason) = step_want;
     if let Some(reason) = reason {
         need.set(want, reason, Permit::Up { signals: alerts.clone() });
-        need.by_alert_only = true;
         need.gives_way = cooling;
     }
     by_hand(scene, court, pool, &mut need);
@@ -89,7 +86,6 @@ pub(super) fn need(
         // No more than that: what others ask for beyond it has cooldowns and pauses of its own, and
         // comes next.
         need.set(pool.min, Reason::BelowMin { have, min: pool.min }, Permit::Restore);
-        need.by_alert_only = false;
         need.pods.clear();
         need.chosen.clear();
     }
@@ -114,7 +110,6 @@ fn by_hand(scene: &Scene<'_>, court: &Court<'_>, pool: &PoolConfig, need: &mut N
         let want = need.have.saturating_add(by.unsigned_abs());
         if want > need.want || need.gives_way {
             need.set(want, Reason::ManualScale { who: who(signal), by }, Permit::Manual);
-            need.by_alert_only = false;
         }
         need.signals.push(signal.id.clone());
         need.wishes.push((signal.id.clone(), signal.last_seen));
@@ -151,7 +146,6 @@ fn by_packing(
         let permit =
             if alerts.is_empty() { Permit::Need } else { Permit::Up { signals: alerts.to_vec() } };
         need.set(want, Reason::PodsPending { pods, workers }, permit);
-        need.by_alert_only = false;
     }
 }
 
@@ -226,8 +220,12 @@ impl Need {
         chosen: Vec<Chosen>,
     ) {
         self.set(self.have.saturating_add(count), reason, permit);
-        self.by_alert_only = false;
         self.chosen.extend(chosen);
+    }
+
+    /// Whether only the up-cooldown's rules bind it (step, query), not those of proven need.
+    pub(super) fn is_by_alert_only(&self) -> bool {
+        matches!(self.reason, Some(Reason::AlertStep { .. } | Reason::WantQuery { .. }))
     }
 
     /// How many more it brings in this pass, as far as `max` and an alert's cooldown tell.

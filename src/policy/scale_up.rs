@@ -77,14 +77,15 @@ fn held(
     paused(scene, pool, need, draft)?;
     let cooldown = match &need.permit {
         Some(permit) if is_urgent(permit) => None,
-        _ if need.by_alert_only => Some(pool.cooldown.up),
+        _ if need.is_by_alert_only() => Some(pool.cooldown.up),
         _ => Some(pool.cooldown.pending),
     };
     let timing = &scene.limits.timing;
     forgotten::launches(&draft.plan.memory, timing, cooldown.unwrap_or_default(), scene.now)?;
     let memory = draft.pool(&pool.name);
     if let Some(cooldown) = cooldown
-        && let Some(until) = limits::up_cooling(memory, cooldown, scene.now, need.by_alert_only)
+        && let Some(until) =
+            limits::up_cooling(memory, cooldown, scene.now, need.is_by_alert_only())
     {
         return Err(Reason::Cooldown { direction: Direction::Up, until });
     }
