@@ -62,7 +62,7 @@ impl<'a> Judge<'a> {
             Predicate::AntiAffinityOfOthers | Predicate::AntiAffinity | Predicate::PodAffinity => {
                 self.neighbours.forbids(predicate, place)
             }
-            Predicate::Volumes if !self.spec.volumes.is_empty() => {
+            Predicate::Volumes => {
                 bin.forbids(predicate, self.spec) || room.volumes_for(self.spec, bin).is_none()
             }
             _ => bin.forbids(predicate, self.spec),
@@ -95,7 +95,7 @@ impl<'a> Judge<'a> {
     /// Opens a bin and puts one pod into it.
     pub(super) fn open(&mut self, room: &mut Room<'a>, bin: Bin<'a>) -> At {
         let at = room.open(bin);
-        self.evenness.see_new(room, at);
+        self.evenness.see(room, at);
         self.put(room, at);
         at
     }

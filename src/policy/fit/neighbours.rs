@@ -87,7 +87,6 @@ impl Neighbours {
         match predicate {
             Predicate::AntiAffinityOfOthers => self.kept_off.iter().any(is_in),
             Predicate::AntiAffinity => self.keeps_off.iter().any(is_in),
-            Predicate::PodAffinity if self.beside.is_empty() => false,
             Predicate::PodAffinity => {
                 let is_first = self.is_series && !self.is_anyone_there;
                 let has_all = || self.beside.iter().all(|term| place(term.by) != Place::Nowhere);

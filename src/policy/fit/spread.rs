@@ -58,7 +58,7 @@ impl<'a> Evenness<'a> {
         self.counts.iter_mut().for_each(Count::find_fewest);
     }
 
-    /// A bin that is a place, or part of one.
+    /// A bin that is a place, or part of one. The fewest are counted when a pod is put.
     pub(super) fn see(&mut self, room: &Room<'a>, at: At) {
         if !self.has_all_labels(room, at) {
             return;
@@ -72,12 +72,6 @@ impl<'a> Evenness<'a> {
             }
             count.pods[domain].get_or_insert(0);
         }
-    }
-
-    /// The same of one that was opened just now.
-    pub(super) fn see_new(&mut self, room: &Room<'a>, at: At) {
-        self.see(room, at);
-        self.counts.iter_mut().for_each(Count::find_fewest);
     }
 
     /// One more pod of the spec is in this bin.
