@@ -40,8 +40,8 @@ pub(super) fn proceed(scene: &Scene<'_>, court: &Court<'_>, draft: &mut Draft) {
     let taken_back = std::mem::take(&mut draft.taken_back);
     let leaving = scene.memory.workers.values().filter(|worker| worker.is_leaving());
     for worker in leaving.filter(|worker| !busy.contains(&worker.id) && acts(scene, &worker.pool)) {
+        // Its clock stands still then, as every other's.
         let (Ok(_), Ok(list)) = (scene.fresh_view(), scene.instances(&worker.pool)) else {
-            stand_still(scene, worker, draft);
             continue;
         };
         let Some(node) = scene.node(worker) else {

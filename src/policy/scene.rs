@@ -110,16 +110,15 @@ impl<'a> Scene<'a> {
     /// The node that a bound worker's machine registered as anew: the only one that is Ready, or the only one
     /// there is. None while the one it is bound to is Ready, or where it could be several.
     pub(super) fn anew(&self, worker: &Worker) -> Option<&'a Node> {
-        let bound = worker.node.as_ref()?;
+        worker.node.as_ref()?;
         let now = self.node(worker);
         if now.is_some_and(Node::is_ready) {
             return None;
         }
-        let others = || self.named(worker).filter(|node| node.at.uid != bound.uid);
-        let ready = || others().filter(|node| node.is_ready());
-        match (ready().count(), now, others().count()) {
+        let ready = || self.named(worker).filter(|node| node.is_ready());
+        match (ready().count(), now, self.named(worker).count()) {
             (1, _, _) => ready().next(),
-            (0, None, 1) => others().next(),
+            (0, None, 1) => self.named(worker).next(),
             _ => None,
         }
     }
