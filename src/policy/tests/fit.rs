@@ -103,6 +103,17 @@ fn nodes_that_are_cordoned_tainted_or_not_ready_are_no_room() {
 }
 
 #[test]
+fn a_node_that_is_none_of_ours_is_room() {
+    let mut world = World::of(1);
+    world.up(None);
+    world.unrecorded(1);
+    let node = world.node(1);
+    (node.worker, node.pool) = (None, None);
+    world.pending(1, 500);
+    assert_eq!(world.launches(), 0);
+}
+
+#[test]
 fn a_node_whose_machine_is_being_ended_is_no_room() {
     use crate::model::{Failure, WorkerState};
     for state in [WorkerState::Failed { failure: Failure::NotReady }, WorkerState::Terminating] {
@@ -138,5 +149,27 @@ fn only_what_no_shape_offers_is_told_as_missing() {
         let (cpu_milli, gib, devices) = asked;
         let expected = format!("it asks for {missing}, more than any shape of pool workers offers");
         assert_eq!(ask(cpu_milli, gib, devices), expected);
+    }
+}
+
+#[test]
+fn of_several_pools_what_the_one_lacks_that_comes_nearest_is_told() {
+    let why = |labelled: &[&str]| {
+        let mut world = World::of(0);
+        world.up(None);
+        world.add_pool("others", 10);
+        for pool in labelled {
+            world.pool_named(pool).node.labels.insert("disk".to_owned(), "ssd".to_owned());
+        }
+        world.pending(1, 2_500);
+        world.spec().node_selector.insert("disk".to_owned(), "ssd".to_owned());
+        unhostable(&world)
+    };
+    let both = ["others", "workers"];
+    for (labelled, nearest) in
+        [(&both[..1], "others"), (&both[1..], "workers"), (&both[..], "others")]
+    {
+        let told = format!("it asks for 2500m CPU, more than any shape of pool {nearest} offers");
+        assert_eq!(why(labelled), told);
     }
 }

@@ -144,7 +144,7 @@ fn app(name: &str) -> Labels {
 /// One node, what is asked of it, and what forbids it.
 type Case = (fn(Cluster) -> Cluster, fn(&mut PodSpec), Option<Predicate>);
 
-const ALONE: [Case; 27] = [
+const ALONE: [Case; 28] = [
     (|c| c, |_| (), None),
     (|c| c.change("n", |n| n.cordon = Cordon::Foreign), |_| (), Some(Predicate::Closed)),
     (|c| c.change("n", |n| n.cordon = Cordon::Ours), |_| (), Some(Predicate::Closed)),
@@ -156,6 +156,7 @@ const ALONE: [Case; 27] = [
     (|c| c, |p| p.node_affinity = Some(Vec::new()), Some(Predicate::NodeAffinity)),
     (tainted, |_| (), Some(Predicate::Taints)),
     (tainted, |p| p.tolerations.push(anything()), None),
+    (tainted, |p| p.tolerations.push(another()), Some(Predicate::Taints)),
     (avoided, |_| (), None),
     (|c| c, |p| p.volumes = vec![VolumeNeed::On(in_zone("a"))], None),
     (|c| c, |p| p.volumes = vec![VolumeNeed::On(in_zone("b"))], Some(Predicate::Volumes)),
@@ -199,6 +200,10 @@ fn anything() -> Toleration {
     Toleration { key: String::new(), value: None, effect: None }
 }
 
+fn another() -> Toleration {
+    Toleration { key: "another".to_owned(), ..anything() }
+}
+
 fn one_of(volumes: &[&str]) -> VolumeNeed {
     let volume = |name: &&str| FreeVolume { name: (*name).to_owned(), on: None };
     VolumeNeed::OneOf(volumes.iter().map(volume).collect())
@@ -216,9 +221,11 @@ fn each_predicate_forbids_what_it_is_for_and_nothing_else() {
 #[test]
 fn a_free_volume_is_used_only_where_it_is() {
     let cluster = Cluster::of(&[("n", "a"), ("m", "b")]);
-    let local = FreeVolume { name: "local".to_owned(), on: Some(in_zone("b")) };
-    let need = VolumeNeed::OneOf(vec![local]);
+    let local = |zone: &str| FreeVolume { name: zone.to_owned(), on: Some(in_zone(zone)) };
+    let need = VolumeNeed::OneOf(vec![local("b")]);
     assert_eq!(cluster.takes(|pod| pod.volumes = vec![need]), ["m"]);
+    let either = VolumeNeed::OneOf(vec![local("a"), local("b")]);
+    assert_eq!(cluster.takes(|pod| pod.volumes = vec![either]), ["n", "m"]);
 }
 
 #[test]
@@ -269,6 +276,17 @@ fn of_pods_to_be_beside_only_those_count_that_all_terms_mean() {
         PodTerm { selector: Some(Selector(vec![has("tier", "back")])), ..beside("db", ZONE) };
     let both = vec![beside("db", ZONE), back];
     assert_eq!(cluster.takes(|pod| pod.pod_affinity = both), ["n2"]);
+}
+
+#[test]
+fn a_pod_must_be_beside_others_by_every_term() {
+    let both = |name: &'static str| {
+        move |pod: &mut PodSpec| pod.pod_affinity = vec![beside(name, HOST), beside(name, ZONE)]
+    };
+    let cluster = Cluster::of(&[("n1", "a"), ("n2", "a"), ("n3", "")]);
+    assert_eq!(cluster.takes(both("web")), ["n1", "n2"], "n3 lacks a label");
+    let cluster = cluster.with("n1", |pod| pod.labels = app("db"));
+    assert_eq!(cluster.takes(both("db")), ["n1"], "n2 is beside it by the zone alone");
 }
 
 #[test]
@@ -346,6 +364,7 @@ fn only_nodes_that_count_make_a_place_the_emptiest() {
     let tainted = || three().change("n3", |node| node.taints.push(taint(Effect::NoSchedule)));
     assert!(tainted().takes(spread(true, false, false)).is_empty());
     assert_eq!(tainted().takes(spread(true, true, false)), ["n1", "n2"]);
+    assert_eq!(three().takes(spread(true, true, false)), ["n3"]);
     for cordon in [Cordon::Ours, Cordon::Foreign] {
         let cordoned = three().change("n3", |node| node.cordon = cordon);
         assert!(cordoned.takes(spread(true, false, false)).is_empty());
@@ -359,6 +378,21 @@ fn a_node_without_all_the_labels_of_a_pods_constraints_counts_for_none() {
     let cluster = cluster.change("n2", |node| _ = node.labels.remove(HOST));
     let both = |pod: &mut PodSpec| pod.topology_spread = vec![evenly(ZONE), evenly(HOST)];
     assert_eq!(cluster.takes(both), ["n1"], "b is no place, so a is the emptiest");
+}
+
+#[test]
+fn pods_on_a_node_that_does_not_count_are_not_counted_in_its_place() {
+    let two = || Cluster::of(&[("n1", "a"), ("n2", "b"), ("n3", "b")]).with("n2", |_| ());
+    let both = |pod: &mut PodSpec| pod.topology_spread = vec![evenly(ZONE), evenly(HOST)];
+    assert_eq!(two().takes(both), ["n1"]);
+    let unlabelled = two().change("n2", |node| _ = node.labels.remove(HOST));
+    assert_eq!(unlabelled.takes(both), ["n1", "n3"]);
+    let honest = |pod: &mut PodSpec| {
+        pod.topology_spread = vec![Spread { honors_taints: true, ..evenly(ZONE) }];
+    };
+    assert_eq!(two().takes(honest), ["n1"]);
+    let tainted = two().change("n2", |node| node.taints.push(taint(Effect::NoSchedule)));
+    assert_eq!(tainted.takes(honest), ["n1", "n3"]);
 }
 
 #[test]
