@@ -59,6 +59,17 @@ fn a_wish_is_told_with_its_owner_and_its_number() {
 }
 
 #[test]
+fn whatever_asks_for_workers_is_told() {
+    let mut world = World::of(1);
+    world.up(Some(2));
+    world.manual(1);
+    let mut told: Vec<String> =
+        world.decision().signals.iter().map(|id| id.as_str().to_owned()).collect();
+    told.sort();
+    assert_eq!(told, ["fp-Up", "manual-2"]);
+}
+
+#[test]
 fn that_a_pool_is_full_is_told_where_it_cuts_a_need_and_not_where_it_is_met() {
     let mut world = World::of(1);
     world.manual(2);

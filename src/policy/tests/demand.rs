@@ -20,6 +20,9 @@ fn waiting_pods_add_as_many_workers_as_they_need() {
     assert_eq!(decision.reason, Reason::PodsPending { pods: 5, workers: 3 });
     let Verdict::Launch { intent } = decision.verdict else { panic!("no launch") };
     assert_eq!(intent.pods.len(), 5);
+    assert_eq!(intent.permit, Permit::Up { signals: vec!["fp-Up".into()] });
+    world.resolve("Up");
+    assert_eq!(world.launches(), 0, "an alert that is over opens no pool");
 }
 
 /// no Alertmanager, no alert.
@@ -217,6 +220,11 @@ fn pods_that_a_worker_of_an_unknown_shape_comes_for_are_not_launched_for_again()
     world.pending(2, 900);
     assert_eq!(world.launches(), 1, "others are a need of their own");
 
+    let mut world = on_its_way(|world| world.shapes().push(other()));
+    assert_eq!(world.launches(), 0);
+    world.memory.workers.pop_last();
+    assert_eq!(world.launches(), 1, "one of the two will not come");
+
     let world = on_its_way(|world| {
         world.add_pool("second", 10);
         let unknown = View::Unknown { why: "timeout".to_owned() };
@@ -244,6 +252,22 @@ fn headroom_is_launched_beyond_what_pods_ask_for_and_only_with_them() {
         world.pending(1, 1_000);
         assert_eq!(world.launches(), launches, "{cpu_milli}m, {memory} bytes");
     }
+}
+
+#[test]
+fn room_on_a_closed_node_is_no_headroom() {
+    let with = |cordon| {
+        let mut world = World::of(2);
+        world.up(None);
+        world.pod_on(1, 2_000);
+        world.pod_on(2, 1_000);
+        world.pool().headroom = Resources::new(1_000, 0);
+        world.node(2).cordon = cordon;
+        world.pending(1, 1_500);
+        world.launches()
+    };
+    assert_eq!(with(Cordon::None), 1);
+    assert_eq!(with(Cordon::Foreign), 2);
 }
 
 #[test]
@@ -287,6 +311,24 @@ fn a_new_node_that_keeps_its_pod_off_for_now_is_not_launched_for_again() {
         world.pod_on(1, 1_000);
     };
     assert_eq!(kept_off(filled), 1, "there is no room for it either");
+    assert_eq!(kept_off(|world| world.unjoined(1)), 1, "whether it has room is not known");
     let leaves = |world: &mut World| world.leaving(1, WorkerState::Draining, Purpose::Manual);
     assert_eq!(kept_off(leaves), 1, "it is on its way out");
+}
+
+#[test]
+fn of_the_workers_that_were_launched_for_a_pod_one_that_keeps_it_off_is_enough() {
+    let another = |batch: &'static str| {
+        move |world: &mut World| {
+            tainted(world);
+            let full = world.ready("workers");
+            world.pod_on(full, 1_900);
+            world.worker(full).batch = Some(batch.into());
+            let pods = world.remembered().watching.remove(&"b".into()).unwrap();
+            world.remembered().watching.insert("b".into(), vec!["another".into()]);
+            world.remembered().watching.insert(batch.into(), pods);
+        }
+    };
+    assert_eq!(kept_off(another("b")), 0);
+    assert_eq!(kept_off(another("c")), 1, "the other was launched for somebody else");
 }

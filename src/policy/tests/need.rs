@@ -2,7 +2,7 @@
 
 use crate::config::Amount;
 use crate::model::{Act, BreakerState, Reason, Resources, Verdict, Want, WorkerState, duration};
-use crate::policy::fixtures::{MINUTE, SECOND, World, code, launches, shape};
+use crate::policy::fixtures::{MINUTE, Reads as _, SECOND, World, code, launches, shape};
 use crate::policy::sensors;
 use std::time::Duration;
 
@@ -27,6 +27,10 @@ fn a_worker_that_has_just_become_ready_is_not_counted_as_room_twice() {
     world.set(1, WorkerState::Joined);
     world.pending(2, 1_500);
     assert_eq!(world.launches(), 1);
+    world.view().pods.pop();
+    assert_eq!(world.launches(), 0);
+    world.pod_on(1, 1_000);
+    assert_eq!(world.launches(), 1, "somebody is on it already");
 }
 
 #[test]
@@ -66,8 +70,15 @@ fn machines_and_nodes_of_ours_without_a_record_count_towards_the_minimum() {
     world.pool().min = 3;
     world.memory.workers.remove(&"w1".into());
     assert_eq!(world.launches(), 0, "its machine is there");
+    let mut untagged = world.clone();
+    untagged.unjoined(1);
+    untagged.instance(1).worker = None;
+    assert_eq!(untagged.launches(), 0, "whoever it is");
     world.instances("workers").retain(|i| i.id.as_str() != "i1");
     assert_eq!(world.launches(), 0, "its node is there");
+    let mut unlabelled = world.clone();
+    unlabelled.node(1).worker = None;
+    assert_eq!(unlabelled.launches(), 1, "it is nobody's");
     world.view().nodes.retain(|node| node.at.name.as_str() != "n1");
     assert_eq!(world.launches(), 1);
 }
@@ -110,6 +121,38 @@ fn restoring_the_minimum_does_not_carry_an_alerts_step_past_its_cooldown() {
     assert_eq!(world.launches(), 1);
 }
 
+/// Others have limits of their own, and come next.
+#[test]
+fn restoring_the_minimum_launches_for_nobody() {
+    let mut world = World::of(1);
+    world.pool().min = 2;
+    world.up(None);
+    world.shapes().push(shape(
+        "large",
+        Resources::new(8_000, 16 << 30).with_pods(110),
+        Some(200_000),
+    ));
+    world.pending(1, 3_000);
+    let Verdict::Launch { intent, .. } = world.decision().verdict else { panic!() };
+    assert_eq!(intent.request.orders[0].offering.shape.as_str(), "small");
+    assert!(intent.pods.is_empty());
+    world.pool().min = 1;
+    let Verdict::Launch { intent, .. } = world.decision().verdict else { panic!() };
+    assert_eq!(intent.request.orders[0].offering.shape.as_str(), "large");
+}
+
+#[test]
+fn a_wish_larger_than_what_pods_need_is_served_though_an_alert_is_cooling_down() {
+    let mut world = World::of(1);
+    world.pod_on(1, 1_900);
+    world.up(Some(4));
+    let now = world.now;
+    (world.remembered().up_started, world.remembered().up_ended) = (Some(now), Some(now));
+    world.manual(3);
+    world.pending(1, 1_500);
+    assert_eq!(world.launches(), 3);
+}
+
 #[test]
 fn pods_that_a_limit_left_out_were_not_launched_for_in_vain() {
     let mut world = World::of(0);
@@ -130,6 +173,23 @@ fn an_essential_pod_is_given_the_cheapest_shape_that_holds_it() {
     world.first_pod().essential = Some(crate::model::Essential::Prometheus);
     let Verdict::Launch { intent, .. } = world.decision().verdict else { panic!() };
     assert_eq!(intent.request.orders[0].offering.shape.as_str(), "large");
+    assert_eq!(intent.pods, [world.first_pod().uid.clone()]);
+}
+
+#[test]
+fn an_essential_pod_is_served_though_other_pools_grow_for_others() {
+    let mut world = World::of(0);
+    world.add_pool("others", 10);
+    world.up(None).pool = Some("others".into());
+    for pool in ["others", "workers"] {
+        world.pool_named(pool).node.labels.insert("tier".to_owned(), pool.to_owned());
+        world.pending(1, 1_500);
+        world.spec().node_selector.insert("tier".to_owned(), pool.to_owned());
+    }
+    assert_eq!(world.launches(), 0);
+    world.pods().last().unwrap().essential = Some(crate::model::Essential::Store);
+    let plan = world.plan();
+    assert_eq!((launches(plan.of("others")), launches(plan.of("workers"))), (1, 1));
 }
 
 #[test]

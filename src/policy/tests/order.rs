@@ -66,6 +66,34 @@ fn a_shape_that_is_offered_nowhere_is_not_bought() {
     world.shapes()[0].capacity = large();
     world.pending(1, 5_000);
     assert_eq!(request(&world).orders.len(), 1, "the large pod waits");
+    world.pool().headroom = Resources::new(3_000, 0);
+    let orders = request(&world).orders;
+    assert_eq!(orders.len(), 2);
+    assert!(orders.iter().all(|order| order.offering.shape == "small".into()));
+}
+
+#[test]
+fn a_step_buys_nothing_that_is_offered_nowhere() {
+    let mut world = World::of(0);
+    let mut nowhere = shape("nowhere", Resources::new(1, 1), Some(1));
+    nowhere.offerings.clear();
+    world.shapes().insert(0, nowhere);
+    world.up(Some(1));
+    assert_eq!(request(&world).orders[0].offering.shape, "small".into());
+}
+
+#[test]
+fn what_is_bought_in_place_of_several_shapes_holds_as_much_as_the_largest() {
+    let mut world = World::of(0);
+    world.shapes().insert(0, shape("large", large(), Some(400_000)));
+    world.up(None);
+    world.pending(1, 7_900);
+    world.pending(1, 1_900);
+    let request = request(&world);
+    let bought: Vec<&str> = request.orders.iter().map(|one| one.offering.shape.as_str()).collect();
+    assert_eq!(bought, ["large", "small"]);
+    let next: Vec<&str> = request.fallback.iter().map(|offer| offer.shape.as_str()).collect();
+    assert_eq!(next, ["large", "large"]);
 }
 
 #[test]
