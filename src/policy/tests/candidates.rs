@@ -3,7 +3,7 @@
 use crate::config::OrderBy;
 use crate::model::{
     Cordon, Essential, InstanceState, Market, Pin, PodKind, Readiness, Reason, Refusal, Resources,
-    duration,
+    WorkerState, duration,
 };
 use crate::policy::fixtures::{MINUTE, SECOND, World, blocked};
 use std::collections::BTreeSet;
@@ -327,4 +327,25 @@ fn the_last_of_a_zone_stays_while_any_other_zone_can_give() {
     }
     world.down();
     assert_eq!(world.drains(), ["w2"], "w1 is the emptiest, and the only one of c");
+}
+
+#[test]
+fn workers_whose_machines_are_being_ended_fill_no_zone() {
+    let world_of = |count: u32, step: u64| {
+        let mut world = World::of(count);
+        for number in 1..=count {
+            world.pod_on(number, 100 + u64::from(number) * step);
+        }
+        world.down();
+        world
+    };
+    let mut world = world_of(4, 10);
+    assert_eq!(world.drains(), ["w1"]);
+    world.set(3, WorkerState::Terminating);
+    assert_eq!(world.drains(), ["w2"], "w1 is the last of zone a");
+
+    let mut world = world_of(7, 0);
+    assert_eq!(world.drains(), ["w1"], "zone a has four of seven");
+    (1..=3).step_by(2).for_each(|number| world.set(number, WorkerState::Terminating));
+    assert_eq!(world.drains(), ["w2"], "and now two of five");
 }

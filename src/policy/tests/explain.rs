@@ -92,6 +92,9 @@ fn a_pod_for_which_nothing_is_launched_is_told_so() {
         world.remembered().watching.insert("batch".into(), vec![uid]);
     });
     assert!(launched.starts_with("a worker was launched for it"), "{launched}");
+    let for_another =
+        |world: &mut World| _ = world.remembered().watching.insert("b".into(), vec!["x".into()]);
+    assert_eq!(why(for_another), "");
     let gated = |world: &mut World| world.first_pod().placement = Placement::Gated;
     let mut world = World::of(0);
     world.pending(1, 500);
@@ -131,7 +134,9 @@ fn a_worker_is_told_what_keeps_it() {
     world.pool().permanent.insert("w1".to_owned());
     assert!(of_node(&world, "n1").why[1].contains("permanent"));
     world.set(1, WorkerState::Booting);
-    assert!(of_node(&world, "n1").state.contains("booting"));
+    let told = of_node(&world, "n1");
+    assert!(told.state.contains("booting"));
+    assert_eq!(told.why, [""; 0], "nobody thinks of removing it");
 }
 
 #[test]

@@ -117,6 +117,9 @@ fn a_silence_on_the_alert_itself_gives_the_worker_back() {
     let mut world = leaving(WorkerState::Draining);
     world.told_of("Idle").silenced_by.push("elsewhere".into());
     assert!(matches!(only(&world.plan()).act, Act::Uncordon { .. }));
+    world.add_pool("others", 3);
+    world.signal_named("Idle").pool = Some("others".into());
+    assert_eq!(world.plan().act(3), "evict", "it is another pool's");
 }
 
 #[test]
@@ -402,6 +405,18 @@ fn a_drained_worker_is_ended_only_while_the_cordon_is_ours_and_its_machine_lives
 }
 
 #[test]
+fn a_worker_under_notice_is_not_ended_once_its_machine_is_gone() {
+    let mut world = leaving(WorkerState::Drained);
+    world.worker(3).purpose = Some(Purpose::Notice);
+    world.view().pods.clear();
+    assert_eq!(world.plan().act(3), "terminate");
+    world.instance(3).state = crate::model::InstanceState::Gone;
+    assert_eq!(world.plan().act(3), "none");
+    world.unlisted(3);
+    assert_eq!(world.plan().act(3), "none");
+}
+
+#[test]
 fn those_that_lost_least_are_taken_back_first() {
     let mut world = leaving(WorkerState::Cordoned);
     world.leaving(1, WorkerState::Drained, Purpose::Idle);
@@ -431,5 +446,7 @@ fn a_worker_whose_node_somebody_deleted_is_given_back_and_does_not_hang() {
         let plan = world.plan();
         assert_eq!(plan.event(3), Some(&WorkerEvent::Release), "{state}");
         assert!(plan.steps.is_empty());
+        world.up(Some(1));
+        assert_eq!(world.launches(), 1, "{state}: there is nothing to take back");
     }
 }

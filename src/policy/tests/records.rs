@@ -131,6 +131,21 @@ fn a_machine_asked_for_a_moment_ago_may_be_missing_from_the_list() {
     assert_eq!(failed(&world.plan()), Some(Failure::Lost));
 }
 
+#[test]
+fn a_list_is_late_by_the_time_of_a_few_calls_and_never_by_long() {
+    for (call, late) in [(SECOND, SECOND * 4), (MINUTE, MINUTE * 2)] {
+        let mut world = World::of(1);
+        world.limits.timing.call = call;
+        world.set(1, WorkerState::Booting);
+        world.unlisted(1);
+        world.unjoined(1);
+        world.later(late - SECOND);
+        assert_eq!(failed(&world.plan()), None);
+        world.later(SECOND);
+        assert_eq!(failed(&world.plan()), Some(Failure::Lost));
+    }
+}
+
 /// a missing record.
 #[test]
 fn a_machine_without_a_record_is_adopted_and_serves() {

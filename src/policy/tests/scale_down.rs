@@ -137,6 +137,9 @@ fn an_open_launch_holds_removal() {
     let Verdict::Launch { intent, .. } = other.decision().verdict else { panic!() };
     world.memory.intents.insert("b".into(), *intent);
     assert_eq!(world.held(), Reason::IntentOpen { batch: "b".into() });
+    let intent = world.memory.intents.get_mut(&"b".into()).unwrap();
+    intent.request.pool = "others".into();
+    assert_eq!(world.drains().len(), 1, "it is another pool's");
 }
 
 #[test]
@@ -281,6 +284,11 @@ fn a_dry_run_tells_what_it_would_remove_and_moves_no_record() {
     assert!(matches!(plan.decisions[0].verdict, Verdict::Drain { .. }));
     assert!(plan.steps.iter().all(|step| step.dry_run && step.before.is_none()));
     assert!(plan.is_quiet());
+    world.resolve("Idle");
+    world.manual(-1);
+    let plan = world.plan();
+    assert!(matches!(plan.decisions[0].verdict, Verdict::Drain { .. }));
+    assert!(plan.expired.is_empty(), "a wish is not done with by telling of it");
 }
 
 #[test]

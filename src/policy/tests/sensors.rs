@@ -1,6 +1,8 @@
 //! What alerting rules are told, beside what is decided.
 
-use crate::model::{Cordon, Labels, Pin, Readiness, Resources, Unhelpable, WorkerState, duration};
+use crate::model::{
+    Cordon, Labels, Pin, Placement, Readiness, Resources, Unhelpable, WorkerState, duration,
+};
 use crate::policy::fixtures::{GIB, MINUTE, World};
 use crate::policy::{NodeState, Sensors, sensors};
 use std::time::Duration;
@@ -71,6 +73,12 @@ fn pods_that_no_worker_helps_are_told_by_what_forbids_it() {
     let in_vain = Unhelpable { vain: 2, until: Some(until) };
     world.remembered().unhelpable.insert(uid, in_vain);
     assert_eq!(waiting(&world), [no("in_vain", 1)]);
+    let (uid, now) = (world.first_pod().uid.clone(), world.now);
+    world.add_pool("others", 1);
+    let others = world.memory.pools.entry("others".into()).or_default();
+    others.unhelpable.insert(uid, Unhelpable { vain: 2, until: Some(now) });
+    assert_eq!(waiting(&world), [no("in_vain", 1)], "the last of its times counts");
+    world.limits.pools.remove(&"others".into());
     *world.shapes() = Vec::new();
     world.remembered().unhelpable.clear();
     assert_eq!(waiting(&world), [no("no_shape", 1)]);
@@ -84,6 +92,9 @@ fn the_oldest_is_one_that_a_worker_would_help() {
     assert_eq!(sensed(&world).oldest, Duration::ZERO, "no worker helps it");
     world.pending(1, 100);
     assert_eq!(sensed(&world).oldest, MINUTE);
+    let since = duration::before(world.now, MINUTE * 2);
+    world.add_pod(Placement::Unschedulable { since }, 100);
+    assert_eq!(sensed(&world).oldest, MINUTE * 2);
 }
 
 #[test]
@@ -99,6 +110,7 @@ fn nodes_are_told_by_state_and_zone_with_a_0_where_there_is_none() {
     assert_eq!(of(NodeState::Cordoned, "a"), Some(1));
     assert_eq!(of(NodeState::NotReady, "b"), Some(1));
     assert_eq!(of(NodeState::Ready, "b"), Some(0), "the control plane is no worker");
+    assert!(told.keys().all(|(_, zone)| zone.is_some()), "each node is in one");
     assert_eq!(nodes(&World::of(0))[&(NodeState::Ready, None)], 0);
 }
 
