@@ -110,7 +110,6 @@ impl<'a> Scene<'a> {
     /// The node that a bound worker's machine registered as anew: the only one that is Ready, or the only one
     /// there is. None while the one it is bound to is Ready, or where it could be several.
     pub(super) fn anew(&self, worker: &Worker) -> Option<&'a Node> {
-        worker.node.as_ref()?;
         let now = self.node(worker);
         if now.is_some_and(Node::is_ready) {
             return None;
