@@ -143,7 +143,9 @@ fn the_price_that_counts_is_the_lowest_of_the_zone_that_pods_need() {
                 offering.price = Some(Price(price));
             }
             let mut dear = shape.offerings.clone();
-            dear.iter_mut().for_each(|offering| offering.price = Some(Price(90_000)));
+            for offering in &mut dear {
+                offering.price = Some(Price(90_000));
+            }
             shape.offerings.extend(dear);
         }
         assert_eq!(shapes(&world), [cheapest]);

@@ -39,6 +39,7 @@ fn a_waiting_pod_is_told_what_forbids_it_each_node_and_what_would_help() {
     world.node(5).cordon = Cordon::Foreign;
     world.pending(1, 500);
     let told = of_pod(&mut world);
+    assert!(told.subject.starts_with("pod default/pod-"), "{told:#?}");
     assert_eq!(told.state, "waits for a node for 1m");
     assert_eq!(
         told.why,

@@ -152,6 +152,23 @@ fn a_place_that_had_too_many_is_asked_again_and_refuses_again() {
     assert_eq!(with(5), 1);
 }
 
+/// The first node has room for two, the others for three.
+#[test]
+fn a_place_that_may_have_more_again_takes_no_more_than_it_has_room_for() {
+    let with = |pods| {
+        let mut world = World::of(3);
+        world.up(None);
+        world.add_labels(HOST);
+        for (number, used) in [(1, 1_800), (2, 1_700), (3, 1_700)] {
+            world.pod_on(number, used);
+        }
+        more(&mut world, pods, 100, evenly(HOST));
+        world.launches()
+    };
+    assert_eq!(with(8), 0);
+    assert_eq!(with(9), 1);
+}
+
 #[test]
 fn a_label_that_no_new_worker_would_have_makes_it_no_place() {
     let mut world = waiting(1, 100, evenly("rack"));

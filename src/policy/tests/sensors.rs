@@ -114,6 +114,13 @@ fn nodes_are_told_by_state_and_zone_with_a_0_where_there_is_none() {
     assert_eq!(nodes(&World::of(0))[&(NodeState::Ready, None)], 0);
 }
 
+/// As `docs/metrics.md` names them.
+#[test]
+fn each_state_of_a_node_has_its_word() {
+    let states = [NodeState::Ready, NodeState::NotReady, NodeState::Cordoned];
+    assert_eq!(states.map(NodeState::name), ["ready", "not_ready", "cordoned"]);
+}
+
 #[test]
 fn only_nodes_that_take_pods_count_as_room() {
     let mut world = World::of(3);
