@@ -30,9 +30,9 @@ pub trait Alertmanager: fmt::Debug + Send + Sync + 'static {
     /// merges the answers. Never fails: who did not answer is said inside.
     async fn truth(&self) -> Truth;
 
-    /// Posts an alert to every Alertmanager: peers tell each other of silences, not of alerts. Those that did not
-    /// take it, each with why.
-    async fn post(&self, _: &PostedAlert) -> Vec<String> {
+    /// Posts alerts to every Alertmanager: peers tell each other of silences, not of alerts. Those that did not
+    /// take them, each with why.
+    async fn post(&self, _: &[PostedAlert]) -> Vec<String> {
         Vec::new()
     }
 

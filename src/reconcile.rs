@@ -23,12 +23,12 @@ use crate::alertmanager::Alertmanager;
 use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::cluster::fence::{Fence, Refusal};
-use crate::config::{ClusterConfig, Config};
+use crate::config::{ClusterConfig, Config, Mode};
 use crate::killpoint::{self, Point};
 use crate::metrics::{Metrics, seconds};
 use crate::model::{
-    Claim, ClusterName, Explanation, Memory, Observed, PassId, Plan, Reason, Signal, Subject,
-    Worker, WorkerId, WorkerState, duration,
+    Claim, ClusterName, Explanation, Memory, Observed, PassId, Plan, PoolName, Reason, Signal,
+    Subject, Worker, WorkerId, WorkerState, duration,
 };
 use crate::policy::{self, Sensors};
 use crate::prometheus::Prometheus;
@@ -38,7 +38,7 @@ use execute::Executor;
 use jiff::Timestamp;
 use ledger::{Closed, Ledger};
 use notes::Helpless;
-use push::Pusher;
+use push::{Pusher, Wish};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -270,13 +270,27 @@ impl Reconciler {
         let sensors = policy::sensors(&observed, &memory, limits, now);
         let report = self.publish(&turn, &workers, sensors.as_ref());
         let may_tell = claim.is_some() && !is_astray && !limits.is_dry();
+        let due = due(&plan, interval, now);
+        let seen = Arc::new(Seen { limits: limits.clone(), observed, memory, plan });
+        self.seen.send_replace(Some(seen.clone()));
         if let Some(sensors) = sensors.filter(|_| may_tell) {
-            self.parts.cluster.tell(self.helpless.news(&sensors.helpless));
-            self.pusher.push(&parts, (&self.name, now), &sensors, &report.signals).await;
+            self.tell(&parts, &seen, &sensors, &report).await;
         }
-        let (due, limits) = (due(&plan, interval, now), limits.clone());
-        self.seen.send_replace(Some(Arc::new(Seen { observed, memory, limits, plan })));
         Ok((outcome, due))
+    }
+
+    /// Tells others of what was seen: people of pods that cannot be helped, Alertmanager of need that no alert asks for yet.
+    async fn tell(&self, parts: &Parts, seen: &Seen, sensors: &Sensors, report: &Report) {
+        parts.cluster.tell(self.helpless.news(&sensors.helpless));
+        if seen.observed.truth.answered() == 0 {
+            return;
+        }
+        let acts = |pool: &PoolName| {
+            seen.limits.configured().any(|it| it.name == *pool && it.mode == Mode::Act)
+        };
+        let pools = sensors.would_grow().filter(|(pool, _)| acts(pool));
+        let wishes: Vec<Wish> = pools.map(|pool| Wish::new(pool, &report.signals)).collect();
+        self.pusher.push(parts, (&self.name, seen.plan.at), &wishes).await;
     }
 
     /// The claim that such a pass needs: with the cluster's lease, unless it is a dry run of all. One that lacks the lease,
@@ -308,7 +322,6 @@ impl Reconciler {
                 killpoint::reached(Point::IntentCommitted);
             }
         }
-        parts.cluster.tell(notes::of_launches(turn));
         let (workers, pools) = (prepared.workers, prepared.changes.pools);
         let mut ledger = Ledger::new(turn, claim.token, &self.parts.metrics, workers, pools);
         Executor::new(parts, &self.claims, turn, claim.token)
@@ -319,7 +332,7 @@ impl Reconciler {
             self.parts.store.commit(claim, &changes).await?;
             killpoint::reached(Point::OutcomeCommitted);
         }
-        parts.cluster.tell(notes::of_acts(&changes.history, &workers));
+        parts.cluster.tell(notes::of_acts(turn, &changes.history, &workers));
         let outcome = if refused {
             Outcome::Busy
         } else if prepared.changed || moved {

@@ -89,11 +89,11 @@ impl Http {
         Err(last)
     }
 
-    async fn post_to(&self, peer: Reached, alert: &PostedAlert) -> Result<(), String> {
+    async fn post_to(&self, peer: Reached, alerts: &[PostedAlert]) -> Result<(), String> {
         let peer = peer.map_err(|(url, error)| format!("{url}: {error}"))?;
         let call = async {
             let request = peer.request(Method::POST, "api/v2/alerts")?;
-            wire::send(request.json(&[alert])).await
+            wire::send(request.json(alerts)).await
         };
         call.await.map(drop).map_err(|error| format!("{}: {error}", peer.name))
     }
@@ -139,9 +139,12 @@ impl Alertmanager for Http {
         merge(replies, &self.config, &self.routes)
     }
 
-    async fn post(&self, alert: &PostedAlert) -> Vec<String> {
+    async fn post(&self, alerts: &[PostedAlert]) -> Vec<String> {
         let post = async |peer: Reached| {
-            let posted = self.post_to(peer, alert).await;
+            let seconds = &self.metrics.calls.seconds;
+            let timer = seconds.with_label_values(&["alertmanager", "post"]).start_timer();
+            let posted = self.post_to(peer, alerts).await;
+            timer.observe_duration();
             let outcome = if posted.is_ok() { "ok" } else { "error" };
             self.metrics.calls.total.with_label_values(&["alertmanager", "post", outcome]).inc();
             posted.err()

@@ -40,7 +40,7 @@ pub struct PostedAlert {
 }
 
 impl PushRule {
-    /// Its alert about so many pods that a pool would grow for; `None` where the rule is about another cluster or pool.
+    /// Its alert about so many pods that a pool would grow for, firing since a moment; `None` where the rule is about another cluster or pool.
     ///
     /// # Errors
     /// In words: it has a label that only Prometheus could fill in.
@@ -49,17 +49,20 @@ impl PushRule {
         cluster: &ClusterName,
         pool: &PoolName,
         pods: usize,
-        now: Timestamp,
+        (starts_at, now): (Timestamp, Timestamp),
     ) -> Result<Option<PostedAlert>, String> {
         let ours = [("cluster", cluster.as_str()), ("pool", pool.as_str())];
-        let mut labels = BTreeMap::from([("pool".to_owned(), pool.to_string())]);
+        let is_another = |(name, own): (&str, &str)| {
+            self.labels.get(name).and_then(|it| filled(it, &ours)).is_some_and(|it| it != own)
+        };
+        if ours.into_iter().any(is_another) {
+            return Ok(None);
+        }
+        let mut labels: BTreeMap<String, String> =
+            ours.into_iter().map(|(name, own)| (name.to_owned(), own.to_owned())).collect();
         for (name, value) in &self.labels {
             let filled = filled(value, &ours).ok_or_else(|| self.unfilled(name, value))?;
             labels.insert(name.clone(), filled);
-        }
-        let is_another = |(name, own): (&str, &str)| labels.get(name).is_some_and(|it| it != own);
-        if ours.into_iter().any(is_another) {
-            return Ok(None);
         }
         labels.insert("alertname".to_owned(), self.name.clone());
         let plain =
@@ -72,7 +75,7 @@ impl PushRule {
         Ok(Some(PostedAlert {
             labels,
             annotations,
-            starts_at: now,
+            starts_at,
             ends_at: duration::after(now, lasts),
         }))
     }
@@ -106,6 +109,8 @@ fn filled(text: &str, known: &[(&str, &str)]) -> Option<String> {
 mod tests {
     use super::*;
 
+    const T0: Timestamp = Timestamp::UNIX_EPOCH;
+
     fn rule(labels: &[(&str, &str)]) -> PushRule {
         let owned = |pairs: &[(&str, &str)]| {
             pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
@@ -122,7 +127,7 @@ mod tests {
     }
 
     fn alert(labels: &[(&str, &str)]) -> Result<Option<PostedAlert>, String> {
-        rule(labels).alert(&"c".into(), &"workers".into(), 3, Timestamp::UNIX_EPOCH)
+        rule(labels).alert(&"c".into(), &"workers".into(), 3, (T0, T0))
     }
 
     #[test]
@@ -142,6 +147,7 @@ mod tests {
             ("pool", "{{ $labels.pool }}"),
         ]);
         assert_eq!(templates.unwrap().unwrap().labels, posted.labels);
+        assert_eq!(alert(&[("autoscale", "up")]).unwrap().unwrap().labels, posted.labels);
     }
 
     #[test]
@@ -158,7 +164,7 @@ mod tests {
     fn it_lasts_for_some_evaluations_and_no_less_than_a_minute() {
         let lasts = |interval| {
             let rule = PushRule { interval: Duration::from_secs(interval), ..rule(&[]) };
-            let posted = rule.alert(&"c".into(), &"workers".into(), 1, Timestamp::UNIX_EPOCH);
+            let posted = rule.alert(&"c".into(), &"workers".into(), 1, (T0, T0));
             posted.unwrap().unwrap().ends_at.as_second()
         };
         assert_eq!([lasts(5), lasts(60)], [60, 240]);
@@ -168,6 +174,7 @@ mod tests {
     fn a_rule_about_another_cluster_or_pool_is_none_of_this_need() {
         assert_eq!(alert(&[("cluster", "other")]), Ok(None));
         assert_eq!(alert(&[("pool", "gpu")]), Ok(None));
+        assert_eq!(alert(&[("pool", "gpu"), ("team", "{{ $value }}")]), Ok(None));
     }
 
     #[test]

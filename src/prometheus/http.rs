@@ -83,7 +83,10 @@ impl Http {
 
     async fn rules(&self, peer: &Peer) -> Result<Vec<PushRule>, String> {
         let query = [("type", "alert"), ("exclude_alerts", "true")];
+        let timer =
+            self.metrics.calls.seconds.with_label_values(&["prometheus", "rules"]).start_timer();
         let answer = peer.get("api/v1/rules", &query).await;
+        timer.observe_duration();
         let outcome = if answer.is_ok() { "ok" } else { "error" };
         self.metrics.calls.total.with_label_values(&["prometheus", "rules", outcome]).inc();
         answer.map_err(|error| error.to_string()).and_then(rules::pushed)

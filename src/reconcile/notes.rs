@@ -1,7 +1,7 @@
 //! What people are told where they look at pods and nodes: each act, and what cannot be helped.
 
 use super::{Turn, Workers};
-use crate::model::{About, Entry, EntryKind, Intent, Note, Pod, PodRef, PoolName, Uid, Verdict};
+use crate::model::{About, Entry, EntryKind, Intent, Note, Pod, PodRef, Uid, Verdict};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -13,9 +13,10 @@ const AT_ONCE: usize = 20;
 /// Told again after this long: the apiserver forgets Events after an hour.
 const AGAIN: Duration = Duration::from_mins(45);
 
-/// What was done to nodes, by the lines of the history that tell of it.
-pub(super) fn of_acts(history: &[Entry], workers: &Workers) -> Vec<Note> {
-    history.iter().filter_map(|line| of_act(line, workers)).collect()
+/// What was done, by the lines of the history that tell of it: to nodes, and for pods.
+pub(super) fn of_acts(turn: &Turn<'_>, history: &[Entry], workers: &Workers) -> Vec<Note> {
+    let acts = history.iter().filter_map(|line| of_act(line, workers));
+    acts.chain(of_launches(turn, history)).collect()
 }
 
 fn of_act(line: &Entry, workers: &Workers) -> Option<Note> {
@@ -41,25 +42,34 @@ fn of_act(line: &Entry, workers: &Workers) -> Option<Note> {
     Some(Note { about: About::Node(node), is_warning, reason, words })
 }
 
-/// Which pods workers are launched for.
-pub(super) fn of_launches(turn: &Turn<'_>) -> Vec<Note> {
-    let done = turn.plan.decisions.iter().filter(|decision| !decision.dry_run);
-    let intents = done.filter_map(|decision| match &decision.verdict {
-        Verdict::Launch { intent } => Some((&decision.pool, intent.as_ref())),
-        Verdict::Drain { .. } | Verdict::Hold => None,
+/// Which pods workers were launched for.
+fn of_launches(turn: &Turn<'_>, history: &[Entry]) -> Vec<Note> {
+    let intents = turn.plan.decisions.iter().filter_map(|decision| match &decision.verdict {
+        Verdict::Launch { intent } if !decision.dry_run => Some(intent.as_ref()),
+        Verdict::Launch { .. } | Verdict::Drain { .. } | Verdict::Hold => None,
     });
-    intents.flat_map(|(pool, intent)| of_launch(turn, pool, intent)).collect()
+    intents.flat_map(|intent| of_launch(turn, intent, history)).collect()
 }
 
-fn of_launch(turn: &Turn<'_>, pool: &PoolName, intent: &Intent) -> Vec<Note> {
+fn of_launch(turn: &Turn<'_>, intent: &Intent, history: &[Entry]) -> Vec<Note> {
+    let batch = intent.request.batch.as_str();
+    let is_launched = |line: &&Entry| {
+        line.what == "launch" && line.kind == EntryKind::Done && line.detail == batch
+    };
+    let workers = history.iter().filter(is_launched).count();
+    if workers == 0 {
+        return Vec::new();
+    }
     let uids: HashSet<&Uid> = intent.pods.iter().take(AT_ONCE).collect();
     let pods = turn.observed.cluster.known().into_iter().flat_map(|view| view.pods());
-    let workers = intent.request.orders.len();
+    let (pool, all) = (&intent.request.pool, intent.pods.len());
     let told = |pod: &Pod| Note {
         about: About::Pod(pod.at()),
         is_warning: false,
         reason: "WorkersLaunched",
-        words: format!("pool {pool} launches {workers} for it and other pods without a place"),
+        words: format!(
+            "workers launched by pool {pool}: {workers}, for {all} pod(s) without a place"
+        ),
     };
     pods.filter(|pod| uids.contains(&pod.uid)).map(told).collect()
 }

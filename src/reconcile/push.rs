@@ -3,19 +3,24 @@
 
 use super::Parts;
 use super::report::SignalReport;
-use crate::model::{ClusterName, Direction, PoolName, PushRule};
-use crate::policy::Sensors;
+use crate::model::{ClusterName, Direction, PoolName, PostedAlert, PushRule};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often it is asked which rules permit it.
+/// How often it is asked which rules permit it, while there is need.
 const ASKED_EVERY: Duration = Duration::from_mins(1);
 
-/// Posted once more where it has not led to an alert that counts: an Alertmanager may have lost it.
+/// Posted once more while need lasts: it ends by itself, and Prometheus may not have taken over.
 const AGAIN: Duration = Duration::from_secs(30);
+
+/// All of it takes no longer: a pass waits for it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// More rules than so many are not looked at.
+const MOST_RULES: usize = 16;
 
 /// Posts alerts for one cluster.
 #[derive(Debug, Default)]
@@ -25,8 +30,34 @@ pub(super) struct Pusher(Mutex<State>);
 struct State {
     rules: Vec<PushRule>,
     asked: Option<Instant>,
-    /// For how many pods of a pool, and when.
-    posted: BTreeMap<PoolName, (usize, Instant)>,
+    posted: BTreeMap<PoolName, Posted>,
+}
+
+/// What was posted for a pool last.
+#[derive(Clone, Copy, Debug)]
+struct Posted {
+    pods: usize,
+    /// Since when the alert fires.
+    starts: Timestamp,
+    at: Instant,
+}
+
+/// A pool that would grow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wish {
+    pub(super) pool: PoolName,
+    /// For so many pods.
+    pub(super) pods: usize,
+    /// Whether an alert asks for it already, and counts.
+    pub(super) is_asked: bool,
+}
+
+impl Wish {
+    /// As the signals are.
+    pub(super) fn new((pool, pods): (PoolName, usize), signals: &[SignalReport]) -> Self {
+        let is_asked = signals.iter().any(|signal| asks_for(signal, &pool));
+        Self { pool, pods, is_asked }
+    }
 }
 
 impl Pusher {
@@ -35,58 +66,86 @@ impl Pusher {
         &self,
         parts: &Parts,
         (cluster, now): (&ClusterName, Timestamp),
-        sensors: &Sensors,
-        signals: &[SignalReport],
+        wishes: &[Wish],
     ) {
-        self.learn(parts, cluster).await;
-        let asked = |pool: &PoolName| signals.iter().any(|signal| asks_for(signal, pool));
-        let need = sensors.would_grow().filter(|(pool, _)| !asked(pool));
-        for (pool, pods) in self.news(&need.collect()) {
-            let rules = self.lock().rules.clone();
-            for rule in rules {
-                match rule.alert(cluster, &pool, pods, now) {
+        let due = self.due(wishes, now);
+        if due.is_empty() {
+            return;
+        }
+        let posting = async {
+            self.learn(parts, cluster).await;
+            let alerts = self.alerts(cluster, &due, now);
+            if alerts.is_empty() { Vec::new() } else { parts.alertmanager.post(&alerts).await }
+        };
+        let failed = tokio::time::timeout(PATIENCE, posting).await;
+        let failed = failed.unwrap_or_else(|_| vec![format!("no answer within {PATIENCE:?}")]);
+        for why in failed {
+            tracing::warn!(section = "push", %cluster, why, "an alert was not posted");
+        }
+    }
+
+    /// Which pools' alerts are to be posted now, and since when they fire: those of new need, and once more those that
+    /// were posted a while ago.
+    fn due(&self, wishes: &[Wish], now: Timestamp) -> Vec<(PoolName, usize, Timestamp)> {
+        let mut state = self.lock();
+        state.posted.retain(|pool, _| wishes.iter().any(|wish| wish.pool == *pool));
+        let mut due = Vec::new();
+        for Wish { pool, pods, is_asked } in wishes {
+            let before = state.posted.get(pool).copied();
+            let is_due = match before {
+                None => !is_asked,
+                Some(posted) => posted.at.elapsed() >= AGAIN || (*pods > posted.pods && !is_asked),
+            };
+            if is_due {
+                let starts = before.map_or(now, |posted| posted.starts);
+                let posted = Posted { pods: *pods, starts, at: Instant::now() };
+                state.posted.insert(pool.clone(), posted);
+                due.push((pool.clone(), *pods, starts));
+            }
+        }
+        due
+    }
+
+    fn alerts(
+        &self,
+        cluster: &ClusterName,
+        due: &[(PoolName, usize, Timestamp)],
+        now: Timestamp,
+    ) -> Vec<PostedAlert> {
+        let rules = self.lock().rules.clone();
+        let mut alerts = Vec::new();
+        for (pool, pods, starts) in due {
+            for rule in &rules {
+                match rule.alert(cluster, pool, *pods, (*starts, now)) {
                     Ok(Some(alert)) => {
-                        let failed = parts.alertmanager.post(&alert).await;
-                        tracing::info!(section = "push", %cluster, %pool, rule = rule.name, pods, ?failed, "posted");
+                        tracing::info!(section = "push", %cluster, %pool, rule = rule.name, pods, "posts its alert");
+                        alerts.push(alert);
                     }
                     Ok(None) => {}
                     Err(why) => tracing::warn!(section = "push", %cluster, why, "not posted"),
                 }
             }
         }
+        alerts
     }
 
     /// Asks now and then which rules permit it. While nobody answers, those that did last.
     async fn learn(&self, parts: &Parts, cluster: &ClusterName) {
-        let is_due = |asked: Option<Instant>| asked.is_none_or(|at| at.elapsed() > ASKED_EVERY);
-        if !is_due(self.lock().asked) {
+        if self.lock().asked.is_some_and(|at| at.elapsed() < ASKED_EVERY) {
             return;
         }
-        let told = parts.prometheus.push_rules().await;
-        let mut state = self.lock();
-        state.asked = Some(Instant::now());
-        match told {
-            Ok(rules) => state.rules = rules,
-            Err(why) => tracing::debug!(section = "push", %cluster, why, "rules are not known"),
+        self.lock().asked = Some(Instant::now());
+        match parts.prometheus.push_rules().await {
+            Ok(mut rules) => {
+                if rules.len() > MOST_RULES {
+                    let count = rules.len();
+                    tracing::warn!(section = "push", %cluster, count, "too many rules permit it: the first {MOST_RULES} count");
+                }
+                rules.truncate(MOST_RULES);
+                self.lock().rules = rules;
+            }
+            Err(why) => tracing::warn!(section = "push", %cluster, why, "rules are not known"),
         }
-    }
-
-    /// What is to be posted: new need, and what was posted a while ago and led to nothing.
-    fn news(&self, need: &BTreeMap<PoolName, usize>) -> Vec<(PoolName, usize)> {
-        let mut state = self.lock();
-        if state.rules.is_empty() {
-            return Vec::new();
-        }
-        state.posted.retain(|pool, _| need.contains_key(pool));
-        let is_news = |(pool, pods): &(&PoolName, &usize)| {
-            let before = state.posted.get(*pool);
-            before.is_none_or(|(known, at)| *pods > known || at.elapsed() > AGAIN)
-        };
-        let news: Vec<_> =
-            need.iter().filter(is_news).map(|(pool, pods)| (pool.clone(), *pods)).collect();
-        let now = Instant::now();
-        state.posted.extend(news.iter().map(|(pool, pods)| (pool.clone(), (*pods, now))));
-        news
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -99,4 +158,40 @@ fn asks_for(report: &SignalReport, pool: &PoolName) -> bool {
     let signal = &report.signal;
     let is_ours = signal.pool.as_ref().is_none_or(|name| name == pool);
     report.counts && signal.direction() == Direction::Up && is_ours
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::duration;
+
+    fn wish(pods: usize, is_asked: bool) -> Vec<Wish> {
+        vec![Wish { pool: "workers".into(), pods, is_asked }]
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn need_that_no_alert_asks_for_is_pushed_once_and_more_need_once_more() {
+        let (pusher, now) = (Pusher::default(), Timestamp::UNIX_EPOCH);
+        let due = |wishes: &[Wish]| pusher.due(wishes, now).len();
+        assert_eq!(due(&wish(3, true)), 0, "an alert asks");
+        assert_eq!(due(&wish(3, false)), 1);
+        assert_eq!(due(&wish(3, false)), 0);
+        assert_eq!(due(&wish(2, false)), 0);
+        assert_eq!(due(&wish(4, false)), 1);
+        assert_eq!(due(&wish(5, true)), 0, "by now it asks");
+        assert_eq!(due(&[]), 0);
+        assert_eq!(due(&wish(1, false)), 1, "it is new need");
+    }
+
+    /// Else it would end while need lasts, and fire anew: people would be told again and again.
+    #[tokio::test(start_paused = true)]
+    async fn what_was_pushed_is_kept_alive_while_need_lasts_and_fires_since_its_begin() {
+        let (pusher, begun) = (Pusher::default(), Timestamp::UNIX_EPOCH);
+        assert_eq!(pusher.due(&wish(3, false), begun).len(), 1);
+        for _ in 0..3 {
+            tokio::time::advance(AGAIN).await;
+            let due = pusher.due(&wish(3, true), duration::after(begun, AGAIN));
+            assert_eq!(due, [("workers".into(), 3, begun)]);
+        }
+    }
 }

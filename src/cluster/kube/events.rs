@@ -1,11 +1,13 @@
 //! What we did and why, told as Kubernetes' Events, which `kubectl describe` shows. The library makes one of what is said
-//! again within some minutes.
+//! again within some minutes, by who tells, about what, the reason and the action.
 
 use super::access::told;
 use crate::model::{About, Note};
 use ::kube::Client;
 use ::kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use k8s_openapi::api::core::v1::ObjectReference;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -14,6 +16,9 @@ const CONTROLLER: &str = "bellwether.dev/bellwether";
 
 /// So many may wait to be told; what is more is not.
 const WAITING: usize = 256;
+
+/// Limit for one call.
+const CALL: Duration = Duration::from_secs(10);
 
 /// What the apiserver takes of one text, in bytes.
 const LONGEST: usize = 1_000;
@@ -29,9 +34,14 @@ impl Events {
         let recorder = Recorder::new(client, Reporter::from(CONTROLLER));
         tasks.spawn(async move {
             while let Some(note) = notes.recv().await {
-                if let Err(error) = recorder.publish(&event(&note), &reference(&note.about)).await {
-                    tracing::debug!(section = "cluster", error = told(&error), ?note, "not told");
-                }
+                let (event, about) = (event(&note), reference(&note.about));
+                let publish = tokio::time::timeout(CALL, recorder.publish(&event, &about));
+                let why = match publish.await {
+                    Ok(Ok(())) => continue,
+                    Ok(Err(error)) => told(&error),
+                    Err(_) => format!("no answer within {CALL:?}"),
+                };
+                tracing::debug!(section = "cluster", why, ?note, "not told");
             }
         });
         Self(sender)
@@ -53,9 +63,16 @@ fn event(note: &Note) -> Event {
         type_: if note.is_warning { EventType::Warning } else { EventType::Normal },
         reason: note.reason.to_owned(),
         note: Some(note.words[..cut].to_owned()),
-        action: note.reason.to_owned(),
+        // The library takes two with the same action for one, whatever their words.
+        action: format!("{}-{:016x}", note.reason, digest(&note.words)),
         secondary: None,
     }
+}
+
+fn digest(words: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    words.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn reference(about: &About) -> ObjectReference {

@@ -17,6 +17,7 @@ use bellwether::model::{
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Api;
 use kube::api::{DeleteParams, ListParams};
+use serde_json::json;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -62,7 +63,10 @@ impl Stage {
             (Part::Controllers, "--kube-api-qps=500"),
             (Part::Controllers, "--kube-api-burst=500"),
         ];
-        let plane = control_plane::start_with(&Setting { flags, ..Setting::default() }).await?;
+        // Who found no place is tried again each second, so that silence means something.
+        let scheduler = json!({ "podInitialBackoffSeconds": 1, "podMaxBackoffSeconds": 1 });
+        let setting = Setting { flags, scheduler: Some(scheduler), ..Setting::default() };
+        let plane = control_plane::start_with(&setting).await?;
         let kube = connect_at(&plane, Clock::system()).await;
         let text = format!(
             "alertmanager: {{ urls: [http://127.0.0.1:9] }}

@@ -41,6 +41,7 @@ pub(crate) struct Chain {
     client: kube::Client,
     /// How many groups of alerts there are while nothing is needed.
     groups: usize,
+    is_pushed: bool,
     joined: Mutex<BTreeSet<String>>,
     _plane: ControlPlane,
     _prometheus: RunningPrometheus,
@@ -98,6 +99,7 @@ clusters:
             program,
             client,
             groups: 0,
+            is_pushed,
             joined: Mutex::default(),
             _plane: plane,
             _prometheus: prometheus,
@@ -175,6 +177,18 @@ clusters:
         list.iter().filter(|pod| control_plane::is_bound(pod)).count()
     }
 
+    /// As Prometheus sends the shipped rule's alert.
+    fn labels(&self) -> [(&'static str, &'static str); 6] {
+        [
+            ("alertname", ALERT),
+            ("autoscale", "up"),
+            ("bellwether_push", if self.is_pushed { "true" } else { "false" }),
+            ("cluster", "default"),
+            ("pool", "workers"),
+            ("severity", "warning"),
+        ]
+    }
+
     /// Whether the shipped rule's alert fires.
     pub(crate) async fn fires(&self) -> bool {
         let alerts = self.alertmanager.alerts().await;
@@ -183,24 +197,12 @@ clusters:
 
     /// Waits until Alertmanager has forgotten the last need.
     pub(crate) async fn calm(&self) {
-        self.alertmanager.resolve(&labels()).await;
+        self.alertmanager.resolve(&self.labels()).await;
         wait::until(LIMIT, "the alert to be over and forgotten", || async {
             self.alertmanager.groups().await == self.groups
         })
         .await;
     }
-}
-
-/// As Prometheus sends the shipped rule's alert.
-fn labels() -> [(&'static str, &'static str); 6] {
-    [
-        ("alertname", ALERT),
-        ("autoscale", "up"),
-        ("bellwether_push", "true"),
-        ("cluster", "default"),
-        ("pool", "workers"),
-        ("severity", "warning"),
-    ]
 }
 
 fn prometheus_config(port: u16, alertmanager: &str) -> String {
