@@ -2,7 +2,7 @@
 
 use super::candidates::{self, Candidate};
 use super::demand;
-use super::fit::{self, Predicate};
+use super::fit::{self, Grower, Predicate, Room};
 use super::new_nodes;
 use super::scene::Scene;
 use crate::config::{ClusterConfig, PoolConfig};
@@ -90,11 +90,17 @@ fn placed(scene: &Scene<'_>, pod: &Pod, node: &NodeName) -> Explanation {
 }
 
 fn waiting(scene: &Scene<'_>, pod: &Pod, state: String) -> Explanation {
-    let pools = scene.limits.configured().map(|pool| would_grow(scene, pool, pod));
-    let no_need = no_need(scene, pod);
+    let growers: Vec<(&PoolConfig, Grower<'_>)> =
+        scene.limits.configured().map(|pool| (pool, new_nodes::grower(scene, pool))).collect();
+    // One copy for all that is asked: of a large cluster it takes its time.
+    let mut room = scene.room().clone();
+    let forbidden = by_predicate(&mut room, pod);
+    let helps =
+        growers.iter().map(|(pool, grower)| would_grow(scene, (pool, grower), pod, &mut room));
+    let helps = helps.collect();
     Explanation {
-        why: no_need.into_iter().chain(by_predicate(scene, pod)).collect(),
-        helps: pools.collect(),
+        why: no_need(scene, pod).into_iter().chain(forbidden).collect(),
+        helps,
         ..said(state)
     }
 }
@@ -115,9 +121,9 @@ fn no_need(scene: &Scene<'_>, pod: &Pod) -> Option<String> {
 }
 
 /// What forbids it the nodes there are, the commonest first.
-fn by_predicate(scene: &Scene<'_>, pod: &Pod) -> Vec<String> {
+fn by_predicate<'a>(room: &mut Room<'a>, pod: &'a Pod) -> Vec<String> {
     let mut nodes: BTreeMap<Option<Predicate>, Vec<&NodeName>> = BTreeMap::new();
-    for (node, forbidding) in fit::first_of_each(scene.room().clone(), pod) {
+    for (node, forbidding) in fit::first_of_each(room, pod) {
         nodes.entry(forbidding).or_default().push(node);
     }
     let mut nodes: Vec<_> = nodes.into_iter().collect();
@@ -136,9 +142,13 @@ fn some(names: &[&NodeName]) -> String {
 }
 
 /// Whether a pool could host a pod, and whether it may grow.
-fn would_grow(scene: &Scene<'_>, pool: &PoolConfig, pod: &Pod) -> String {
-    let grower = new_nodes::grower(scene, pool);
-    let best = fit::best_for(pod, scene.room().clone(), &grower, &scene.limits.expanders);
+fn would_grow<'a>(
+    scene: &Scene<'_>,
+    (pool, grower): (&PoolConfig, &'a Grower<'a>),
+    pod: &'a Pod,
+    room: &mut Room<'a>,
+) -> String {
+    let best = fit::best_for(pod, room, grower, &scene.limits.expanders);
     let name = &pool.name;
     match best {
         Some(chosen) if grower.room == 0 => {
@@ -152,7 +162,7 @@ fn would_grow(scene: &Scene<'_>, pool: &PoolConfig, pod: &Pod) -> String {
             format!("pool {name}: a new {}{zone} would host it", chosen.shape)
         }
         None => {
-            let why = fit::why_none(pod, scene.room().clone(), &grower);
+            let why = fit::why_none(pod, room, grower);
             format!("pool {name}: no new worker would host it: {why}")
         }
     }

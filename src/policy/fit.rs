@@ -48,10 +48,10 @@ pub fn places<'v>(view: &'v ClusterView, pod: &Pod) -> Vec<(&'v NodeName, Vec<Pr
 
 /// The same of a room's nodes: each with the first that forbids it.
 pub(super) fn first_of_each<'a>(
-    mut room: Room<'a>,
+    room: &mut Room<'a>,
     pod: &'a Pod,
 ) -> Vec<(&'a NodeName, Option<Predicate>)> {
-    let judge = Judge::new(&mut room, &pod.spec);
+    let judge = Judge::new(room, &pod.spec);
     let named = room.bins.iter().enumerate().filter_map(|(at, bin)| Some((at, bin.name?)));
-    named.map(|(at, name)| (name, judge.first(&room, at))).collect()
+    named.map(|(at, name)| (name, judge.first(room, at))).collect()
 }

@@ -179,7 +179,7 @@ fn essential(scene: &Scene<'_>, pool: &PoolConfig, demand: &Demand<'_>, need: &m
     let growers: Vec<Grower<'_>> =
         scene.limits.configured().map(|pool| new_nodes::grower(scene, pool)).collect();
     let hosts = |grower: &Grower<'_>| {
-        let host = fit::best_for(pod, scene.room().clone(), grower, &scene.limits.expanders)?;
+        let host = fit::best_for(pod, &mut scene.room().clone(), grower, &scene.limits.expanders)?;
         Some((scene.pool(grower.pool)?, host))
     };
     let mut hosts = growers.iter().filter_map(hosts);

@@ -26,8 +26,8 @@ pub(super) struct Scene<'a> {
     pub(super) now: Timestamp,
     /// By the worker they say to be: more than one where a machine registered anew.
     nodes: HashMap<&'a WorkerId, Vec<&'a Node>>,
-    pods: HashMap<&'a NodeName, Vec<&'a Pod>>,
-    /// Made once, where anybody asks.
+    /// Made once, where anybody asks, as those below.
+    pods: OnceCell<HashMap<&'a NodeName, Vec<&'a Pod>>>,
     room: OnceCell<Room<'a>>,
     new_nodes: OnceCell<BTreeMap<&'a PoolName, Vec<NewNode<'a>>>>,
 }
@@ -48,13 +48,7 @@ impl<'a> Scene<'a> {
                 nodes.entry(worker).or_default().push(node);
             }
         }
-        let mut pods: HashMap<&NodeName, Vec<&Pod>> = HashMap::new();
-        for pod in view.into_iter().flat_map(ClusterView::pods) {
-            if let Some(node) = pod.node() {
-                pods.entry(node).or_default().push(pod);
-            }
-        }
-        let (room, new_nodes) = (OnceCell::new(), OnceCell::new());
+        let (pods, room, new_nodes) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
         Self { observed, signals, memory, limits, now, nodes, pods, room, new_nodes }
     }
 
@@ -144,7 +138,16 @@ impl<'a> Scene<'a> {
 
     /// Pods on a node.
     pub(super) fn pods_on(&self, node: &NodeName) -> &[&'a Pod] {
-        self.pods.get(node).map_or(&[], Vec::as_slice)
+        let made = self.pods.get_or_init(|| {
+            let mut pods: HashMap<&NodeName, Vec<&Pod>> = HashMap::new();
+            for pod in self.observed.cluster.known().into_iter().flat_map(ClusterView::pods) {
+                if let Some(node) = pod.node() {
+                    pods.entry(node).or_default().push(pod);
+                }
+            }
+            pods
+        });
+        made.get(node).map_or(&[], Vec::as_slice)
     }
 
     /// Pods on a node that a drain must move.

@@ -179,25 +179,25 @@ impl<'a> Packer<'a, '_> {
 /// What a grower would best launch for one pod, as if it had room for one more worker.
 pub(in crate::policy) fn best_for<'a>(
     pod: &'a Pod,
-    mut room: Room<'a>,
+    room: &mut Room<'a>,
     grower: &'a Grower<'a>,
     expanders: &[Expander],
 ) -> Option<Chosen> {
-    let judge = Judge::new(&mut room, &pod.spec);
+    let judge = Judge::new(room, &pod.spec);
     let (growers, zones) = (std::slice::from_ref(grower), [grower.zones.clone()]);
-    let choice = choose(growers, expanders, (&[1], &zones), (&judge, 1), &room)?;
-    let zone = choice.site.zone.filter(|_| judge.minds_zone(&room));
+    let choice = choose(growers, expanders, (&[1], &zones), (&judge, 1), room)?;
+    let zone = choice.site.zone.filter(|_| judge.minds_zone(room));
     Some(Chosen { shape: choice.node.shape.name.clone(), zone: zone.cloned() })
 }
 
 /// Why a grower has no node for a pod.
 pub(in crate::policy) fn why_none<'a>(
     pod: &'a Pod,
-    mut room: Room<'a>,
+    room: &mut Room<'a>,
     grower: &'a Grower<'a>,
 ) -> String {
-    let judge = Judge::new(&mut room, &pod.spec);
-    let hosted = hostable(&judge, &room, std::slice::from_ref(grower));
+    let judge = Judge::new(room, &pod.spec);
+    let hosted = hostable(&judge, room, std::slice::from_ref(grower));
     hosted.map_or_else(|(_, why)| why, |()| "it is sold nowhere".to_owned())
 }
 
