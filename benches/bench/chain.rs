@@ -78,7 +78,7 @@ async fn burst_of(pods: usize, cpu: &str) -> anyhow::Result<Vec<Measure>> {
     tokio::time::sleep(std::time::Duration::from_secs(5)).await;
     let last = chain.world.calls().last().context("no launch")?.at;
     let took = last.duration_since(begun).as_secs_f64();
-    let worked = (chain.program.worked() - worked).as_secs_f64();
+    let worked = chain.program.worked().saturating_sub(worked).as_secs_f64();
     wait::until(LIMIT, "every pod to be bound", || async {
         chain.join().await;
         chain.bound().await == pods

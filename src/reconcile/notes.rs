@@ -1,7 +1,7 @@
 //! What people are told where they look at pods and nodes: each act, and what cannot be helped.
 
 use super::{Turn, Workers};
-use crate::model::{About, Entry, EntryKind, Intent, Note, Pod, PodRef, Uid, Verdict};
+use crate::model::{About, ClusterView, Entry, EntryKind, Intent, Note, Pod, PodRef, Uid, Verdict};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -61,7 +61,7 @@ fn of_launch(turn: &Turn<'_>, intent: &Intent, history: &[Entry]) -> Vec<Note> {
         return Vec::new();
     }
     let uids: HashSet<&Uid> = intent.pods.iter().take(AT_ONCE).collect();
-    let pods = turn.observed.cluster.known().into_iter().flat_map(|view| view.pods());
+    let pods = turn.observed.cluster.known().into_iter().flat_map(ClusterView::pods);
     let (pool, all) = (&intent.request.pool, intent.pods.len());
     let told = |pod: &Pod| Note {
         about: About::Pod(pod.at()),

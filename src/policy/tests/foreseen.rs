@@ -68,7 +68,7 @@ fn nothing_is_foreseen_where_the_file_says_so() {
 #[test]
 fn what_nobody_judges_for_minutes_is_not_foreseen() {
     let mut world = unjudged(1, 2);
-    world.later(MINUTE * 2 - SECOND);
+    world.later(SECOND * 119);
     assert_eq!(world.launches(), 2);
     world.later(SECOND);
     assert_eq!(world.launches(), 0);

@@ -108,7 +108,9 @@ impl Apps {
         let container = json!({ "name": "main", "image": "any",
             "resources": { "requests": { "cpu": format!("{size}m"), "memory": "200Mi" } } });
         let mut spec = json!({ "containers": [container] });
-        asks.iter().for_each(|one| one.put(&mut spec, name, self.told.len()));
+        for one in asks {
+            one.put(&mut spec, name, self.told.len());
+        }
         self.told.push(format!("{name}: {pods} pods of {size}m, {asks:?}"));
         self.pods.extend((0..pods).map(|pod| {
             json!({
