@@ -128,7 +128,7 @@ fn judge(
     let there = noted.pods.iter().filter(|uid| pods.contains_key(uid)).count();
     let old = noted.pods.iter().filter(went_to_old).count();
     let launched_for = noted.launched_for as usize;
-    let wrong = old.saturating_sub(noted.pods.len() - launched_for);
+    let wrong = old.saturating_sub(noted.pods.len().saturating_sub(launched_for));
     let right = launched_for.saturating_sub(wrong).min(there);
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     predictions.wrong = predictions.wrong.saturating_add(number(wrong));

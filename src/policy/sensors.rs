@@ -174,7 +174,9 @@ fn oldest(demand: &Demand<'_>, now: Timestamp) -> Duration {
     let pending = demand.pending.iter().filter(|pod| !hopeless.contains(&pod.uid));
     let since = |pod: &&Pod| match pod.placement {
         Placement::Unschedulable { since } => duration::since(since, now),
-        _ => Duration::ZERO,
+        Placement::Bound(_) | Placement::Waiting | Placement::OtherScheduler | Placement::Gated => {
+            Duration::ZERO
+        }
     };
     pending.chain(&demand.watched).map(since).max().unwrap_or_default()
 }
