@@ -30,6 +30,9 @@ const ALERT: &str = "PodsUnschedulable";
 /// groups soon, so that each need is a fresh one.
 const FORGETFUL: [&str; 2] = ["--cluster.listen-address=", "--dispatch.maintenance-interval=1s"];
 
+/// Groups that last: the watchdog's two, and the one that tells people of the need, whose ticks are slow.
+const LASTING: usize = 3;
+
 /// So many pods are posted at once.
 const AT_ONCE: usize = 16;
 
@@ -39,8 +42,6 @@ pub(crate) struct Chain {
     pub(crate) world: World,
     pub(crate) program: Server,
     client: kube::Client,
-    /// How many groups of alerts there are while nothing is needed.
-    groups: usize,
     is_pushed: bool,
     joined: Mutex<BTreeSet<String>>,
     _plane: ControlPlane,
@@ -93,12 +94,11 @@ clusters:
         let sim = SimConfig { state: Some(state), ..SimConfig::default() };
         let world = World::new(&sim, Clock::system()).unwrap();
         let client = plane.client().await;
-        let mut chain = Self {
+        let chain = Self {
             alertmanager,
             world,
             program,
             client,
-            groups: 0,
             is_pushed,
             joined: Mutex::default(),
             _plane: plane,
@@ -106,7 +106,6 @@ clusters:
             _folder: folder,
         };
         chain.hears_the_watchdog().await;
-        chain.groups = chain.alertmanager.groups().await;
         Some(chain)
     }
 
@@ -195,14 +194,14 @@ clusters:
         alerts.as_array().unwrap().iter().any(|one| one["labels"]["alertname"] == ALERT)
     }
 
-    /// Waits until Alertmanager has forgotten the last need; but for the group that tells people, whose ticks are slow.
+    /// Waits until Alertmanager has forgotten the last need.
     pub(crate) async fn calm(&self) {
         // What is over before it began would be kept as a group of its own.
         if self.fires().await {
             self.alertmanager.resolve(&self.labels()).await;
         }
         wait::until(LIMIT, "the alert to be over and forgotten", || async {
-            self.alertmanager.groups().await <= self.groups + 1
+            self.alertmanager.groups().await <= LASTING
         })
         .await;
     }
