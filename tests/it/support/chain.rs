@@ -196,8 +196,9 @@ clusters:
 
     /// Waits until Alertmanager has forgotten the last need.
     pub(crate) async fn calm(&self) {
-        // What is over before it began would be kept as a group of its own.
-        if self.fires().await {
+        // What we posted ends by itself a minute later only; what Prometheus sends it ends itself, and would not send
+        // again for a minute.
+        if self.is_pushed && self.fires().await {
             self.alertmanager.resolve(&self.labels()).await;
         }
         wait::until(LIMIT, "the alert to be over and forgotten", || async {
