@@ -270,7 +270,11 @@ impl Reconciler {
         let sensors = policy::sensors(&observed, &memory, limits, now);
         let report = self.publish(&turn, &workers, sensors.as_ref());
         let may_tell = claim.is_some() && !is_astray && !limits.is_dry();
-        let due = due(&plan, interval, now);
+        let due = match outcome {
+            // What a pool waits for is remembered by who may act alone: here it would begin anew in each pass.
+            Outcome::Standby | Outcome::Failed => interval,
+            _ => due(&plan, interval, now),
+        };
         let seen = Arc::new(Seen { limits: limits.clone(), observed, memory, plan });
         self.seen.send_replace(Some(seen.clone()));
         if let Some(sensors) = sensors.filter(|_| may_tell) {

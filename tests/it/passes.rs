@@ -9,7 +9,7 @@ use bellwether::model::{
 };
 use bellwether::reconcile::{Outcome, Terms};
 use bellwether::sim::{Faults, Workload};
-use stage::{Monitoring, SECOND, cluster, config, firing, nobody, stage, told_stage};
+use stage::{Monitoring, SECOND, Stage, cluster, config, firing, nobody, stage, told_stage};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -171,6 +171,23 @@ async fn need_that_settles_is_looked_at_again_as_soon_as_it_has() {
     tokio::time::advance(due).await;
     assert_eq!(stage.pass().await, Outcome::Changed);
     assert_eq!(stage.world.machines().len(), 1);
+}
+
+/// Found by the simulation: a process whose clock was off passed twenty times a second, as long as pods waited.
+#[tokio::test(start_paused = true)]
+async fn who_may_not_act_waits_for_no_need_to_settle() {
+    let pending = |stage: &Stage| {
+        stage.world.set_workload(Workload::deployment("web", 1, 500, 64 << 20)).unwrap();
+    };
+    let astray = stage("min: 0, settle: 50ms", SECOND * 3).await;
+    let standby = stage("min: 0, settle: 50ms", Duration::ZERO).await;
+    standby.reconciler.claims().release().await;
+    for (stage, expected) in [(astray, Outcome::Failed), (standby, Outcome::Standby)] {
+        pending(&stage);
+        tokio::time::advance(SECOND * 10).await;
+        let (outcome, due) = stage.reconciler.pass().await;
+        assert_eq!((outcome, due), (expected, SECOND * 30));
+    }
 }
 
 #[tokio::test(start_paused = true)]
