@@ -44,8 +44,8 @@ struct Seen {
     age: Option<Duration>,
     /// Per pool whether the last list was whole.
     lists: BTreeMap<PoolName, bool>,
-    /// When it last looked, how often at that moment, and the token it had then: its pass acts under that one.
-    looked: Option<Timestamp>,
+    /// Since when its looks are counted, how many there were, and the token it had at the last: its pass acts under that one.
+    counted: Option<Timestamp>,
     looks: u32,
     token: Option<Token>,
 }
@@ -102,8 +102,8 @@ pub(crate) struct Checker {
 /// How far a provider's list may be behind.
 const LISTED_WITHIN: Duration = Duration::from_mins(2);
 
-/// A pass follows one that changed something at once; never so often.
-const LOOKS: u32 = 500;
+/// A pass follows one that changed something at once; never so often in a minute.
+const LOOKS: u32 = 150;
 
 /// How long ago a bound may still have been the one that was decided by: one pass, slowed by every fault.
 const SLOWEST_PASS: Duration = Duration::from_mins(4);
@@ -183,8 +183,8 @@ impl Checker {
         state.granted = Some(Claim { expires, ..claim.clone() });
     }
 
-    /// A process was answered a view. False where it looks again and again at one moment: it would never
-    /// rest (I7), and time would stand still.
+    /// A process was answered a view. False where it looks again and again: it would never rest (I7), and where that is
+    /// at one moment, time would stand still.
     pub(crate) fn saw_view(&self, replica: usize, view: &View<ClusterView>) -> bool {
         let now = self.now();
         let age = match view {
@@ -197,12 +197,15 @@ impl Checker {
             let seen = state.seen.entry(replica).or_default();
             seen.token = held.map(|claim| claim.token);
             seen.age = age;
-            seen.looks = if seen.looked == Some(now) { seen.looks + 1 } else { 1 };
-            seen.looked = Some(now);
+            let is_counted = |since| duration::since(since, now) < Duration::from_mins(1);
+            if !seen.counted.is_some_and(is_counted) {
+                (seen.counted, seen.looks) = (Some(now), 0);
+            }
+            seen.looks += 1;
             seen.looks
         };
         if looks == LOOKS {
-            self.violated("I7", format!("{LOOKS} passes of replica {replica} at one moment"));
+            self.violated("I7", format!("{LOOKS} passes of replica {replica} in a minute"));
         }
         looks < LOOKS
     }
