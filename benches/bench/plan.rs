@@ -147,6 +147,7 @@ fn node(n: usize, created: Timestamp) -> Node {
         created,
         readiness: Readiness::Ready,
         cordon: Cordon::None,
+        kept: None,
         allocatable: allocatable(n / POOLS.len()),
         labels: BTreeMap::from([("pool".to_owned(), pool_of(n).to_owned())]),
         taints: Vec::new(),

@@ -49,6 +49,9 @@ pub struct Node {
     pub readiness: Readiness,
     /// Whether new pods are kept off, and by whom.
     pub cordon: Cordon,
+    /// The annotation by which somebody keeps it where it is.
+    #[serde(default)]
+    pub kept: Option<String>,
     /// What pods can use.
     pub allocatable: Resources,
     /// Labels.

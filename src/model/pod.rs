@@ -6,6 +6,7 @@ use super::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::sync::Arc;
 
 /// One pod that is not finished.
@@ -103,6 +104,26 @@ pub enum Pin {
     KubeSystem,
     /// An annotation asks for it, for example `safe-to-evict: "false"`.
     Annotated(String),
+    /// An annotation asks for it for a while, for example `do-not-disrupt: "30m"`.
+    AnnotatedUntil {
+        /// The annotation.
+        mark: String,
+        /// From when on the pod may move.
+        until: Timestamp,
+    },
+}
+
+impl fmt::Display for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DisruptionBudget(budget) => write!(f, "its budget {budget} allows no disruption"),
+            Self::LocalStorage => f.write_str("it has data on the node's disk"),
+            Self::Bare => f.write_str("no controller would make it again"),
+            Self::KubeSystem => f.write_str("it is in kube-system and no budget speaks for it"),
+            Self::Annotated(mark) => f.write_str(mark),
+            Self::AnnotatedUntil { mark, until } => write!(f, "{mark}, until {until}"),
+        }
+    }
 }
 
 /// Programs without which no alert could ever reach us; their workers go last.

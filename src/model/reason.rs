@@ -279,6 +279,11 @@ pub enum Reason {
     },
     /// A permanent worker.
     Permanent,
+    /// An annotation on its node keeps it.
+    Kept {
+        /// The annotation.
+        mark: String,
+    },
     /// Younger than `min_age`.
     TooYoung {
         /// When it is old enough.
@@ -417,7 +422,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every code, in the order of the list.
-    pub const CODES: [&'static str; 82] = [
+    pub const CODES: [&'static str; 83] = [
         "nothing_asked",
         "pods_pending",
         "alert_step",
@@ -463,6 +468,7 @@ impl Reason {
         "draining",
         "no_candidate",
         "permanent",
+        "kept",
         "too_young",
         "protected",
         "foreign_cordon",
@@ -551,6 +557,7 @@ impl Reason {
             Self::Draining { .. } => "draining",
             Self::NoCandidate { .. } => "no_candidate",
             Self::Permanent => "permanent",
+            Self::Kept { .. } => "kept",
             Self::TooYoung { .. } => "too_young",
             Self::Protected => "protected",
             Self::ForeignCordon => "foreign_cordon",
@@ -684,12 +691,13 @@ impl fmt::Display for Reason {
             Self::Draining { workers } => write!(f, "{workers} worker(s) on their way out"),
             Self::NoCandidate { .. } => f.write_str("no worker may be removed"),
             Self::Permanent => f.write_str("permanent"),
+            Self::Kept { mark } => write!(f, "its node is kept: {mark}"),
             Self::TooYoung { until } => write!(f, "too young until {until}"),
             Self::Protected => f.write_str("termination protection is on"),
             Self::ForeignCordon => f.write_str("cordoned by somebody else"),
             Self::NotReadyNode => f.write_str("node is not ready"),
             Self::NodeUnknown => f.write_str("node is not seen"),
-            Self::PodPinned { pod, pin } => write!(f, "{pod} stays: {pin:?}"),
+            Self::PodPinned { pod, pin } => write!(f, "{pod} stays: {pin}"),
             Self::PodFitsNowhere { pod } => write!(f, "{pod} would fit nowhere else"),
             Self::NoHeadroom => f.write_str("no headroom would be left"),
             Self::RefusedBefore { until, why } => {

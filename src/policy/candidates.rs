@@ -57,7 +57,7 @@ fn judge<'a>(
     let judged = scene.node(worker).ok_or(Reason::NodeUnknown).and_then(|node| {
         by_record(scene, pool, worker, node)?;
         let pods: Vec<&Pod> = scene.movable_on(&node.at.name).collect();
-        Ok((node, pinned(pool, &pods), pods))
+        Ok((node, pinned(scene, pool, &pods), pods))
     });
     // The wait in kube-system runs from when nothing else holds the worker.
     if !matches!(judged, Ok((_, Some((_, Pin::KubeSystem)), _))) {
@@ -85,6 +85,7 @@ fn by_record(
     node: &Node,
 ) -> Result<(), Reason> {
     not_permanent(pool, worker, node)?;
+    not_kept(node)?;
     if !node.is_ready() {
         return Err(Reason::NotReadyNode);
     }
@@ -110,6 +111,7 @@ pub(super) fn may_be_replaced(
     instance: Option<&Instance>,
 ) -> Result<(), Reason> {
     not_permanent(pool, worker, node)?;
+    not_kept(node)?;
     if node.cordon == Cordon::Foreign {
         return Err(Reason::ForeignCordon);
     }
@@ -117,7 +119,7 @@ pub(super) fn may_be_replaced(
         return Err(Reason::Protected);
     }
     let pods: Vec<&Pod> = scene.movable_on(&node.at.name).collect();
-    match pinned(pool, &pods) {
+    match pinned(scene, pool, &pods) {
         None | Some((_, Pin::KubeSystem)) => not_refused(scene, worker),
         Some((pod, pin)) => Err(Reason::PodPinned { pod: fit::name(pod), pin }),
     }
@@ -129,6 +131,11 @@ pub(super) fn not_permanent(pool: &PoolConfig, worker: &Worker, node: &Node) -> 
     if names.any(|name| pool.permanent.contains(name)) { Err(Reason::Permanent) } else { Ok(()) }
 }
 
+/// People may keep a node by what they write on it.
+pub(super) fn not_kept(node: &Node) -> Result<(), Reason> {
+    node.kept.clone().map_or(Ok(()), |mark| Err(Reason::Kept { mark }))
+}
+
 /// A worker whose drain failed a while ago is left alone.
 fn not_refused(scene: &Scene<'_>, worker: &Worker) -> Result<(), Reason> {
     let refusal = scene.memory.cluster.refusals.get(&worker.id);
@@ -138,11 +145,12 @@ fn not_refused(scene: &Scene<'_>, worker: &Worker) -> Result<(), Reason> {
 }
 
 /// The strongest pin of any pod; one that only waits in kube-system comes last.
-fn pinned<'p>(pool: &PoolConfig, pods: &[&'p Pod]) -> Option<(&'p Pod, Pin)> {
+fn pinned<'p>(scene: &Scene<'_>, pool: &PoolConfig, pods: &[&'p Pod]) -> Option<(&'p Pod, Pin)> {
     let holds = |pin: &&Pin| match pin {
         // Budgets hold single evictions, not the choice: they may allow one by the time it comes.
         Pin::DisruptionBudget(_) => false,
         Pin::LocalStorage => !pool.evict.local_storage,
+        Pin::AnnotatedUntil { until, .. } => scene.now < *until,
         Pin::Bare | Pin::KubeSystem | Pin::Annotated(_) => true,
     };
     let pins = pods

@@ -202,6 +202,7 @@ impl World {
             created: worker.created,
             readiness: Readiness::Ready,
             cordon: Cordon::None,
+            kept: None,
             allocatable: small(),
             labels: BTreeMap::new(),
             taints: Vec::new(),

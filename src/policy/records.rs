@@ -3,7 +3,7 @@
 
 use super::draft::Draft;
 use super::scene::{Machine, Scene};
-use super::{adopt, leaving, pauses};
+use super::{adopt, candidates, leaving, pauses};
 use crate::config::Mode;
 use crate::model::{
     Act, Cordon, Failure, Node, Permit, PoolName, Readiness, Reason, Step, Transition, Worker,
@@ -202,6 +202,7 @@ fn spared(
     if node.is_some_and(|node| node.cordon == Cordon::Foreign) {
         return Err(Reason::ForeignCordon);
     }
+    node.map_or(Ok(()), candidates::not_kept)?;
     match machine {
         Machine::Live(instance) if instance.protected => Err(Reason::Protected),
         _ => Ok(()),

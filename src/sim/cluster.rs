@@ -191,6 +191,7 @@ fn node_view(name: &NodeName, node: &SimNode) -> Node {
             Readiness::NotReady { since: node.since }
         },
         cordon: node.cordon,
+        kept: None,
         allocatable: node.allocatable.clone(),
         labels: node.labels.clone(),
         taints: node.taints.clone(),

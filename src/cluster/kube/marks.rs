@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{Node, Taint};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// Keeps new pods off a node that we empty.
 pub(super) const DRAIN_TAINT: &str = "bellwether.dev/draining";
@@ -16,6 +17,13 @@ const CORDONED: &str = "bellwether.dev/cordoned";
 
 /// The control plane sets it on what is cordoned, and takes it away itself; it says nothing that the cordon does not.
 pub(super) const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
+
+/// By which people keep a node, each where it says `true`: our own, and those that they may know.
+const KEEP: [&str; 3] =
+    [KEPT, "cluster-autoscaler.kubernetes.io/scale-down-disabled", "karpenter.sh/do-not-disrupt"];
+
+/// Our own, on a node or a pod.
+pub(super) const KEPT: &str = "bellwether.dev/keep";
 
 /// Tries of a change of a node that others, its kubelet above all, change all the time.
 const TRIES: usize = 4;
@@ -28,6 +36,12 @@ pub(super) async fn cordon(nodes: &Api<Node>, at: &NodeRef, mark: &Mark) -> Resu
 /// Takes our mark away, and the cordon where it was ours.
 pub(super) async fn uncordon(nodes: &Api<Node>, at: &NodeRef) -> Result<()> {
     again(|| try_to_uncordon(nodes, at)).await
+}
+
+/// The annotation that keeps a node, if one does.
+pub(super) fn keeps(annotations: &BTreeMap<String, String>) -> Option<String> {
+    let is_set = |key: &&&str| annotations.get(**key).is_some_and(|value| value == "true");
+    KEEP.iter().find(is_set).map(|key| format!("{key}=true"))
 }
 
 /// Reads and changes once more where somebody changed the node in between.

@@ -1,7 +1,7 @@
 //! Nodes as we see them.
 
 use super::constraints::taint;
-use super::marks::{DRAIN_TAINT, UNSCHEDULABLE};
+use super::marks::{self, DRAIN_TAINT, UNSCHEDULABLE};
 use super::quantity::{Unreadable, resources};
 use super::time;
 use crate::model::{
@@ -37,6 +37,7 @@ pub(super) fn view(node: &api::Node) -> Option<Node> {
         created,
         readiness: readiness(node, created),
         cordon: cordon(spec, taints),
+        kept: meta.annotations.as_ref().and_then(marks::keeps),
         allocatable: resources(allocatable, Unreadable::IsNone),
         taints: taints.iter().filter(is_told).map(taint).collect(),
         zone: zone(&labels),
@@ -148,6 +149,21 @@ mod tests {
         assert_eq!(cordon(true, theirs), (Cordon::Foreign, 0));
         assert_eq!(cordon(true, ours.clone()), (Cordon::Ours, 0));
         assert_eq!(cordon(false, ours), (Cordon::Ours, 0));
+    }
+
+    #[test]
+    fn a_node_is_kept_by_what_people_may_write_on_it() {
+        let kept =
+            |annotations: Value| seen(|node| node["metadata"]["annotations"] = annotations).kept;
+        assert_eq!(kept(json!({})), None);
+        for key in [
+            "bellwether.dev/keep",
+            "cluster-autoscaler.kubernetes.io/scale-down-disabled",
+            "karpenter.sh/do-not-disrupt",
+        ] {
+            assert_eq!(kept(json!({ key: "true" })), Some(format!("{key}=true")));
+            assert_eq!(kept(json!({ key: "false" })), None, "{key}");
+        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Pods as we see them.
 
+use super::marks::KEPT;
 use super::volumes::Use;
 use super::{KUBE_SYSTEM, constraints, requests, time};
 use crate::model::{Essential, NodeName, Pin, Placement, Pod, PodKind, PodSpec, Uid};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1 as api;
 use std::collections::HashSet;
@@ -168,11 +169,12 @@ fn is_marked(pod: &api::Pod, key: &str, value: &str) -> bool {
 /// What keeps a pod where it is, as its owners and its own disk have it. "May go" outweighs what we would think.
 fn pins(pod: &api::Pod, spec: &api::PodSpec) -> Vec<Pin> {
     let mut pins = Vec::new();
-    for (key, value) in [(SAFE_TO_EVICT, "false"), (DO_NOT_DISRUPT, "true")] {
+    for (key, value) in [(KEPT, "true"), (SAFE_TO_EVICT, "false")] {
         if is_marked(pod, key, value) {
             pins.push(Pin::Annotated(format!("{key}={value}")));
         }
     }
+    pins.extend(undisturbed(pod));
     if is_marked(pod, SAFE_TO_EVICT, "true") {
         return pins;
     }
@@ -185,6 +187,19 @@ fn pins(pod: &api::Pod, spec: &api::PodSpec) -> Vec<Pin> {
         pins.push(Pin::LocalStorage);
     }
     pins
+}
+
+/// `true` holds for good, a duration from the pod's start on, as for Karpenter 1.12 and later. What cannot be read holds:
+/// somebody wanted something.
+fn undisturbed(pod: &api::Pod) -> Option<Pin> {
+    let value = annotation(pod, DO_NOT_DISRUPT).filter(|value| !matches!(*value, "" | "false"))?;
+    let mark = format!("{DO_NOT_DISRUPT}={value}");
+    let started = pod.status.as_ref().and_then(|status| status.start_time.as_ref());
+    let until = || time::ours(started?).checked_add(value.parse::<SignedDuration>().ok()?).ok();
+    Some(match until() {
+        Some(until) => Pin::AnnotatedUntil { mark, until },
+        None => Pin::Annotated(mark),
+    })
 }
 
 /// Data on the node's own disk. What is kept in memory ends with the pod anyway.
@@ -358,6 +373,33 @@ mod tests {
         let told = |key: &str, value: &str| [Pin::Annotated(format!("{key}={value}"))];
         assert_eq!(pins(marked(SAFE_TO_EVICT, "false")), told(SAFE_TO_EVICT, "false"));
         assert_eq!(pins(marked(DO_NOT_DISRUPT, "true")), told(DO_NOT_DISRUPT, "true"));
+        assert_eq!(pins(marked(KEPT, "true")), told(KEPT, "true"));
+    }
+
+    #[test]
+    fn a_pod_may_ask_not_to_be_disturbed_for_a_while() {
+        let asks = |value: &str, started: Option<&str>| {
+            pins(|pod| {
+                pod["metadata"]["annotations"] = json!({ DO_NOT_DISRUPT: value });
+                pod["status"]["startTime"] = started.into();
+            })
+        };
+        let started = Some("2026-01-01T00:00:00Z");
+        for (value, until) in [
+            ("30m", "2026-01-01T00:30:00Z"),
+            ("1h30m45s", "2026-01-01T01:30:45Z"),
+            ("1.5h", "2026-01-01T01:30:00Z"),
+        ] {
+            let (mark, until) = (format!("{DO_NOT_DISRUPT}={value}"), until.parse().unwrap());
+            assert_eq!(asks(value, started), [Pin::AnnotatedUntil { mark, until }]);
+        }
+        for (value, started) in [("soon", started), ("30m", None)] {
+            let mark = format!("{DO_NOT_DISRUPT}={value}");
+            assert_eq!(asks(value, started), [Pin::Annotated(mark)], "it holds");
+        }
+        for value in ["false", ""] {
+            assert_eq!(asks(value, started), []);
+        }
     }
 
     #[test]

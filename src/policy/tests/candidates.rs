@@ -55,6 +55,31 @@ fn a_protected_machine_stays() {
 }
 
 #[test]
+fn a_node_that_somebody_keeps_stays() {
+    let mark = "bellwether.dev/keep=true".to_owned();
+    let kept = Some(mark.clone());
+    assert_eq!(keeps(|world| world.node(1).kept = kept), Reason::Kept { mark });
+}
+
+#[test]
+fn a_pod_that_is_not_to_be_disturbed_for_a_while_may_move_after_it() {
+    let mut world = World::of(2);
+    world.down();
+    let until = duration::after(world.now, MINUTE * 5);
+    for number in 1..=2 {
+        let mark = "karpenter.sh/do-not-disrupt=5m".to_owned();
+        world.pinned_on(number, Pin::AnnotatedUntil { mark, until });
+    }
+    let why = blocked(&world.held()).remove("w1").unwrap().to_string();
+    assert!(
+        why.ends_with(&format!(" stays: karpenter.sh/do-not-disrupt=5m, until {until}")),
+        "{why}"
+    );
+    world.later(MINUTE * 5);
+    assert_eq!(world.drains().len(), 1);
+}
+
+#[test]
 fn a_node_that_somebody_cordoned_stays() {
     assert_eq!(keeps(|world| world.node(1).cordon = Cordon::Foreign), Reason::ForeignCordon);
 }

@@ -68,6 +68,7 @@ fn node(name: &str, zone: Option<(&str, &str)>) -> Node {
         created: Timestamp::UNIX_EPOCH,
         readiness: Readiness::Ready,
         cordon: Cordon::None,
+        kept: None,
         allocatable: Resources::new(4_000, 8 << 30).with_pods(10),
         labels: own,
         taints: Vec::new(),

@@ -64,13 +64,17 @@ fn in_a_small_pool_one_may_always_be_sick() {
 }
 
 #[test]
-fn permanent_protected_and_human_cordoned_workers_are_not_repaired_away() {
+fn permanent_protected_kept_and_human_cordoned_workers_are_not_repaired_away() {
     type Change = fn(&mut World);
-    let changes: [(Reason, Change); 4] = [
+    let mark = "karpenter.sh/do-not-disrupt=true";
+    let changes: [(Reason, Change); 5] = [
         (Reason::Permanent, |world| _ = world.pool().permanent.insert("w1".to_owned())),
         (Reason::Permanent, |world| _ = world.pool().permanent.insert("n1".to_owned())),
         (Reason::Protected, |world| world.instance(1).protected = true),
         (Reason::ForeignCordon, |world| world.node(1).cordon = Cordon::Foreign),
+        (Reason::Kept { mark: mark.to_owned() }, |world| {
+            world.node(1).kept = Some("karpenter.sh/do-not-disrupt=true".to_owned());
+        }),
     ];
     for (reason, change) in changes {
         let mut world = World::of(4);
