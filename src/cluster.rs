@@ -36,7 +36,8 @@ pub trait Cluster: fmt::Debug + Send + Sync + 'static {
     /// does not take it: the history holds all of it.
     fn tell(&self, _: Vec<Note>) {}
 
-    /// Deletes the node object, UID as precondition. Absent, or another UID, is success.
+    /// Deletes the node object, UID as precondition, and before it what would hang on it: its machine is proven gone.
+    /// Absent, or another UID, is success.
     async fn remove_node(&self, node: &NodeRef) -> Result<()>;
 }
 

@@ -4,6 +4,7 @@
 //! time, and unknown until all of them were listed whole. Every change names the UID of what it is meant for.
 
 mod access;
+mod attachments;
 mod constraints;
 mod events;
 mod evict;
@@ -12,6 +13,7 @@ mod marks;
 mod nodes;
 mod pods;
 mod quantity;
+mod removal;
 mod requests;
 mod time;
 mod view;
@@ -24,7 +26,6 @@ use super::{Error, Eviction, Mark, Result};
 use crate::clock::Clock;
 use crate::config::{ClusterConfig, Kubernetes};
 use crate::model::{ClusterView, NodeRef, Note, View};
-use ::kube::api::{DeleteParams, Preconditions};
 use ::kube::{Api, Client};
 use access::{Access, told};
 use async_trait::async_trait;
@@ -109,7 +110,10 @@ impl super::Cluster for Kube {
     }
 
     async fn evict_step(&self, node: &NodeRef) -> Result<Eviction> {
-        self.within(evict::step(&self.client, &self.nodes(), node)).await
+        if !self.objects.has(node) {
+            return Err(Error::NotFound);
+        }
+        self.within(evict::step(&self.client, node)).await
     }
 
     fn tell(&self, notes: Vec<Note>) {
@@ -117,19 +121,8 @@ impl super::Cluster for Kube {
     }
 
     async fn remove_node(&self, node: &NodeRef) -> Result<()> {
-        self.within(remove(&self.nodes(), node)).await
-    }
-}
-
-/// Deletes the node object under this very UID.
-async fn remove(nodes: &Api<Node>, node: &NodeRef) -> Result<()> {
-    let only_it = Preconditions { uid: Some(node.uid.to_string()), resource_version: None };
-    let params = DeleteParams { preconditions: Some(only_it), ..DeleteParams::default() };
-    match nodes.delete(node.name.as_str(), &params).await {
-        Ok(_) => Ok(()),
-        // Gone, or another one under its name.
-        Err(::kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
-        Err(cause) => Err(error(&cause)),
+        let pods = self.objects.movable_on(&node.name);
+        self.within(removal::remove(&self.client, &self.nodes(), node, pods)).await
     }
 }
 

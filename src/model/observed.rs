@@ -1,6 +1,8 @@
 //! What is true now, as far as it could be seen. Parts may be unknown; an unknown is never zero.
 
-use super::{ClusterUid, Instance, Labels, Node, Pod, PodSpec, PoolName, Shape, SignalId, Truth};
+use super::{
+    ClusterUid, Instance, Labels, Node, NodeName, Pod, PodSpec, PoolName, Shape, SignalId, Truth,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -50,6 +52,9 @@ pub struct ClusterView {
     pub nodes: Vec<Arc<Node>>,
     /// Every pod that is not finished.
     pub pods: Vec<Arc<Pod>>,
+    /// Volumes that are attached to each node for pods that a drain moves.
+    #[serde(default)]
+    pub attached: BTreeMap<NodeName, Vec<String>>,
     /// What each DaemonSet puts on every node that admits it.
     pub daemons: Vec<Arc<PodSpec>>,
     /// Each namespace's labels.
@@ -94,6 +99,7 @@ impl ClusterView {
             uid,
             nodes: Vec::new(),
             pods: Vec::new(),
+            attached: BTreeMap::new(),
             daemons: Vec::new(),
             namespaces: BTreeMap::new(),
         }

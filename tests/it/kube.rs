@@ -1,5 +1,6 @@
 //! A real cluster, seen and changed: what the apiserver has is what a pass looks at, and what we may not see is unknown.
 
+mod drains;
 #[cfg(feature = "killpoints")]
 mod links;
 
@@ -28,7 +29,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What the watches ask for.
-const WATCHED: [(&str, &str); 8] = [
+const WATCHED: [(&str, &str); 9] = [
     ("", "nodes"),
     ("", "pods"),
     ("", "namespaces"),
@@ -37,6 +38,7 @@ const WATCHED: [(&str, &str); 8] = [
     ("", "persistentvolumeclaims"),
     ("", "persistentvolumes"),
     ("storage.k8s.io", "storageclasses"),
+    ("storage.k8s.io", "volumeattachments"),
 ];
 
 fn limits(timing: &str) -> ClusterConfig {

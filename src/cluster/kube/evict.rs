@@ -5,8 +5,9 @@ use super::{error, pods};
 use crate::cluster::{Error, Eviction, Result};
 use crate::model::{NodeRef, PodKind};
 use futures_util::StreamExt as _;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, EvictParams, ListParams, Preconditions};
+use kube::core::Status;
 use kube::{Api, Client};
 
 /// How many evictions are asked for at once.
@@ -14,6 +15,16 @@ const AT_ONCE: usize = 10;
 
 /// "Too many requests": a budget allows no more for now.
 const REFUSED: u16 = 429;
+
+/// How the apiserver says that several budgets choose a pod, which it then evicts for none. Source: its registry of
+/// evictions, since 1.4.
+const SEVERAL_BUDGETS: &str = "more than one PodDisruptionBudget";
+
+/// How it says that a webhook or a policy of the cluster refuses, whatever the code that these chose.
+const ADMISSION: [&str; 2] = ["admission webhook ", "ValidatingAdmissionPolicy "];
+
+/// Why it refuses what would be new in a namespace that is deleted, pods and all.
+const NAMESPACE_ENDS: &str = "NamespaceTerminating";
 
 /// What became of one pod.
 enum Fate {
@@ -25,8 +36,7 @@ enum Fate {
 
 /// Asks for every pod that is to go and is not going yet. The pods are asked of the apiserver, not of what was
 /// watched: one that has just come must not be overlooked.
-pub(super) async fn step(client: &Client, nodes: &Api<Node>, node: &NodeRef) -> Result<Eviction> {
-    super::marks::find(nodes, node).await?;
+pub(super) async fn step(client: &Client, node: &NodeRef) -> Result<Eviction> {
     let on_it = ListParams::default().fields(&format!("spec.nodeName={}", node.name));
     let pods = Api::<Pod>::all(client.clone()).list(&on_it).await.map_err(|cause| error(&cause))?;
     let movable: Vec<Pod> = pods.items.into_iter().filter(is_movable).collect();
@@ -38,13 +48,14 @@ pub(super) async fn step(client: &Client, nodes: &Api<Node>, node: &NodeRef) -> 
     let asking: Vec<_> = asked.map(|pod| evict(client, pod)).collect();
     let fates: Vec<Result<Fate>> =
         futures_util::stream::iter(asking).buffer_unordered(AT_ONCE).collect().await;
-    let mut refused = None;
+    let mut refused = Vec::new();
     for fate in fates {
         if let Fate::Stays(by) = fate? {
-            refused = refused.or(Some(by));
+            refused.push(by);
         }
     }
-    Ok(match refused {
+    Ok(match refused.into_iter().min() {
+        // The same one each time, so that it is no news.
         Some(by) => Eviction::Blocked { left, by },
         None => Eviction::Evicting { left },
     })
@@ -62,13 +73,84 @@ async fn evict(client: &Client, pod: &Pod) -> Result<Fate> {
     let delete = DeleteParams { preconditions: Some(only_it), ..DeleteParams::default() };
     let params = EvictParams { delete_options: Some(delete), ..EvictParams::default() };
     let pods = Api::<Pod>::namespaced(client.clone(), namespace);
-    match pods.evict(name, &params).await {
-        Ok(_) => Ok(Fate::Goes),
-        Err(kube::Error::Api(status)) if status.code == REFUSED => {
-            Ok(Fate::Stays(format!("{namespace}/{name}: {}", told(&kube::Error::Api(status)))))
+    let Err(cause) = pods.evict(name, &params).await else { return Ok(Fate::Goes) };
+    match &cause {
+        kube::Error::Api(status) if goes_anyway(status) => Ok(Fate::Goes),
+        kube::Error::Api(status) => match refusal(status) {
+            Some(why) => Ok(Fate::Stays(format!("{namespace}/{name}: {why}"))),
+            None => Err(error(&cause)),
+        },
+        _ => Err(error(&cause)),
+    }
+}
+
+/// Gone, or another pod under its name, which the next round sees, or deleted with its namespace.
+fn goes_anyway(status: &Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    matches!(status.code, 404 | 409)
+        || causes.into_iter().any(|cause| cause.reason == NAMESPACE_ENDS)
+}
+
+/// What keeps this pod, if the answer speaks of the pod; one that speaks of us or the apiserver is an error.
+fn refusal(status: &Status) -> Option<String> {
+    let words = told(&kube::Error::Api(Box::new(status.clone())));
+    if words.contains(SEVERAL_BUDGETS) {
+        return Some(
+            "several PodDisruptionBudgets choose it, so it is evicted for none; leave it one"
+                .to_owned(),
+        );
+    }
+    let is_refused = status.code == REFUSED || ADMISSION.iter().any(|who| words.contains(who));
+    is_refused.then_some(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn status(code: u16, message: &str, cause: &str) -> Status {
+        serde_json::from_value(json!({
+            "status": "Failure", "code": code, "reason": "", "message": message,
+            "details": { "causes": [{ "reason": cause, "message": "", "field": "" }] },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_refuses_a_pod_is_told_apart_from_what_refuses_us() {
+        let budget = "Cannot evict pod as it would violate the pod's disruption budget.";
+        let several = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+        let webhook = "admission webhook \"guard.example\" denied the request: not before noon";
+        let policy = "pods \"web\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no";
+        let rights =
+            "pods \"web\" is forbidden: User \"b\" cannot create resource \"pods/eviction\"";
+        for (code, message, keeps) in [
+            (429, budget, Some(budget)),
+            (
+                500,
+                several,
+                Some(
+                    "several PodDisruptionBudgets choose it, so it is evicted for none; leave it one",
+                ),
+            ),
+            (403, webhook, Some(webhook)),
+            (500, webhook, Some(webhook)),
+            (422, policy, Some(policy)),
+            (403, rights, None),
+            (500, "etcdserver: request timed out", None),
+        ] {
+            assert_eq!(refusal(&status(code, message, "")).as_deref(), keeps, "{code} {message}");
         }
-        // Gone, or another pod under its name, which the next round sees.
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(Fate::Goes),
-        Err(cause) => Err(error(&cause)),
+    }
+
+    #[test]
+    fn a_pod_goes_that_is_gone_or_another_or_deleted_with_its_namespace() {
+        assert!(goes_anyway(&status(404, "", "")) && goes_anyway(&status(409, "", "")));
+        assert!(goes_anyway(&status(403, "being terminated", NAMESPACE_ENDS)));
+        assert!(
+            !goes_anyway(&status(403, "", ""))
+                && !goes_anyway(&status(429, "", "DisruptionBudget"))
+        );
     }
 }

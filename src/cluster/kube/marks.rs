@@ -15,6 +15,12 @@ pub(super) const DRAIN_TAINT: &str = "bellwether.dev/draining";
 /// Says why a node is cordoned by us, for people who look at it. Absent where it was cordoned before we came.
 const CORDONED: &str = "bellwether.dev/cordoned";
 
+/// By which load balancers of the cloud leave a node out. Source: Kubernetes' well-known labels; its value says nothing.
+const NO_LOAD_BALANCER: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+
+/// Its value where we set it.
+const OURS: &str = "bellwether";
+
 /// The control plane sets it on what is cordoned, and takes it away itself; it says nothing that the cordon does not.
 pub(super) const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 
@@ -73,7 +79,15 @@ async fn try_to_cordon(nodes: &Api<Node>, at: &NodeRef, mark: &Mark) -> Result<(
     let taints: Vec<Taint> = taints.into_iter().chain([ours]).collect();
     let why = (!was_cordoned)
         .then(|| format!("worker {} of pool {}: {}", mark.worker, mark.pool, mark.why));
-    patch(nodes, &node, &taints, true, why.as_deref()).await
+    let mut labels = serde_json::Map::new();
+    if load_balancer_label(&node).is_none() {
+        labels.insert(NO_LOAD_BALANCER.to_owned(), OURS.into());
+    }
+    let change = json!({
+        "metadata": { "annotations": { CORDONED: why }, "labels": labels },
+        "spec": { "taints": taints, "unschedulable": true },
+    });
+    patch(nodes, &node, change).await
 }
 
 async fn try_to_uncordon(nodes: &Api<Node>, at: &NodeRef) -> Result<()> {
@@ -85,7 +99,19 @@ async fn try_to_uncordon(nodes: &Api<Node>, at: &NodeRef) -> Result<()> {
     }
     let annotations = node.metadata.annotations.as_ref();
     let is_ours = annotations.is_some_and(|all| all.contains_key(CORDONED));
-    patch(nodes, &node, &others, !is_ours, None).await
+    let mut labels = serde_json::Map::new();
+    if load_balancer_label(&node) == Some(OURS) {
+        labels.insert(NO_LOAD_BALANCER.to_owned(), Value::Null);
+    }
+    let change = json!({
+        "metadata": { "annotations": { CORDONED: null }, "labels": labels },
+        "spec": { "taints": others, "unschedulable": !is_ours },
+    });
+    patch(nodes, &node, change).await
+}
+
+fn load_balancer_label(node: &Node) -> Option<&str> {
+    node.metadata.labels.as_ref()?.get(NO_LOAD_BALANCER).map(String::as_str)
 }
 
 /// The node under this very UID.
@@ -102,21 +128,9 @@ fn taints(node: &Node) -> Vec<Taint> {
 }
 
 /// In one step, and only if nobody changed the node since it was read.
-async fn patch(
-    nodes: &Api<Node>,
-    node: &Node,
-    taints: &[Taint],
-    unschedulable: bool,
-    why: Option<&str>,
-) -> Result<()> {
-    let change: Value = json!({
-        "metadata": {
-            "uid": node.metadata.uid,
-            "resourceVersion": node.metadata.resource_version,
-            "annotations": { CORDONED: why },
-        },
-        "spec": { "taints": taints, "unschedulable": unschedulable },
-    });
+async fn patch(nodes: &Api<Node>, node: &Node, mut change: Value) -> Result<()> {
+    change["metadata"]["uid"] = node.metadata.uid.clone().into();
+    change["metadata"]["resourceVersion"] = node.metadata.resource_version.clone().into();
     let name = node.metadata.name.as_deref().unwrap_or_default();
     let patched = nodes.patch(name, &PatchParams::default(), &Patch::Merge(&change)).await;
     patched.map(|_| ()).map_err(|cause| error(&cause))

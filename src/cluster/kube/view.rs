@@ -1,6 +1,7 @@
 //! The watches put together to what a pass looks at.
 
 use super::access::Access;
+use super::attachments::{self, Attachment};
 use super::constraints::selector;
 use super::pods::{Seen, Specs};
 use super::volumes::{Claim, Class, Storage, Volume};
@@ -8,8 +9,8 @@ use super::watch::{self, AsOf, Watch};
 use super::{KUBE_SYSTEM, nodes, pods, volumes};
 use crate::clock::Clock;
 use crate::model::{
-    ClusterUid, ClusterView, Labels, Node, Pin, Pod, PodKind, PodSpec, Selector, Uid, View,
-    duration,
+    ClusterUid, ClusterView, Labels, Node, NodeName, NodeRef, Pin, Pod, PodKind, PodRef, PodSpec,
+    Selector, Uid, View, duration,
 };
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1 as api;
@@ -34,6 +35,7 @@ pub(super) struct Objects {
     claims: Arc<Watch<Claim>>,
     volumes: Arc<Watch<Volume>>,
     classes: Arc<Watch<Class>>,
+    attachments: Arc<Watch<Attachment>>,
     specs: Arc<Mutex<Specs>>,
     news: Arc<Notify>,
 }
@@ -74,6 +76,13 @@ impl Objects {
             claims: watch::start(access, "persistentvolumeclaims", told, tasks, volumes::claim)?,
             volumes: watch::start(access, "persistentvolumes", told, tasks, volumes::volume)?,
             classes: watch::start(access, "storageclasses", told, tasks, volumes::class)?,
+            attachments: watch::start(
+                access,
+                "volumeattachments",
+                told,
+                tasks,
+                attachments::attachment,
+            )?,
             specs,
             news,
         })
@@ -107,6 +116,7 @@ impl Objects {
             self.claims.as_of(now),
             self.volumes.as_of(now),
             self.classes.as_of(now),
+            self.attachments.as_of(now),
         ];
         let mut oldest = Duration::ZERO;
         for part in all {
@@ -132,18 +142,33 @@ impl Objects {
             let labels = |namespace: &Namespace| (namespace.name.clone(), namespace.labels.clone());
             (all.values().map(labels).collect::<BTreeMap<_, _>>(), uid)
         });
+        let (pods, attached) = self.pods();
         Some(ClusterView {
             uid: uid?,
             nodes: sorted(self.nodes.look(|all| all.values().cloned().collect()), |node| {
                 node.at.name.as_str()
             }),
-            pods: self.pods(),
+            pods,
+            attached,
             daemons: self.daemons.look(|all| all.values().cloned().collect()),
             namespaces,
         })
     }
 
-    fn pods(&self) -> Vec<Arc<Pod>> {
+    /// Whether this very node is there.
+    pub(super) fn has(&self, at: &NodeRef) -> bool {
+        self.nodes.look(|all| all.get(&at.uid).is_some_and(|node| node.at == *at))
+    }
+
+    /// Pods on a node that do not go with it by themselves.
+    pub(super) fn movable_on(&self, node: &NodeName) -> Vec<PodRef> {
+        let is_on =
+            |seen: &&Seen| seen.pod.kind == PodKind::Normal && seen.pod.node() == Some(node);
+        self.pods.look(|all| all.values().filter(is_on).map(|seen| seen.pod.at()).collect())
+    }
+
+    /// Pods, and the volumes that hang on nodes for them.
+    fn pods(&self) -> (Vec<Arc<Pod>>, BTreeMap<NodeName, Vec<String>>) {
         let budgets: Vec<Selector> = self.budgets.look(|all| {
             let ours = all.values().filter(|budget| budget.namespace == KUBE_SYSTEM);
             ours.filter_map(|budget| budget.selector.clone()).collect()
@@ -151,13 +176,15 @@ impl Objects {
         let claims = self.claims.look(|all| all.values().cloned().collect::<Vec<_>>());
         let volumes = self.volumes.look(|all| all.values().cloned().collect::<Vec<_>>());
         let classes = self.classes.look(|all| all.values().cloned().collect::<Vec<_>>());
+        let attachments = self.attachments.look(|all| all.values().cloned().collect::<Vec<_>>());
         let mut storage = storage(&claims, &volumes, &classes);
         self.pods.look(|all| {
             take(&mut storage, all);
             for seen in all.values_mut().filter(|seen| seen.is_system || !seen.uses.is_empty()) {
                 self.judge(seen, &budgets, &storage);
             }
-            all.values().map(|seen| seen.pod.clone()).collect()
+            let attached = attachments::by_node(attachments, all.values(), &storage);
+            (all.values().map(|seen| seen.pod.clone()).collect(), attached)
         })
     }
 

@@ -154,6 +154,13 @@ pub(super) fn class(class: &storage::StorageClass) -> Option<Class> {
     })
 }
 
+impl Storage<'_> {
+    /// The volume that a pod's claim is bound to.
+    pub(super) fn bound(&self, namespace: &str, used: &Use) -> Option<&str> {
+        self.claims.get(&(namespace, used.claim.as_str()))?.volume.as_deref()
+    }
+}
+
 impl Claim {
     /// Whether one pod only may use it.
     pub(super) fn is_for_one_pod(&self) -> bool {
