@@ -435,15 +435,18 @@ fn is_busy(workers: &Workers) -> bool {
     workers.values().any(|worker| worker.is_live() && worker.state != WorkerState::Ready)
 }
 
-/// When the next pass is due: the period, or earlier when a pool waits for its siblings to settle.
+/// When the next pass is due: the period, or earlier when a pool waits for its siblings to settle, or a worker for load
+/// balancers.
 fn due(plan: &Plan, interval: Duration, now: Timestamp) -> Duration {
-    let settling = plan
+    let reasons = plan
         .decisions
         .iter()
         .flat_map(|decision| std::iter::once(&decision.reason).chain(&decision.also));
-    settling
+    reasons
         .filter_map(|reason| match reason {
-            Reason::Settling { until } => Some(duration::until(*until, now)),
+            Reason::Settling { until } | Reason::LoadBalancers { until, .. } => {
+                Some(duration::until(*until, now))
+            }
             _ => None,
         })
         .fold(interval, Duration::min)

@@ -246,6 +246,7 @@ fn worker(n: usize, created: Timestamp) -> Worker {
         purpose: None,
         held: Duration::ZERO,
         held_since: None,
+        blocked: None,
     }
 }
 

@@ -172,6 +172,10 @@ pub enum OrderBy {
 pub struct DrainConfig {
     /// `timeout`: longer, and the worker is given back. Default 5 m.
     pub timeout: Duration,
+    /// `load_balancers`: how long load balancers are given to forget a node before its pods are evicted. Default 0 s.
+    pub load_balancers: Duration,
+    /// `detach`: how long volumes are given to come off an empty node before its machine is ended. Default 2 m.
+    pub detach: Duration,
     /// `when_removed`: drain the pool once it leaves the file, instead of leaving it alone. Default false.
     pub when_removed: bool,
 }
@@ -217,7 +221,12 @@ impl Default for EvictConfig {
 
 impl Default for DrainConfig {
     fn default() -> Self {
-        Self { timeout: Duration::from_mins(5), when_removed: false }
+        Self {
+            timeout: Duration::from_mins(5),
+            load_balancers: Duration::ZERO,
+            detach: Duration::from_mins(2),
+            when_removed: false,
+        }
     }
 }
 
@@ -305,6 +314,10 @@ impl PoolConfig {
             [self.settle, self.settle_max, self.join_deadline, self.min_age].map(duration::format);
         let mend = format!("`settle` ({settle}) must be at most `settle_max` ({settle_max})");
         s.check(self.settle <= self.settle_max, ["settle", "settle_max"], mend);
+        let [told, timeout] = [self.drain.load_balancers, self.drain.timeout].map(duration::format);
+        let mend = format!("`load_balancers` ({told}) must be shorter than `timeout` ({timeout})");
+        let fields = ["drain.load_balancers", "drain.timeout"];
+        s.check(self.drain.load_balancers < self.drain.timeout, fields, mend);
         let Some(max_age) = self.max_age else { return };
         let told = format!("`max_age` ({}) must be above", duration::format(max_age));
         let mend =

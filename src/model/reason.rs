@@ -395,10 +395,36 @@ pub enum Reason {
     },
     /// No pod is left that matters.
     DrainDone,
+    /// Load balancers are given time to forget a node before its pods are evicted.
+    LoadBalancers {
+        /// The worker.
+        worker: WorkerId,
+        /// When evictions begin.
+        until: Timestamp,
+    },
+    /// Volumes are given time to come off a node that is empty.
+    VolumesAttached {
+        /// The worker.
+        worker: WorkerId,
+        /// How many volumes are left.
+        volumes: u32,
+        /// When its machine is ended all the same.
+        until: Timestamp,
+    },
+    /// Something keeps a pod on a node that is emptied.
+    DrainBlocked {
+        /// The worker.
+        worker: WorkerId,
+        /// Which pod, and what.
+        by: String,
+    },
     /// The drain took too long: given up.
     DrainDeadline {
         /// The deadline.
         after: String,
+        /// What kept a pod there at last, if something refused.
+        #[serde(default)]
+        by: Option<String>,
     },
     /// More is wanted: the worker is taken back.
     DemandReturned,
@@ -422,7 +448,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every code, in the order of the list.
-    pub const CODES: [&'static str; 83] = [
+    pub const CODES: [&'static str; 86] = [
         "nothing_asked",
         "pods_pending",
         "alert_step",
@@ -499,6 +525,9 @@ impl Reason {
         "repair_budget",
         "drain_goes_on",
         "drain_done",
+        "load_balancers",
+        "volumes_attached",
+        "drain_blocked",
         "drain_deadline",
         "demand_returned",
         "drain_suspended",
@@ -588,6 +617,9 @@ impl Reason {
             Self::RepairBudget { .. } => "repair_budget",
             Self::DrainGoesOn { .. } => "drain_goes_on",
             Self::DrainDone => "drain_done",
+            Self::LoadBalancers { .. } => "load_balancers",
+            Self::VolumesAttached { .. } => "volumes_attached",
+            Self::DrainBlocked { .. } => "drain_blocked",
             Self::DrainDeadline { .. } => "drain_deadline",
             Self::DemandReturned => "demand_returned",
             Self::DrainSuspended { .. } => "drain_suspended",
@@ -728,7 +760,20 @@ impl fmt::Display for Reason {
             }
             Self::DrainGoesOn { left } => write!(f, "{left} pod(s) left to evict"),
             Self::DrainDone => f.write_str("drained"),
-            Self::DrainDeadline { after } => write!(f, "not drained within {after}; given back"),
+            Self::LoadBalancers { worker, until } => {
+                write!(f, "load balancers forget {worker}; its pods are evicted at {until}")
+            }
+            Self::VolumesAttached { worker, volumes, until } => write!(
+                f,
+                "{volumes} volume(s) are still attached to {worker}; it is ended by {until} all the same"
+            ),
+            Self::DrainBlocked { worker, by } => write!(f, "{worker} is not empty yet: {by}"),
+            Self::DrainDeadline { after, by: None } => {
+                write!(f, "not drained within {after}; given back")
+            }
+            Self::DrainDeadline { after, by: Some(by) } => {
+                write!(f, "not drained within {after}, given back: {by}")
+            }
             Self::DemandReturned => f.write_str("demand returned"),
             Self::DrainSuspended { why } => write!(f, "drain suspended: {why}"),
             Self::Finished => f.write_str("machine and node are gone"),

@@ -43,6 +43,9 @@ pub struct Worker {
     pub held: Duration,
     /// Since when its clock stands still, while it does.
     pub held_since: Option<Timestamp>,
+    /// What kept a pod on its node when its pods were last evicted; `None` once it comes into another state.
+    #[serde(default)]
+    pub blocked: Option<String>,
 }
 
 /// Where a worker stands. Every state has an exit by time; see `docs/architecture.md`.
@@ -172,6 +175,7 @@ impl Worker {
         let was_coming = self.is_coming();
         self.state = self.state.clone().on(event)?;
         self.since = now;
+        self.blocked = None;
         self.wind(was_coming, now);
         match event {
             WorkerEvent::Launched { instance, shape, zone, market } => {

@@ -67,6 +67,7 @@ fn adopted(scene: &Scene<'_>, instance: &Instance) -> Worker {
         purpose: None,
         held: Duration::ZERO,
         held_since: None,
+        blocked: None,
     }
 }
 
@@ -88,5 +89,6 @@ fn left_over_record(scene: &Scene<'_>, pool: &PoolName, node: &Node) -> Worker {
         purpose: None,
         held: Duration::ZERO,
         held_since: None,
+        blocked: None,
     }
 }

@@ -165,6 +165,7 @@ impl World {
             purpose: None,
             held: Duration::ZERO,
             held_since: None,
+            blocked: None,
         };
         self.add_instance(&worker);
         self.add_node(&worker, node);

@@ -12,6 +12,8 @@ use crate::model::{
     Act, Cordon, Direction, Instance, Node, Permit, PoolName, Purpose, Reason, Refusal, Worker,
     WorkerEvent, WorkerId, WorkerState, duration,
 };
+use jiff::Timestamp;
+use std::time::Duration;
 
 /// A worker on its way out, with its node.
 struct Leaver<'a> {
@@ -57,6 +59,9 @@ pub(super) fn proceed(scene: &Scene<'_>, court: &Court<'_>, draft: &mut Draft) {
             draft.also(&worker.pool, Reason::DrainSuspended { why: why.to_string() });
             stand_still(scene, worker, draft);
         } else {
+            if let Some(by) = worker.blocked.clone() {
+                draft.also(&worker.pool, Reason::DrainBlocked { worker: worker.id.clone(), by });
+            }
             advance(scene, court, &Leaver { worker, node }, &list, draft);
         }
     }
@@ -81,7 +86,8 @@ fn give_back(
     }
     let timeout = pool.drain.timeout;
     let is_late = worker.elapsed(scene.now) > timeout && worker.purpose != Some(Purpose::Notice);
-    is_late.then(|| Reason::DrainDeadline { after: duration::format(timeout) })
+    let (after, by) = (duration::format(timeout), worker.blocked.clone());
+    is_late.then_some(Reason::DrainDeadline { after, by })
 }
 
 /// A pause set since the drain began.
@@ -172,6 +178,9 @@ fn advance<'a>(
             recordon(scene, court, leaver, list, draft);
         }
         WorkerState::Cordoned => {
+            if let Err(wait) = forgotten_by_load_balancers(scene, worker) {
+                return draft.also(&worker.pool, wait);
+            }
             draft.step_after(
                 WorkerEvent::StartDrain,
                 records::step(worker, Act::Evict { node: at }, going, Permit::Begun),
@@ -189,6 +198,9 @@ fn advance<'a>(
                 // The provider would refuse, for ever.
                 return release(scene, worker, node, Reason::Protected, draft);
             }
+            if let Err(wait) = detached(scene, leaver) {
+                return draft.also(&worker.pool, wait);
+            }
             if let Some(instance) = machine.filter(|instance| instance.is_live()) {
                 let act = Act::Terminate { instance: instance.id.clone() };
                 draft.step_after(
@@ -199,6 +211,37 @@ fn advance<'a>(
         }
         _ => {}
     }
+}
+
+/// A cordon tells load balancers to send nothing new; they need a while to hear of it.
+fn forgotten_by_load_balancers(scene: &Scene<'_>, worker: &Worker) -> Result<(), Reason> {
+    let wait = scene.pool(&worker.pool).map_or(Duration::ZERO, |pool| pool.drain.load_balancers);
+    waited(scene, worker, wait)
+        .map_err(|until| Reason::LoadBalancers { worker: worker.id.clone(), until })
+}
+
+/// A volume that comes off its node in good order is at its pod's new place at once; one whose machine is ended before
+/// may be held back for minutes.
+fn detached(scene: &Scene<'_>, &Leaver { worker, node }: &Leaver<'_>) -> Result<(), Reason> {
+    let attached = scene.view().ok().and_then(|view| view.attached.get(&node.at.name));
+    let volumes = attached.map_or(0, |all| u32::try_from(all.len()).unwrap_or(u32::MAX));
+    if volumes == 0 {
+        return Ok(());
+    }
+    let wait = scene.pool(&worker.pool).map_or(Duration::ZERO, |pool| pool.drain.detach);
+    waited(scene, worker, wait).map_err(|until| Reason::VolumesAttached {
+        worker: worker.id.clone(),
+        volumes,
+        until,
+    })
+}
+
+/// Whether a worker has been in its state for so long, or else until when it waits. One that the provider takes back has
+/// no time to wait.
+fn waited(scene: &Scene<'_>, worker: &Worker, wait: Duration) -> Result<(), Timestamp> {
+    let until = duration::after(worker.since, wait);
+    let is_over = scene.now >= until || worker.purpose == Some(Purpose::Notice);
+    if is_over { Ok(()) } else { Err(until) }
 }
 
 /// Before the point of no return only the pause is asked once more; what asked for it was asked when

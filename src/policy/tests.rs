@@ -11,6 +11,7 @@ mod choice;
 mod config;
 mod decisions;
 mod demand;
+mod draining;
 mod ends;
 mod explain;
 mod fewest;

@@ -30,8 +30,10 @@ pub(super) struct Executor<'a> {
 enum Done {
     /// It went well. `event` moves the record; `note` is worth a line of history.
     Ok { event: Option<WorkerEvent>, note: bool },
-    /// It was refused for now, by what refuses every drain now and then.
+    /// There is nothing to ask any more.
     Waiting,
+    /// Pods are on their way out; what keeps one there, if something does.
+    Evicted(Option<String>),
     /// It failed: its word in metrics, and for people.
     Failed(&'static str, String),
     /// The check right before it said no.
@@ -179,6 +181,11 @@ impl<'a> Executor<'a> {
                 }
             }
             Done::Waiting => ledger.count(&step.pool, name, "waiting"),
+            Done::Evicted(blocked) => {
+                let outcome = if blocked.is_some() { "waiting" } else { "ok" };
+                ledger.count(&step.pool, name, outcome);
+                ledger.blocked(&step.worker, blocked);
+            }
             Done::Failed(kind, text) => {
                 ledger.count(&step.pool, name, kind);
                 ledger.step(EntryKind::Failed, step, step.reason.clone(), text);
@@ -266,8 +273,8 @@ fn from_cluster(answer: cluster::Result<()>, event: Option<WorkerEvent>) -> Done
 fn from_eviction(answer: cluster::Result<Eviction>) -> Done {
     match answer {
         Ok(Eviction::Empty) => Done::Ok { event: Some(WorkerEvent::Drained), note: true },
-        Ok(Eviction::Evicting { .. }) => Done::Ok { event: None, note: false },
-        Ok(Eviction::Blocked { .. }) => Done::Waiting,
+        Ok(Eviction::Evicting { .. }) => Done::Evicted(None),
+        Ok(Eviction::Blocked { by, .. }) => Done::Evicted(Some(by)),
         Err(error) => Done::Failed(error.kind(), error.to_string()),
     }
 }

@@ -272,5 +272,6 @@ fn requested(order: &crate::model::Order, intent: &Intent, turn: &Turn<'_>) -> W
         purpose: None,
         held: Duration::ZERO,
         held_since: None,
+        blocked: None,
     }
 }

@@ -77,9 +77,23 @@ impl<'a> Ledger<'a> {
             return;
         }
         let worker = worker.clone();
-        self.changes.workers.retain(|record| record.id != *id);
-        self.changes.workers.push(worker);
+        self.record(worker);
         self.changed = true;
+    }
+
+    /// What keeps a pod on a worker's node, or nothing any more. Nothing moves by it, so it brings no pass.
+    pub(super) fn blocked(&mut self, id: &WorkerId, by: Option<String>) {
+        let Some(worker) = self.workers.get_mut(id).filter(|worker| worker.blocked != by) else {
+            return;
+        };
+        worker.blocked = by;
+        let worker = worker.clone();
+        self.record(worker);
+    }
+
+    fn record(&mut self, worker: Worker) {
+        self.changes.workers.retain(|record| record.id != worker.id);
+        self.changes.workers.push(worker);
     }
 
     /// A launch is settled: every order has its machine, or surely has none.

@@ -147,6 +147,10 @@ impl DrainConfig {
         let base = Self::default();
         Self {
             timeout: s.take("timeout", value::lasting).unwrap_or(base.timeout),
+            load_balancers: s
+                .take("load_balancers", value::duration)
+                .unwrap_or(base.load_balancers),
+            detach: s.take("detach", value::duration).unwrap_or(base.detach),
             when_removed: s.take("when_removed", value::truth).unwrap_or(base.when_removed),
         }
     }
@@ -154,6 +158,8 @@ impl DrainConfig {
     pub(super) fn to_value(self) -> Value {
         json!({
             "timeout": duration::format(self.timeout),
+            "load_balancers": duration::format(self.load_balancers),
+            "detach": duration::format(self.detach),
             "when_removed": self.when_removed,
         })
     }

@@ -222,6 +222,8 @@ fn pool() -> Vec<Case> {
         case("repair_budget", 50, 101),
         case("replacements_per_hour", 1, 1.5),
         case("drain.timeout", "1m", "0s"),
+        case("drain.load_balancers", "15s", 15),
+        case("drain.detach", "0s", "-1s"),
         case("drain.when_removed", true, "yes"),
         case("budget.per_hour", 2.5, "free"),
     ];

@@ -98,6 +98,7 @@ fn worker(state: WorkerState) -> Worker {
         deadline_from: at(0),
         held: Duration::from_secs(10),
         held_since: Some(at(50)),
+        blocked: Some("a budget".to_owned()),
     }
 }
 
@@ -107,6 +108,7 @@ fn a_clock_that_stands_still_does_not_count_towards_a_deadline() {
     assert_eq!(worker.elapsed(at(70)), Duration::from_secs(40));
     worker.on(&WorkerEvent::Drained, at(70)).unwrap();
     assert_eq!(worker.elapsed(at(75)), Duration::from_secs(5), "a new state starts a new clock");
+    assert_eq!(worker.blocked, None, "and nothing is known to keep it there");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// A field, a world in which it decides, and another value.
 type Row = (&'static str, fn() -> World, fn(&mut World));
 
-const POOL: [Row; 37] = [
+const POOL: [Row; 39] = [
     ("min", || World::of(1), |w| w.pool().min = 2),
     ("max", || rising(2), |w| w.pool().max = 2),
     ("priority", second_pool, |w| w.pool_named("workers").priority = 1),
@@ -51,6 +51,8 @@ const POOL: [Row; 37] = [
     ("not_ready_deadline", not_ready, |w| w.pool().not_ready_deadline = MINUTE),
     ("repair_budget", many_not_ready, |w| w.pool().repair_budget = 100),
     ("replacements_per_hour", sick, |w| w.pool().replacements_per_hour = 1),
+    ("drain.load_balancers", cordoned, |w| w.pool().drain.load_balancers = MINUTE),
+    ("drain.detach", attached, |w| w.pool().drain.detach = Duration::ZERO),
     ("drain.timeout", draining, |w| w.pool().drain.timeout = MINUTE),
     ("budget.per_hour", || rising(2), |w| w.pool().budget.per_hour = Some(Price(100_000))),
 ];
@@ -253,6 +255,19 @@ fn newest_is_fullest() -> World {
     let mut world = idle();
     world.pod_on(4, 500);
     world.worker(4).created = duration::before(world.now, DAY / 2);
+    world
+}
+
+fn cordoned() -> World {
+    let mut world = idle();
+    world.leaving(1, WorkerState::Cordoned, Purpose::Idle);
+    world
+}
+
+fn attached() -> World {
+    let mut world = empty();
+    world.leaving(1, WorkerState::Drained, Purpose::Idle);
+    world.view().attached.insert("n1".into(), vec!["pv-1".to_owned()]);
     world
 }
 

@@ -158,7 +158,7 @@ fn past_its_deadline_a_drain_is_given_up_and_not_tried_again_for_an_hour_doublin
         world.later(SECOND);
         let plan = world.plan();
         assert!(matches!(only(&plan).act, Act::Uncordon { .. }));
-        assert_eq!(only(&plan).reason, Reason::DrainDeadline { after: "5m".to_owned() });
+        assert_eq!(only(&plan).reason, Reason::DrainDeadline { after: "5m".to_owned(), by: None });
         world.apply(&plan);
         let refusal = &world.memory.cluster.refusals[&"w3".into()];
         assert_eq!(refusal.until, duration::after(world.now, MINUTE * 60 * hours));

@@ -492,6 +492,7 @@ pub(crate) fn worker(pool: &str) -> Worker {
         purpose: None,
         held: Duration::ZERO,
         held_since: None,
+        blocked: None,
     }
 }
 

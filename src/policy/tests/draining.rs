@@ -1,0 +1,88 @@
+//! What a worker on its way out waits for, and what is told of it.
+
+use crate::model::{Act, Cordon, Plan, Purpose, Reason, WorkerState, duration};
+use crate::policy::fixtures::{MINUTE, Reads as _, SECOND, World};
+use std::time::Duration;
+
+/// Three workers, the third on its way out in this state.
+fn leaving(state: WorkerState) -> World {
+    let mut world = World::of(3);
+    world.leaving(3, state, Purpose::Idle);
+    world.down();
+    world
+}
+
+fn told(plan: &Plan) -> &[Reason] {
+    &plan.of("workers").also
+}
+
+#[test]
+fn load_balancers_are_given_their_time_before_the_first_eviction() {
+    let mut world = leaving(WorkerState::Cordoned);
+    world.pool().drain.load_balancers = SECOND * 15;
+    let until = duration::after(world.now, SECOND * 15);
+    world.later(SECOND * 15 - Duration::from_millis(1));
+    let plan = world.plan();
+    assert_eq!(plan.act(3), "none");
+    assert!(told(&plan).contains(&Reason::LoadBalancers { worker: "w3".into(), until }));
+    world.later(Duration::from_millis(1));
+    assert_eq!(world.plan().act(3), "evict");
+}
+
+#[test]
+fn a_node_that_is_not_cordoned_yet_is_cordoned_whatever_load_balancers_need() {
+    let mut world = leaving(WorkerState::Cordoned);
+    world.pool().drain.load_balancers = SECOND * 15;
+    world.node(3).cordon = Cordon::None;
+    assert_eq!(world.plan().act(3), "cordon");
+}
+
+#[test]
+fn volumes_are_given_their_time_to_come_off_an_empty_node() {
+    let mut world = leaving(WorkerState::Drained);
+    world.view().attached.insert("n3".into(), vec!["pv-1".to_owned(), "pv-2".to_owned()]);
+    let until = duration::after(world.now, MINUTE * 2);
+    let waits = Reason::VolumesAttached { worker: "w3".into(), volumes: 2, until };
+    world.later(MINUTE * 2 - SECOND);
+    let plan = world.plan();
+    assert_eq!(plan.act(3), "none");
+    assert!(told(&plan).contains(&waits));
+    let mut off = world.clone();
+    off.view().attached.clear();
+    assert_eq!(off.plan().act(3), "terminate", "they are off");
+    off.view().attached.insert("n1".into(), vec!["pv-3".to_owned()]);
+    assert_eq!(off.plan().act(3), "terminate", "another node's");
+    world.later(SECOND);
+    assert_eq!(world.plan().act(3), "terminate", "and no longer");
+}
+
+#[test]
+fn what_the_provider_takes_back_waits_for_neither() {
+    let mut world = leaving(WorkerState::Cordoned);
+    world.pool().drain.load_balancers = MINUTE;
+    world.worker(3).purpose = Some(Purpose::Notice);
+    assert_eq!(world.plan().act(3), "evict");
+    world.set(3, WorkerState::Drained);
+    world.view().attached.insert("n3".into(), vec!["pv-1".to_owned()]);
+    assert_eq!(world.plan().act(3), "terminate");
+}
+
+#[test]
+fn what_keeps_a_pod_is_told_while_it_does_and_when_the_drain_is_given_up() {
+    let by = "shop/web-0: its budget needs 2 healthy pods and has 2".to_owned();
+    let mut world = leaving(WorkerState::Draining);
+    world.pod_on(3, 100);
+    world.worker(3).blocked = Some(by.clone());
+    let plan = world.plan();
+    let blocked = Reason::DrainBlocked { worker: "w3".into(), by: by.clone() };
+    assert!(told(&plan).contains(&blocked));
+    world.later(MINUTE * 5 + SECOND);
+    let plan = world.plan();
+    let [step] = &plan.steps[..] else { panic!("{plan:#?}") };
+    assert!(matches!(step.act, Act::Uncordon { .. }));
+    assert_eq!(step.reason, Reason::DrainDeadline { after: "5m".to_owned(), by: Some(by.clone()) });
+    assert!(
+        plan.memory.refusals[&"w3".into()].why.contains(&by),
+        "and as long as it is left alone"
+    );
+}
