@@ -28,9 +28,9 @@ pub trait Cluster: fmt::Debug + Send + Sync + 'static {
     /// Takes our mark and cordon away. Somebody else's cordon stays. Absent mark is success.
     async fn uncordon(&self, node: &NodeRef) -> Result<()>;
 
-    /// One round of evictions through the Eviction API: asks for every pod that is to go and is not
-    /// going yet. A refusal (`PodDisruptionBudget`) is an answer, not an error.
-    async fn evict_step(&self, node: &NodeRef) -> Result<Eviction>;
+    /// One round: asks every pod that is to go and is not going yet. A refusal (`PodDisruptionBudget`) is an answer, not an
+    /// error.
+    async fn evict_step(&self, node: &NodeRef, manner: Manner) -> Result<Eviction>;
 
     /// Tells people what was done, and why, where they look at pods and nodes. Not waited for, and lost where the cluster
     /// does not take it: the history holds all of it.
@@ -50,6 +50,15 @@ pub struct Mark {
     pub worker: WorkerId,
     /// The decision, in words.
     pub why: String,
+}
+
+/// How pods are asked to go; either way each with its own grace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// Through the Eviction API, as far as budgets allow.
+    Evict,
+    /// By deletion, whatever budgets say: the provider takes the machine in a moment.
+    Force,
 }
 
 /// What one round of evictions found.

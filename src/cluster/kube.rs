@@ -22,7 +22,7 @@ mod watch;
 
 pub use lease::Witness;
 
-use super::{Error, Eviction, Mark, Result};
+use super::{Error, Eviction, Manner, Mark, Result};
 use crate::clock::Clock;
 use crate::config::{ClusterConfig, Kubernetes};
 use crate::model::{ClusterView, NodeRef, Note, View};
@@ -109,11 +109,11 @@ impl super::Cluster for Kube {
         self.within(marks::uncordon(&self.nodes(), node)).await
     }
 
-    async fn evict_step(&self, node: &NodeRef) -> Result<Eviction> {
+    async fn evict_step(&self, node: &NodeRef, manner: Manner) -> Result<Eviction> {
         if !self.objects.has(node) {
             return Err(Error::NotFound);
         }
-        self.within(evict::step(&self.client, node)).await
+        self.within(evict::step(&self.client, node, manner)).await
     }
 
     fn tell(&self, notes: Vec<Note>) {

@@ -176,6 +176,8 @@ pub struct DrainConfig {
     pub load_balancers: Duration,
     /// `detach`: how long volumes are given to come off an empty node before its machine is ended. Default 2 m.
     pub detach: Duration,
+    /// `force_last`: the last part of a spot notice, in which budgets hold no pod any more. Default 30 s.
+    pub force_last: Duration,
     /// `when_removed`: drain the pool once it leaves the file, instead of leaving it alone. Default false.
     pub when_removed: bool,
 }
@@ -225,6 +227,7 @@ impl Default for DrainConfig {
             timeout: Duration::from_mins(5),
             load_balancers: Duration::ZERO,
             detach: Duration::from_mins(2),
+            force_last: Duration::from_secs(30),
             when_removed: false,
         }
     }

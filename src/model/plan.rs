@@ -106,6 +106,11 @@ pub enum Act {
         /// The node.
         node: NodeRef,
     },
+    /// One round of deletions, whatever budgets say: the machine ends in a moment anyway.
+    Force {
+        /// The node.
+        node: NodeRef,
+    },
     /// Let pods on again: the worker is released.
     Uncordon {
         /// The node.

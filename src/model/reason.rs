@@ -395,6 +395,13 @@ pub enum Reason {
     },
     /// No pod is left that matters.
     DrainDone,
+    /// The provider takes the machine in a moment: budgets are waived.
+    NoticeEnds {
+        /// When.
+        at: Timestamp,
+        /// Pods that are left.
+        left: u32,
+    },
     /// Load balancers are given time to forget a node before its pods are evicted.
     LoadBalancers {
         /// The worker.
@@ -448,7 +455,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every code, in the order of the list.
-    pub const CODES: [&'static str; 86] = [
+    pub const CODES: [&'static str; 87] = [
         "nothing_asked",
         "pods_pending",
         "alert_step",
@@ -525,6 +532,7 @@ impl Reason {
         "repair_budget",
         "drain_goes_on",
         "drain_done",
+        "notice_ends",
         "load_balancers",
         "volumes_attached",
         "drain_blocked",
@@ -617,6 +625,7 @@ impl Reason {
             Self::RepairBudget { .. } => "repair_budget",
             Self::DrainGoesOn { .. } => "drain_goes_on",
             Self::DrainDone => "drain_done",
+            Self::NoticeEnds { .. } => "notice_ends",
             Self::LoadBalancers { .. } => "load_balancers",
             Self::VolumesAttached { .. } => "volumes_attached",
             Self::DrainBlocked { .. } => "drain_blocked",
@@ -760,6 +769,10 @@ impl fmt::Display for Reason {
             }
             Self::DrainGoesOn { left } => write!(f, "{left} pod(s) left to evict"),
             Self::DrainDone => f.write_str("drained"),
+            Self::NoticeEnds { at, left } => write!(
+                f,
+                "the machine ends at {at}; {left} pod(s) are deleted whatever their budgets say"
+            ),
             Self::LoadBalancers { worker, until } => {
                 write!(f, "load balancers forget {worker}; its pods are evicted at {until}")
             }

@@ -186,7 +186,13 @@ fn advance<'a>(
                 records::step(worker, Act::Evict { node: at }, going, Permit::Begun),
             );
         }
-        WorkerState::Draining => draft.step(worker, Act::Evict { node: at }, going, Permit::Begun),
+        WorkerState::Draining => {
+            let (act, reason) = match taken_in_a_moment(scene, worker, list) {
+                Some(end) => (Act::Force { node: at }, Reason::NoticeEnds { at: end, left }),
+                None => (Act::Evict { node: at }, going),
+            };
+            draft.step(worker, act, reason, Permit::Begun);
+        }
         // Pods may have come back, for example through somebody's uncordon: look once more.
         WorkerState::Drained if left > 0 || node.cordon != Cordon::Ours => {
             draft.step(worker, Act::Evict { node: at }, going, Permit::Begun);
@@ -211,6 +217,19 @@ fn advance<'a>(
         }
         _ => {}
     }
+}
+
+/// When the provider takes the machine, if that is so near that its pods go whatever their budgets say: they would be killed
+/// without their grace.
+fn taken_in_a_moment<'a>(
+    scene: &Scene<'a>,
+    worker: &Worker,
+    list: &[&'a Instance],
+) -> Option<Timestamp> {
+    let notice = scene.machine(worker, list).live()?.notice?;
+    let last = scene.pool(&worker.pool)?.drain.force_last;
+    let is_near = !last.is_zero() && scene.now >= duration::before(notice, last);
+    is_near.then_some(notice)
 }
 
 /// A cordon tells load balancers to send nothing new; they need a while to hear of it.

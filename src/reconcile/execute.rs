@@ -3,7 +3,7 @@
 use super::intent::act_name;
 use super::ledger::Ledger;
 use super::{Claims, Parts, Turn, observe};
-use crate::cluster::{self, Eviction, Mark};
+use crate::cluster::{self, Eviction, Manner, Mark};
 use crate::killpoint::{self, Point};
 use crate::model::{
     Act, BatchId, EntryKind, Failure, Intent, LaunchRequest, Permit, PoolName, Reason, Step, Token,
@@ -141,8 +141,10 @@ impl<'a> Executor<'a> {
                 killpoint::reached(Point::NodeRemoved);
                 from_cluster(answer, None)
             }
-            Act::Evict { node } => {
-                let answer = cluster.evict_step(node).await;
+            Act::Evict { node } | Act::Force { node } => {
+                let is_forced = matches!(step.act, Act::Force { .. });
+                let manner = if is_forced { Manner::Force } else { Manner::Evict };
+                let answer = cluster.evict_step(node, manner).await;
                 match answer {
                     Ok(Eviction::Empty) => killpoint::reached(Point::LastEviction),
                     _ => killpoint::reached(Point::Evicted),

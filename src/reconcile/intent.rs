@@ -215,6 +215,7 @@ pub(super) fn act_name(act: &Act) -> &'static str {
     match act {
         Act::Cordon { .. } => "cordon",
         Act::Evict { .. } => "evict",
+        Act::Force { .. } => "force",
         Act::Uncordon { .. } => "uncordon",
         Act::Terminate { .. } => "terminate",
         Act::RemoveNode { .. } => "remove_node",

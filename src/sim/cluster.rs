@@ -3,7 +3,7 @@
 use super::World;
 use super::state::{Call, Fortune, SimNode, SimPod, State};
 use super::workload::{Workload, WorkloadKind};
-use crate::cluster::{self, Error, Eviction, Mark, Result};
+use crate::cluster::{self, Error, Eviction, Manner, Mark, Result};
 use crate::model::{
     ClusterView, Cordon, Node, NodeName, NodeRef, Pin, Placement, Pod, PodKind, PodSpec, Readiness,
     Uid, View, duration,
@@ -70,12 +70,12 @@ impl cluster::Cluster for Cluster {
         })
     }
 
-    async fn evict_step(&self, node: &NodeRef) -> Result<Eviction> {
+    async fn evict_step(&self, node: &NodeRef, manner: Manner) -> Result<Eviction> {
         self.call(|state| {
             if !is_there(state, node) {
                 return Err(Error::NotFound);
             }
-            Ok(evict(state, &node.name))
+            Ok(evict(state, &node.name, manner))
         })
     }
 
@@ -108,8 +108,8 @@ fn on(state: &mut State, node: &NodeRef, call: &str) -> Result<()> {
     Ok(())
 }
 
-/// Asks every pod that is to go and is not going yet, as far as its budget allows.
-fn evict(state: &mut State, node: &NodeName) -> Eviction {
+/// Asks every pod that is to go and is not going yet, as far as its budget allows where that holds.
+fn evict(state: &mut State, node: &NodeName, manner: Manner) -> Eviction {
     let here: Vec<Uid> = movable(state, node);
     let left = u32::try_from(here.len()).unwrap_or(u32::MAX);
     if here.is_empty() {
@@ -122,7 +122,8 @@ fn evict(state: &mut State, node: &NodeName) -> Eviction {
             continue;
         }
         let workload = state.workloads[&pod.workload].clone();
-        if state.faults.evictions_blocked || !may_go(state, &workload) {
+        let is_blocked = state.faults.evictions_blocked || !may_go(state, &workload);
+        if manner == Manner::Evict && is_blocked {
             refused = Some(format!("the budget of {}/{}", workload.namespace, workload.name));
             continue;
         }

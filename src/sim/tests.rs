@@ -2,7 +2,7 @@ mod shared;
 mod ways;
 
 use super::*;
-use crate::cluster::{Cluster as _, Eviction, Mark};
+use crate::cluster::{Cluster as _, Eviction, Manner, Mark};
 use crate::model::{
     InstanceState, LaunchRequest, Market, Node, Offering, Order, Placement, Readiness, View,
 };
@@ -132,11 +132,11 @@ async fn a_drain_moves_pods_elsewhere_and_ends_empty() {
     let mark = Mark { pool: "p".into(), worker: "w1".into(), why: "a test".to_owned() };
     scene.cluster.cordon(&node, &mark).await.unwrap();
     assert!(matches!(
-        scene.cluster.evict_step(&node).await.unwrap(),
+        scene.cluster.evict_step(&node, Manner::Evict).await.unwrap(),
         Eviction::Evicting { left: 1 }
     ));
     tokio::time::advance(Duration::from_secs(1)).await;
-    assert_eq!(scene.cluster.evict_step(&node).await.unwrap(), Eviction::Empty);
+    assert_eq!(scene.cluster.evict_step(&node, Manner::Evict).await.unwrap(), Eviction::Empty);
     assert_eq!(scene.waiting().await, 0);
 }
 
@@ -149,7 +149,7 @@ async fn a_budget_blocks_an_eviction() {
     scene.world.set_workload(budget).unwrap();
     let node = scene.nodes().await[0].at.clone();
     assert!(matches!(
-        scene.cluster.evict_step(&node).await.unwrap(),
+        scene.cluster.evict_step(&node, Manner::Evict).await.unwrap(),
         Eviction::Blocked { left: 1, .. }
     ));
 }
@@ -162,7 +162,10 @@ async fn a_node_under_another_uid_is_left_alone() {
     node.uid = "another".into();
     scene.cluster.remove_node(&node).await.unwrap();
     assert_eq!(scene.nodes().await.len(), 1);
-    assert_eq!(scene.cluster.evict_step(&node).await, Err(crate::cluster::Error::NotFound));
+    assert_eq!(
+        scene.cluster.evict_step(&node, Manner::Evict).await,
+        Err(crate::cluster::Error::NotFound)
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,7 +12,7 @@ use crate::support::wait;
 use bellwether::clock::Clock;
 use bellwether::cluster::fence::Fence as _;
 use bellwether::cluster::kube::Kube;
-use bellwether::cluster::{Cluster as _, Error, Eviction, Mark};
+use bellwether::cluster::{Cluster as _, Error, Eviction, Manner, Mark};
 use bellwether::config::{ClusterConfig, Config, Kubernetes};
 use bellwether::model::{
     About, Claim, ClusterView, Cordon, Node as Seen, NodeRef, Note, Pin, Placement, Pod as SeenPod,
@@ -250,7 +250,7 @@ async fn the_rights_that_the_documentation_asks_for_are_enough() {
     is_told(&plane, &kube, About::Pod(pod.clone()), ("Pod", "small", &pod.uid)).await;
     kube.cordon(&at, &mark()).await.unwrap();
     kube.uncordon(&at).await.unwrap();
-    assert_eq!(kube.evict_step(&at).await, Ok(Eviction::Evicting { left: 1 }));
+    assert_eq!(kube.evict_step(&at, Manner::Evict).await, Ok(Eviction::Evicting { left: 1 }));
     kube.remove_node(&at).await.unwrap();
     let (witness, ttl) = (kube.witness(), Duration::from_secs(10));
     let expires = Clock::system().now();
@@ -380,7 +380,7 @@ async fn another_node_under_the_same_name_is_not_touched() {
     let gone = NodeRef { name: "one".into(), uid: "another".into() };
     assert_eq!(kube.cordon(&gone, &mark()).await, Err(Error::NotFound));
     assert_eq!(kube.uncordon(&gone).await, Err(Error::NotFound));
-    assert_eq!(kube.evict_step(&gone).await, Err(Error::NotFound));
+    assert_eq!(kube.evict_step(&gone, Manner::Evict).await, Err(Error::NotFound));
     assert_eq!(kube.remove_node(&gone).await, Ok(()), "it is gone already");
     assert_eq!(nodes.get("one").await.unwrap(), before);
     let at = NodeRef { name: "one".into(), uid: before.metadata.uid.unwrap().as_str().into() };
@@ -394,10 +394,12 @@ async fn a_node_is_emptied_as_far_as_budgets_allow() {
     let Some(plane) = control_plane::start().await else { return };
     let kube = connect(&plane).await;
     let at = join(&plane, "one").await;
-    assert_eq!(kube.evict_step(&at).await, Ok(Eviction::Empty));
+    assert_eq!(kube.evict_step(&at, Manner::Evict).await, Ok(Eviction::Empty));
     let pods = plane.pods().await;
     let budgets = plane.guard_one_of_two().await;
-    let Eviction::Blocked { left, by } = kube.evict_step(&at).await.unwrap() else { panic!() };
+    let Eviction::Blocked { left, by } = kube.evict_step(&at, Manner::Evict).await.unwrap() else {
+        panic!()
+    };
     assert_eq!(left, 2);
     assert!(by.contains("default/guarded") && by.contains("disruption budget"), "{by}");
     wait::until(LIMIT, "the free pod's end", || async {
@@ -407,7 +409,7 @@ async fn a_node_is_emptied_as_far_as_budgets_allow() {
     assert_eq!(pods.list(&ListParams::default()).await.unwrap().items.len(), 1);
     budgets.delete("guarded", &DeleteParams::default()).await.unwrap();
     wait::until(LIMIT, "an empty node", || async {
-        kube.evict_step(&at).await == Ok(Eviction::Empty)
+        kube.evict_step(&at, Manner::Evict).await == Ok(Eviction::Empty)
     })
     .await;
 }

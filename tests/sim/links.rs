@@ -8,7 +8,7 @@ use crate::replica::Control;
 use async_trait::async_trait;
 use bellwether::alertmanager::Alertmanager;
 use bellwether::cluster::fence::{self, Fence, Refusal};
-use bellwether::cluster::{self, Cluster, Eviction, Mark};
+use bellwether::cluster::{self, Cluster, Eviction, Manner, Mark};
 use bellwether::model::{
     Changes, Claim, ClusterName, ClusterView, Entry, EntryKind, Guard, Instance, InstanceId,
     LaunchRequest, Memory, NodeRef, PoolName, Shape, Signal, Token, Truth, View, Want,
@@ -252,11 +252,14 @@ impl Cluster for Linked {
         links.send(Link::Cluster, call, || Err(away())).await
     }
 
-    async fn evict_step(&self, node: &NodeRef) -> cluster::Result<Eviction> {
+    async fn evict_step(&self, node: &NodeRef, manner: Manner) -> cluster::Result<Eviction> {
         let links = &self.0;
-        links.checker.evict(links.replica, node).await;
+        match manner {
+            Manner::Evict => links.checker.evict(links.replica, node).await,
+            Manner::Force => links.checker.force(links.replica, node).await,
+        }
         let (cluster, node) = (links.cluster.clone(), node.clone());
-        let call = async move { cluster.evict_step(&node).await };
+        let call = async move { cluster.evict_step(&node, manner).await };
         links.send(Link::Cluster, call, || Err(away())).await
     }
 

@@ -1,8 +1,8 @@
-//! One round of evictions on one node.
+//! One round on one node: every pod is asked to go.
 
 use super::access::told;
 use super::{error, pods};
-use crate::cluster::{Error, Eviction, Result};
+use crate::cluster::{Error, Eviction, Manner, Result};
 use crate::model::{NodeRef, PodKind};
 use futures_util::StreamExt as _;
 use k8s_openapi::api::core::v1::Pod;
@@ -36,7 +36,7 @@ enum Fate {
 
 /// Asks for every pod that is to go and is not going yet. The pods are asked of the apiserver, not of what was
 /// watched: one that has just come must not be overlooked.
-pub(super) async fn step(client: &Client, node: &NodeRef) -> Result<Eviction> {
+pub(super) async fn step(client: &Client, node: &NodeRef, manner: Manner) -> Result<Eviction> {
     let on_it = ListParams::default().fields(&format!("spec.nodeName={}", node.name));
     let pods = Api::<Pod>::all(client.clone()).list(&on_it).await.map_err(|cause| error(&cause))?;
     let movable: Vec<Pod> = pods.items.into_iter().filter(is_movable).collect();
@@ -45,7 +45,7 @@ pub(super) async fn step(client: &Client, node: &NodeRef) -> Result<Eviction> {
     }
     let left = u32::try_from(movable.len()).unwrap_or(u32::MAX);
     let asked = movable.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
-    let asking: Vec<_> = asked.map(|pod| evict(client, pod)).collect();
+    let asking: Vec<_> = asked.map(|pod| ask(client, pod, manner)).collect();
     let fates: Vec<Result<Fate>> =
         futures_util::stream::iter(asking).buffer_unordered(AT_ONCE).collect().await;
     let mut refused = Vec::new();
@@ -66,14 +66,20 @@ fn is_movable(pod: &Pod) -> bool {
     !pods::is_finished(pod) && pods::kind(pod) == PodKind::Normal
 }
 
-async fn evict(client: &Client, pod: &Pod) -> Result<Fate> {
+async fn ask(client: &Client, pod: &Pod, manner: Manner) -> Result<Fate> {
     let (namespace, name) = (pod.metadata.namespace.as_deref(), pod.metadata.name.as_deref());
     let (Some(namespace), Some(name)) = (namespace, name) else { return Err(Error::NotFound) };
     let only_it = Preconditions { uid: pod.metadata.uid.clone(), resource_version: None };
     let delete = DeleteParams { preconditions: Some(only_it), ..DeleteParams::default() };
-    let params = EvictParams { delete_options: Some(delete), ..EvictParams::default() };
     let pods = Api::<Pod>::namespaced(client.clone(), namespace);
-    let Err(cause) = pods.evict(name, &params).await else { return Ok(Fate::Goes) };
+    let answer = match manner {
+        Manner::Evict => {
+            let params = EvictParams { delete_options: Some(delete), ..EvictParams::default() };
+            pods.evict(name, &params).await.map(|_| ())
+        }
+        Manner::Force => pods.delete(name, &delete).await.map(|_| ()),
+    };
+    let Err(cause) = answer else { return Ok(Fate::Goes) };
     match &cause {
         kube::Error::Api(status) if goes_anyway(status) => Ok(Fate::Goes),
         kube::Error::Api(status) => match refusal(status) {

@@ -151,6 +151,7 @@ impl DrainConfig {
                 .take("load_balancers", value::duration)
                 .unwrap_or(base.load_balancers),
             detach: s.take("detach", value::duration).unwrap_or(base.detach),
+            force_last: s.take("force_last", value::duration).unwrap_or(base.force_last),
             when_removed: s.take("when_removed", value::truth).unwrap_or(base.when_removed),
         }
     }
@@ -160,6 +161,7 @@ impl DrainConfig {
             "timeout": duration::format(self.timeout),
             "load_balancers": duration::format(self.load_balancers),
             "detach": duration::format(self.detach),
+            "force_last": duration::format(self.force_last),
             "when_removed": self.when_removed,
         })
     }

@@ -224,6 +224,7 @@ fn pool() -> Vec<Case> {
         case("drain.timeout", "1m", "0s"),
         case("drain.load_balancers", "15s", 15),
         case("drain.detach", "0s", "-1s"),
+        case("drain.force_last", "0s", "soon"),
         case("drain.when_removed", true, "yes"),
         case("budget.per_hour", 2.5, "free"),
     ];

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// A field, a world in which it decides, and another value.
 type Row = (&'static str, fn() -> World, fn(&mut World));
 
-const POOL: [Row; 39] = [
+const POOL: [Row; 40] = [
     ("min", || World::of(1), |w| w.pool().min = 2),
     ("max", || rising(2), |w| w.pool().max = 2),
     ("priority", second_pool, |w| w.pool_named("workers").priority = 1),
@@ -53,6 +53,7 @@ const POOL: [Row; 39] = [
     ("replacements_per_hour", sick, |w| w.pool().replacements_per_hour = 1),
     ("drain.load_balancers", cordoned, |w| w.pool().drain.load_balancers = MINUTE),
     ("drain.detach", attached, |w| w.pool().drain.detach = Duration::ZERO),
+    ("drain.force_last", taken_in_a_moment, |w| w.pool().drain.force_last = SECOND * 10),
     ("drain.timeout", draining, |w| w.pool().drain.timeout = MINUTE),
     ("budget.per_hour", || rising(2), |w| w.pool().budget.per_hour = Some(Price(100_000))),
 ];
@@ -261,6 +262,12 @@ fn newest_is_fullest() -> World {
 fn cordoned() -> World {
     let mut world = idle();
     world.leaving(1, WorkerState::Cordoned, Purpose::Idle);
+    world
+}
+
+fn taken_in_a_moment() -> World {
+    let mut world = draining();
+    world.instance(1).notice = Some(duration::after(world.now, SECOND * 20));
     world
 }
 

@@ -86,3 +86,28 @@ fn what_keeps_a_pod_is_told_while_it_does_and_when_the_drain_is_given_up() {
         "and as long as it is left alone"
     );
 }
+
+/// Its last pod is held by a budget, and the provider takes the machine in this time.
+fn taken_in(time: Duration) -> World {
+    let mut world = leaving(WorkerState::Draining);
+    world.pod_on(3, 100);
+    world.worker(3).purpose = Some(Purpose::Notice);
+    world.instance(3).notice = Some(duration::after(world.now, time));
+    world
+}
+
+#[test]
+fn in_the_last_half_minute_of_a_notice_no_budget_holds_a_pod() {
+    assert_eq!(taken_in(SECOND * 31).plan().act(3), "evict");
+    let mut world = taken_in(SECOND * 30);
+    let at = duration::after(world.now, SECOND * 30);
+    let plan = world.plan();
+    assert_eq!(plan.act(3), "force");
+    assert_eq!(plan.steps[0].reason, Reason::NoticeEnds { at, left: 1 });
+    world.pool().drain.force_last = Duration::ZERO;
+    world.later(SECOND * 30);
+    assert_eq!(world.plan().act(3), "evict", "never, where that is asked for");
+    let mut idle = taken_in(SECOND * 10);
+    idle.worker(3).purpose = Some(Purpose::Idle);
+    assert_eq!(idle.plan().act(3), "force", "whatever it left for");
+}

@@ -196,7 +196,7 @@ proptest! {
         for step in &plan.steps {
             prop_assert!(!matches!(
                 step.act,
-                Act::Cordon { .. } | Act::Evict { .. } | Act::Terminate { .. } | Act::RemoveNode { .. }
+                Act::Cordon { .. } | Act::Evict { .. } | Act::Force { .. } | Act::Terminate { .. } | Act::RemoveNode { .. }
             ), "{:#?}", plan);
         }
         let fails = |transition: &Transition| {

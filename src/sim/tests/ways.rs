@@ -196,12 +196,12 @@ async fn only_evictions_that_happened_are_logged() {
     // Otherwise the pods made again would come back here, and could be evicted again.
     let mark = Mark { pool: pool(), worker: "w1".into(), why: "a test".to_owned() };
     let evictions = || scene.world.calls().iter().filter(|call| call.name() == "evict").count();
-    assert_eq!(scene.cluster.evict_step(&node).await.unwrap(), Eviction::Empty);
+    assert_eq!(scene.cluster.evict_step(&node, Manner::Evict).await.unwrap(), Eviction::Empty);
     assert_eq!(evictions(), 0);
     scene.world.set_workload(Workload::deployment("web", 1, 500, 1 << 29)).unwrap();
     scene.cluster.cordon(&node, &mark).await.unwrap();
     for _ in 0..3 {
-        scene.cluster.evict_step(&node).await.unwrap();
+        scene.cluster.evict_step(&node, Manner::Evict).await.unwrap();
     }
     assert_eq!(evictions(), 1);
 }

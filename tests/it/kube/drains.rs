@@ -4,7 +4,7 @@ use super::{connect, join, mark, sees};
 use crate::support::control_plane::{self, ControlPlane, FakeNode, LIMIT, Setting, create, pod};
 use crate::support::wait;
 use bellwether::cluster::kube::Kube;
-use bellwether::cluster::{Cluster as _, Eviction};
+use bellwether::cluster::{Cluster as _, Error, Eviction, Manner};
 use bellwether::model::{ClusterView, NodeRef};
 use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
@@ -21,7 +21,7 @@ const EXCLUDED: &str = "node.kubernetes.io/exclude-from-external-load-balancers"
 /// Waits until the evictions of a node are refused for this.
 async fn is_kept_by(kube: &Kube, at: &NodeRef, why: &str) {
     wait::until(LIMIT, why, || async {
-        matches!(kube.evict_step(at).await, Ok(Eviction::Blocked { by, .. }) if by.contains(why))
+        matches!(kube.evict_step(at, Manner::Evict).await, Ok(Eviction::Blocked { by, .. }) if by.contains(why))
     })
     .await;
 }
@@ -70,6 +70,22 @@ async fn what_keeps_a_pod_is_told_in_words_that_a_person_acts_on() {
     is_kept_by(&kube, &at, "default/guarded: Cannot evict pod as it would violate").await;
     wait::until(LIMIT, "the end of the other", || async {
         free.get_opt("free").await.unwrap().is_none()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn in_the_end_pods_go_whatever_their_budgets_say() {
+    let Some(plane) = control_plane::start().await else { return };
+    let kube = connect(&plane).await;
+    let at = join(&plane, "one").await;
+    plane.guard_one_of_two().await;
+    sees(&kube, "the pods", |view| view.pods().count() == 2).await;
+    let other = NodeRef { uid: "another".into(), ..at.clone() };
+    assert_eq!(kube.evict_step(&other, Manner::Force).await, Err(Error::NotFound));
+    assert_eq!(kube.evict_step(&at, Manner::Force).await, Ok(Eviction::Evicting { left: 2 }));
+    wait::until(LIMIT, "an empty node", || async {
+        kube.evict_step(&at, Manner::Force).await == Ok(Eviction::Empty)
     })
     .await;
 }

@@ -11,6 +11,9 @@ use std::time::Duration;
 /// How long a delivery counts for a removal at most, and the longest that one is on its way here.
 const RUNS_OUT: Duration = Duration::from_mins(6 + 4);
 
+/// How long before the end of a machine budgets may be waived, and a pass may have looked before it calls.
+const LAST: Duration = Duration::from_secs(30 + 10);
+
 impl Checker {
     /// A machine is to be ended.
     pub(crate) async fn terminate(&self, replica: usize, pool: &PoolName, id: &InstanceId) {
@@ -106,13 +109,32 @@ impl Checker {
 
     /// Pods of a node are asked to go.
     pub(crate) async fn evict(&self, replica: usize, node: &NodeRef) {
+        self.empty(replica, "evict", node).await;
+    }
+
+    /// The same, past their budgets: only where the provider takes the machine in a moment.
+    pub(crate) async fn force(&self, replica: usize, node: &NodeRef) {
+        let Some(worker) = self.empty(replica, "force", node).await else { return };
+        let machines = self.machines(&worker.pool);
+        let machine = machines.iter().find(|machine| machine.worker.as_ref() == Some(&worker.id));
+        let notice = machine.and_then(|machine| machine.notice);
+        if !notice.is_some_and(|at| duration::until(at, self.now()) <= LAST) {
+            self.violated(
+                "I3",
+                format!("budgets are waived on {}, notice {notice:?}", named(node)),
+            );
+        }
+    }
+
+    async fn empty(&self, replica: usize, what: &str, node: &NodeRef) -> Option<Worker> {
         let memory = self.memory().await;
         let worker = memory.workers.values().find(|worker| worker.node.as_ref() == Some(node));
-        self.any_act(replica, "evict", worker.map(|worker| &worker.id)).await;
+        self.any_act(replica, what, worker.map(|worker| &worker.id)).await;
         match worker {
             Some(worker) => self.not_permanent(&worker.id, Some(node)),
             None => self.violated("I3", format!("{} is drained and nobody's", named(node))),
         }
+        worker.cloned()
     }
 
     /// A node's object is to go.
