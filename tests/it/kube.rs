@@ -3,6 +3,7 @@
 mod drains;
 #[cfg(feature = "killpoints")]
 mod links;
+mod rights;
 
 use crate::support::control_plane::{
     self, ControlPlane, FakeNode, LIMIT, Part, RESTRICTED, Setting, create, is_bound, pod, until,
@@ -10,13 +11,12 @@ use crate::support::control_plane::{
 };
 use crate::support::wait;
 use bellwether::clock::Clock;
-use bellwether::cluster::fence::Fence as _;
 use bellwether::cluster::kube::Kube;
 use bellwether::cluster::{Cluster as _, Error, Eviction, Manner, Mark};
 use bellwether::config::{ClusterConfig, Config, Kubernetes};
 use bellwether::model::{
-    About, Claim, ClusterView, Cordon, Node as Seen, NodeRef, Note, Pin, Placement, Pod as SeenPod,
-    PodKind, Token, Uid, View,
+    About, ClusterView, Cordon, Node as Seen, NodeRef, Note, Pin, Placement, Pod as SeenPod,
+    PodKind, Uid, View,
 };
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -206,16 +206,6 @@ async fn what_we_may_not_see_is_unknown_and_says_which_until_we_may() {
     sees(&kube, "the cluster", |_| true).await;
 }
 
-/// The rules of the roles that the documentation shows.
-fn documented_rules() -> Value {
-    let page = include_str!("../../docs/kubernetes.md");
-    let (_, rest) = page.split_once("```yaml\n").unwrap();
-    let (roles, _) = rest.split_once("```").unwrap();
-    let role = |text: &str| serde_saphyr::from_str::<Value>(text).unwrap()["rules"].take();
-    let rules = roles.split("---\n").flat_map(|text| role(text).as_array().unwrap().clone());
-    rules.collect()
-}
-
 /// Tells something about a node or pod, and waits until it is an Event of that very object.
 async fn is_told(plane: &ControlPlane, kube: &Kube, about: About, of: (&str, &str, &Uid)) {
     let words = "ä".repeat(2_000);
@@ -236,29 +226,15 @@ async fn is_told(plane: &ControlPlane, kube: &Kube, about: About, of: (&str, &st
 }
 
 #[tokio::test]
-async fn the_rights_that_the_documentation_asks_for_are_enough() {
+async fn what_is_told_is_an_event_of_that_very_node_or_pod() {
     let Some(plane) = control_plane::start().await else { return };
     let at = join(&plane, "one").await;
     create(&plane.pods().await, pod("small", "1")).await;
-    plane.permit(documented_rules()).await;
-    let kube = connect_as(&plane, RESTRICTED, "").await;
-    let is_there =
-        |view: &ClusterView| seen_pod(view, "small").is_some_and(|pod| pod.node().is_some());
-    let view = sees(&kube, "the pod on the node", is_there).await;
+    let kube = connect(&plane).await;
+    let view = sees(&kube, "the pod", |view| seen_pod(view, "small").is_some()).await;
     let pod = seen_pod(&view, "small").unwrap().at();
     is_told(&plane, &kube, About::Node(at.clone()), ("Node", "one", &at.uid)).await;
     is_told(&plane, &kube, About::Pod(pod.clone()), ("Pod", "small", &pod.uid)).await;
-    kube.cordon(&at, &mark()).await.unwrap();
-    kube.uncordon(&at).await.unwrap();
-    assert_eq!(kube.evict_step(&at, Manner::Evict).await, Ok(Eviction::Evicting { left: 1 }));
-    kube.remove_node(&at).await.unwrap();
-    let (witness, ttl) = (kube.witness(), Duration::from_secs(10));
-    let expires = Clock::system().now();
-    let claim = Claim { cluster: "one".into(), holder: "a".to_owned(), token: Token(1), expires };
-    witness.hold(&claim, ttl).await.unwrap();
-    witness.hold(&claim, ttl).await.unwrap();
-    witness.let_go(&claim).await.unwrap();
-    assert_eq!(witness.last().await, Ok(Token(1)));
 }
 
 #[tokio::test]

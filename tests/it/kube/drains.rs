@@ -118,7 +118,7 @@ async fn a_cordon_tells_load_balancers_and_its_end_does_unless_others_told_them(
 }
 
 /// A node that no kubelet plays, of k3s.
-async fn register(plane: &ControlPlane, name: &str) -> NodeRef {
+pub(super) async fn register(plane: &ControlPlane, name: &str) -> NodeRef {
     let mut node = FakeNode { name, ..FakeNode::default() }.json();
     let fields = ["machineID", "systemUUID", "bootID", "kernelVersion", "osImage"];
     let more = ["containerRuntimeVersion", "kubeProxyVersion", "operatingSystem", "architecture"];
