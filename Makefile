@@ -18,8 +18,8 @@ demo: ## Play the whole story on a real Prometheus and Alertmanager (DEMO_STAY=1
 	wait $$servers && [ $$built -eq 0 ]
 	@$(CARGO_TARGET_DIR)/debug/bellwether demo
 
-demo-kube: servers ## Tell the chain on a real control plane: pods wait, a rule fires, workers join, pods run
-	REQUIRE_REAL=1 cargo test --features killpoints --test it -- chain:: --nocapture
+demo-kube: servers ## Tell on a real control plane how workers come, leave when idle, are replaced, and stay
+	REQUIRE_REAL=1 cargo test --features killpoints --test it -- chain:: life:: --nocapture --test-threads 1
 
 test: servers check-rules ## Run every test, on the real servers too (REQUIRE_REAL=1: none may be skipped)
 	cargo test --features killpoints -- --test-threads=$(TEST_THREADS)

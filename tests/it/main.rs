@@ -13,6 +13,7 @@ mod crash;
 mod differential;
 mod inlet;
 mod kube;
+mod life;
 mod passes;
 mod program;
 mod prometheus;

@@ -14,6 +14,7 @@ use bellwether::config::SimConfig;
 use bellwether::model::{Instance, InstanceState, POOL_LABEL, WORKER_LABEL, ZONE_LABEL};
 use bellwether::sim::World;
 use futures_util::stream::{self, StreamExt as _};
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -53,12 +54,17 @@ impl Chain {
     /// Starts everything; `None` after a printed skip where a server is missing. Whether the rule permits that its alert
     /// is pushed is the caller's choice.
     pub(crate) async fn start(is_pushed: bool) -> Option<Self> {
+        Self::start_with(is_pushed, "", "").await
+    }
+
+    /// The same with more groups of rules, and more of what the file says of the pool.
+    pub(crate) async fn start_with(is_pushed: bool, more: &str, pool: &str) -> Option<Self> {
         let plane = control_plane::start().await?;
         let port = ports::free();
         let routes = alertmanager::faster_routes(port);
         let alertmanager = alertmanager::start_with("0.31", &routes, &FORGETFUL).await?;
         let config = prometheus_config(port, &alertmanager.url);
-        let prometheus = prometheus::start("3.16", &config, &rules(is_pushed)).await?;
+        let prometheus = prometheus::start("3.16", &config, &(rules(is_pushed) + more)).await?;
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("world.json");
         let config = format!(
@@ -76,7 +82,7 @@ clusters:
         min_age: 0s
         cooldown: {{ up: 0s, down: 1s }}
         limits: {{ launches_per_hour: 10000 }}
-",
+{pool}",
             store = folder.path().join("store").display(),
             alertmanager = alertmanager.url,
             prometheus = prometheus.url,
@@ -167,6 +173,37 @@ clusters:
             )
             .await;
         }
+    }
+
+    /// Plays what becomes of nodes whose machines ended: they are heard of no more.
+    pub(crate) async fn end(&self) {
+        let machines = self.world.machines();
+        let lives = |worker: &String| {
+            let is_it =
+                |one: &&Instance| one.worker.as_ref().is_some_and(|id| id.as_str() == worker);
+            machines.iter().find(is_it).is_some_and(|one| one.state == InstanceState::Running)
+        };
+        let ended: Vec<String> =
+            self.joined.lock().unwrap().extract_if(.., |worker| !lives(worker)).collect();
+        let nodes: kube::Api<k8s_openapi::api::core::v1::Node> =
+            kube::Api::all(self.client.clone());
+        for worker in ended {
+            let (name, params) = (format!("node-{worker}"), PatchParams::default());
+            let unplayed = json!({ "metadata": { "annotations": { "kwok.x-k8s.io/node": null } } });
+            let silent =
+                json!({ "status": { "conditions": [{ "type": "Ready", "status": "Unknown" }] } });
+            let unplayed = nodes.patch(&name, &params, &Patch::Merge(&unplayed)).await;
+            let silent = nodes.patch_status(&name, &params, &Patch::Strategic(&silent)).await;
+            for answer in [unplayed, silent] {
+                let is_gone = |error: &kube::Error| error.to_string().contains("not found");
+                assert!(answer.as_ref().err().is_none_or(is_gone), "{answer:?}");
+            }
+        }
+    }
+
+    /// For who may do everything.
+    pub(crate) fn client(&self) -> kube::Client {
+        self.client.clone()
     }
 
     /// How many pods have a node.
