@@ -4,6 +4,7 @@ mod drains;
 #[cfg(feature = "killpoints")]
 mod links;
 mod rights;
+mod shadow;
 
 use crate::support::control_plane::{
     self, ControlPlane, FakeNode, LIMIT, Part, RESTRICTED, Setting, create, is_bound, pod, until,

@@ -30,7 +30,7 @@ const AT_ONCE: usize = 8;
 #[derive(Clone, Copy, Debug)]
 struct Right([usize; 4]);
 
-fn manifest() -> Vec<Value> {
+pub(super) fn manifest() -> Vec<Value> {
     let text = include_str!("../../../deploy/rbac.yaml");
     text.split("---\n").map(|document| serde_saphyr::from_str(document).unwrap()).collect()
 }
@@ -65,7 +65,7 @@ fn without(manifest: &[Value], Right([d, r, k, v]): Right) -> Vec<Value> {
 }
 
 /// A user with these rights, by what the manifest says of the service account.
-async fn grant(plane: &ControlPlane, user: &str, manifest: &[Value]) {
+pub(super) async fn grant(plane: &ControlPlane, user: &str, manifest: &[Value]) {
     let client = plane.client().await;
     for document in manifest {
         let mut document = document.clone();

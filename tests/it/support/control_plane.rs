@@ -5,7 +5,7 @@ mod access;
 mod objects;
 mod part;
 
-pub(crate) use access::{ADMIN, RESTRICTED, client, write_kubeconfig};
+pub(crate) use access::{ADMIN, AUDITED, RESTRICTED, client, write_kubeconfig};
 pub(crate) use objects::{
     FakeNode, create, is_bound, is_ready, is_running, pod, until, why_unschedulable,
 };
@@ -35,7 +35,7 @@ pub(crate) const LIMIT: Duration = Duration::from_mins(2);
 pub(crate) struct Setting {
     /// The other parts.
     pub(crate) parts: Vec<Part>,
-    /// More flags, for example `--node-monitor-grace-period=5s` of the controllers.
+    /// More flags, for example `--node-monitor-grace-period=5s` of the controllers. `FOLDER` is where its files are.
     pub(crate) flags: Vec<(Part, &'static str)>,
     /// Fields of the scheduler's configuration file; `None` is none.
     pub(crate) scheduler: Option<Value>,
@@ -108,6 +108,7 @@ impl Site {
         // One pair for every part that speaks TLS, so that none makes keys of its own.
         site.authority.write_pair_of("127.0.0.1", site.folder.path());
         access::write_users(site.folder.path());
+        access::write_audit_policy(site.folder.path());
         let contexts = [(ADMIN, &site, ADMIN), (RESTRICTED, &site, RESTRICTED)];
         access::write(&site.kubeconfig(), &contexts);
         Some(site)
@@ -130,7 +131,8 @@ impl Site {
         let program = if part == Part::Kwok { &self.kwok } else { &self.control_plane };
         let flags = setting.flags.iter().filter(|(of, _)| *of == part);
         let mut words = part.words(self, port, setting.parts.contains(&Part::Controllers));
-        words.extend(flags.map(|(_, flag)| (*flag).to_owned()));
+        let own = self.folder.path().display().to_string();
+        words.extend(flags.map(|(_, flag)| flag.replace("FOLDER", &own)));
         if let (Part::Scheduler, Some(fields)) = (part, &setting.scheduler) {
             words.push(format!("--config={}", self.configure_scheduler(fields).display()));
         }
@@ -205,6 +207,11 @@ impl ControlPlane {
     /// A kubeconfig with the contexts [`ADMIN`], which is the current one, and [`RESTRICTED`].
     pub(crate) fn kubeconfig(&self) -> PathBuf {
         self.site.kubeconfig()
+    }
+
+    /// What the API server noted of requests, where it is [`AUDITED`]: a line of JSON for each.
+    pub(crate) fn audit(&self) -> String {
+        std::fs::read_to_string(self.site.folder.path().join("audit.log")).unwrap_or_default()
     }
 
     /// The API server's port.

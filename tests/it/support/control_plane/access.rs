@@ -1,7 +1,7 @@
 //! Who may speak to a control plane, and the files that say how.
 
 use super::objects::create;
-use super::{ControlPlane, LIMIT, Site};
+use super::{ControlPlane, LIMIT, Part, Site};
 use crate::support::wait;
 use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
@@ -47,6 +47,23 @@ pub(super) fn write_users(folder: &Path) {
     let text =
         format!("{ADMIN},{ADMIN},{ADMIN},system:masters\n{RESTRICTED},{RESTRICTED},{RESTRICTED}\n");
     std::fs::write(folder.join("tokens.csv"), text).unwrap();
+}
+
+/// Flags by which the API server notes who asked it for what.
+pub(crate) const AUDITED: [(Part, &str); 2] = [
+    (Part::ApiServer, "--audit-log-path=FOLDER/audit.log"),
+    (Part::ApiServer, "--audit-policy-file=FOLDER/audit.json"),
+];
+
+/// Writes what is noted of a request: who and what, once it is answered.
+pub(super) fn write_audit_policy(folder: &Path) {
+    let policy = json!({
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [{ "level": "Metadata" }],
+    });
+    std::fs::write(folder.join("audit.json"), policy.to_string()).unwrap();
 }
 
 impl ControlPlane {
