@@ -39,6 +39,7 @@ mod support {
     pub(crate) mod authority;
     pub(crate) mod chain;
     pub(crate) mod control_plane;
+    pub(crate) mod kubelets;
     pub(crate) mod ports;
     pub(crate) mod proc;
     pub(crate) mod prometheus;

@@ -47,7 +47,7 @@ async fn samples(is_pushed: bool) -> anyhow::Result<Vec<f64>> {
         let call = chain.world.calls()[before].at;
         times.push(call.duration_since(posted).as_secs_f64() * 1_000.0);
         wait::until(LIMIT, "the pod to be bound", || async {
-            chain.join().await;
+            chain.kubelets.join().await;
             chain.bound().await == sample + 1
         })
         .await;
@@ -80,7 +80,7 @@ async fn burst_of(pods: usize, cpu: &str) -> anyhow::Result<Vec<Measure>> {
     let took = last.duration_since(begun).as_secs_f64();
     let worked = chain.program.worked().saturating_sub(worked).as_secs_f64();
     wait::until(LIMIT, "every pod to be bound", || async {
-        chain.join().await;
+        chain.kubelets.join().await;
         chain.bound().await == pods
     })
     .await;

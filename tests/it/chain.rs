@@ -26,7 +26,7 @@ async fn pods_that_find_no_node_get_workers_and_the_real_scheduler_binds_them() 
     wait::until(LIMIT, "the launch", || async { chain.launched() > 0 }).await;
     told(begun, &format!("{} workers are launched", chain.launched()));
     wait::until(LIMIT, "the pods to be bound", || async {
-        chain.join().await;
+        chain.kubelets.join().await;
         chain.bound().await == names.len()
     })
     .await;

@@ -1,6 +1,7 @@
 //! A real cluster, seen and changed: what the apiserver has is what a pass looks at, and what we may not see is unknown.
 
 mod drains;
+mod faults;
 #[cfg(feature = "killpoints")]
 mod links;
 mod rights;

@@ -86,8 +86,8 @@ impl Story {
     /// Waits while machines join and end.
     async fn until<F: Future<Output = bool>>(&self, what: &str, holds: impl Fn() -> F) {
         wait::until(LIMIT, what, || async {
-            self.chain.join().await;
-            self.chain.end().await;
+            self.chain.kubelets.join().await;
+            self.chain.kubelets.end().await;
             holds().await
         })
         .await;

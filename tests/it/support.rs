@@ -7,6 +7,7 @@ pub(crate) mod configuration;
 pub(crate) mod control_plane;
 pub(crate) mod inlet;
 pub(crate) mod interposed;
+pub(crate) mod kubelets;
 pub(crate) mod ports;
 pub(crate) mod proc;
 pub(crate) mod process;

@@ -4,20 +4,17 @@
 //! The machines are simulated, in a file that the program and its observer share; that they join is played here.
 
 use super::alertmanager::{self, RunningAlertmanager};
-use super::control_plane::{self, ControlPlane, FakeNode, create, pod};
+use super::control_plane::{self, ControlPlane, create, pod};
+use super::kubelets::Kubelets;
 use super::ports;
 use super::prometheus::{self, RunningPrometheus};
 use super::server::{Ready, Server};
 use super::wait;
 use bellwether::clock::Clock;
 use bellwether::config::SimConfig;
-use bellwether::model::{Instance, InstanceState, POOL_LABEL, WORKER_LABEL, ZONE_LABEL};
 use bellwether::sim::World;
 use futures_util::stream::{self, StreamExt as _};
-use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
-use std::sync::Mutex;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -44,7 +41,7 @@ pub(crate) struct Chain {
     pub(crate) program: Server,
     client: kube::Client,
     is_pushed: bool,
-    joined: Mutex<BTreeSet<String>>,
+    pub(crate) kubelets: Kubelets,
     _plane: ControlPlane,
     _prometheus: RunningPrometheus,
     _folder: TempDir,
@@ -100,13 +97,14 @@ clusters:
         let sim = SimConfig { state: Some(state), ..SimConfig::default() };
         let world = World::new(&sim, Clock::system()).unwrap();
         let client = plane.client().await;
+        let kubelets = Kubelets::new(world.clone(), client.clone());
         let chain = Self {
             alertmanager,
             world,
             program,
             client,
             is_pushed,
-            joined: Mutex::default(),
+            kubelets,
             _plane: plane,
             _prometheus: prometheus,
             _folder: folder,
@@ -147,58 +145,6 @@ clusters:
     /// Workers that were launched, in all.
     pub(crate) fn launched(&self) -> usize {
         self.world.calls().iter().filter(|call| call.name() == "launch").map(|call| call.new).sum()
-    }
-
-    /// Plays what machines do that were launched and did not join yet: they become nodes.
-    pub(crate) async fn join(&self) {
-        let machines = self.world.machines();
-        let runs = |machine: &&Instance| machine.state == InstanceState::Running;
-        for machine in machines.iter().filter(runs) {
-            let Some(worker) = &machine.worker else { continue };
-            if !self.joined.lock().unwrap().insert(worker.to_string()) {
-                continue;
-            }
-            let labels = [
-                (WORKER_LABEL, worker.as_str()),
-                (POOL_LABEL, machine.pool.as_str()),
-                (ZONE_LABEL, machine.zone.as_str()),
-                ("node.kubernetes.io/instance-type", machine.shape.as_str()),
-            ];
-            let name = format!("node-{worker}");
-            let node =
-                FakeNode { name: &name, labels: &labels, memory: "16Gi", ..FakeNode::default() };
-            create::<k8s_openapi::api::core::v1::Node>(
-                &kube::Api::all(self.client.clone()),
-                node.json(),
-            )
-            .await;
-        }
-    }
-
-    /// Plays what becomes of nodes whose machines ended: they are heard of no more.
-    pub(crate) async fn end(&self) {
-        let machines = self.world.machines();
-        let lives = |worker: &String| {
-            let is_it =
-                |one: &&Instance| one.worker.as_ref().is_some_and(|id| id.as_str() == worker);
-            machines.iter().find(is_it).is_some_and(|one| one.state == InstanceState::Running)
-        };
-        let ended: Vec<String> =
-            self.joined.lock().unwrap().extract_if(.., |worker| !lives(worker)).collect();
-        let nodes: kube::Api<k8s_openapi::api::core::v1::Node> =
-            kube::Api::all(self.client.clone());
-        for worker in ended {
-            let (name, params) = (format!("node-{worker}"), PatchParams::default());
-            let unplayed = json!({ "metadata": { "annotations": { "kwok.x-k8s.io/node": null } } });
-            let silent =
-                json!({ "status": { "conditions": [{ "type": "Ready", "status": "Unknown" }] } });
-            let unplayed = nodes.patch(&name, &params, &Patch::Merge(&unplayed)).await;
-            let silent = nodes.patch_status(&name, &params, &Patch::Strategic(&silent)).await;
-            for answer in [unplayed, silent] {
-                let is_gone = |error: &kube::Error| error.to_string().contains("not found");
-                assert!(answer.as_ref().err().is_none_or(is_gone), "{answer:?}");
-            }
-        }
     }
 
     /// For who may do everything.

@@ -1,0 +1,81 @@
+//! Plays the kubelets of simulated machines on a real control plane: they join, and are heard of no more when their machine
+//! ends. kwok does the rest.
+
+use super::control_plane::{FakeNode, create};
+use bellwether::model::{Instance, InstanceState, POOL_LABEL, WORKER_LABEL, ZONE_LABEL};
+use bellwether::sim::World;
+use k8s_openapi::api::core::v1::Node;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+pub(crate) struct Kubelets {
+    world: World,
+    nodes: Api<Node>,
+    /// Workers that are nodes.
+    joined: Mutex<BTreeSet<String>>,
+}
+
+/// The node of a worker.
+pub(crate) fn node_of(worker: &str) -> String {
+    format!("node-{worker}")
+}
+
+impl Kubelets {
+    pub(crate) fn new(world: World, client: kube::Client) -> Self {
+        Self { world, nodes: Api::all(client), joined: Mutex::default() }
+    }
+
+    /// Machines that run and did not join yet become nodes.
+    pub(crate) async fn join(&self) {
+        for machine in self.running() {
+            let Some(worker) = &machine.worker else { continue };
+            if !self.joined.lock().unwrap().insert(worker.to_string()) {
+                continue;
+            }
+            let labels = [
+                (WORKER_LABEL, worker.as_str()),
+                (POOL_LABEL, machine.pool.as_str()),
+                (ZONE_LABEL, machine.zone.as_str()),
+                ("node.kubernetes.io/instance-type", machine.shape.as_str()),
+            ];
+            let name = node_of(worker.as_str());
+            let node =
+                FakeNode { name: &name, labels: &labels, memory: "16Gi", ..FakeNode::default() };
+            create(&self.nodes, node.json()).await;
+        }
+    }
+
+    /// Nodes whose machines ended are not Ready.
+    pub(crate) async fn end(&self) {
+        let running = self.running();
+        let runs = |worker: &String| {
+            running.iter().any(|one| one.worker.as_ref().is_some_and(|id| id.as_str() == worker))
+        };
+        let ended: Vec<String> =
+            self.joined.lock().unwrap().extract_if(.., |worker| !runs(worker)).collect();
+        for worker in ended {
+            let unplayed = json!({ "metadata": { "annotations": { "kwok.x-k8s.io/node": null } } });
+            let silent =
+                json!({ "status": { "conditions": [{ "type": "Ready", "status": "Unknown" }] } });
+            self.change(&node_of(&worker), &unplayed, &silent).await;
+        }
+    }
+
+    async fn change(&self, node: &str, object: &Value, status: &Value) {
+        let params = PatchParams::default();
+        let object = self.nodes.patch(node, &params, &Patch::Merge(object)).await;
+        let status = self.nodes.patch_status(node, &params, &Patch::Strategic(status)).await;
+        for answer in [object, status] {
+            let is_gone = |error: &kube::Error| error.to_string().contains("not found");
+            assert!(answer.as_ref().err().is_none_or(is_gone), "{answer:?}");
+        }
+    }
+
+    fn running(&self) -> Vec<Instance> {
+        let machines = self.world.machines().into_iter();
+        machines.filter(|machine| machine.state == InstanceState::Running).collect()
+    }
+}
