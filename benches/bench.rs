@@ -8,6 +8,8 @@ mod apiserver;
 mod chain;
 #[path = "../tests/it/support/configuration.rs"]
 mod configuration;
+#[path = "bench/drain.rs"]
+mod drain;
 #[path = "bench/fit.rs"]
 mod fit;
 #[path = "bench/handover.rs"]
@@ -46,6 +48,7 @@ mod support {
     pub(crate) mod redis;
     pub(crate) mod server;
     pub(crate) mod wait;
+    pub(crate) mod yard;
 }
 
 use results::Measure;
@@ -58,7 +61,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 type Group = (&'static str, fn() -> anyhow::Result<Vec<Measure>>);
 
 /// Every group, in the order in which they run. A new one is a file in `benches/bench/` and a line.
-const GROUPS: [Group; 14] = [
+const GROUPS: [Group; 15] = [
     ("inlet.memory", inlet::memory),
     ("inlet.embedded", inlet::embedded),
     ("inlet.redis", inlet::redis),
@@ -71,6 +74,7 @@ const GROUPS: [Group; 14] = [
     ("handover", handover::handover),
     ("chain", chain::chain),
     ("burst", chain::burst),
+    ("drain", drain::drain),
     ("sim", sim::sim),
     ("soak", soak::soak),
 ];

@@ -13,7 +13,7 @@ const SAMPLES: usize = 30;
 /// What a launch calls a burst, and how much CPU each of its pods asks for.
 const BURSTS: [(usize, &str); 2] = [(100, "1"), (1_000, "500m")];
 
-fn run<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+pub(crate) fn run<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     bellwether::wire::install_crypto();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;

@@ -22,3 +22,4 @@ pub(crate) mod server;
 pub(crate) mod stage;
 pub(crate) mod stores;
 pub(crate) mod wait;
+pub(crate) mod yard;

@@ -1,0 +1,114 @@
+//! A real control plane and the program, without any monitoring: what is asked of its one pool, an operator asks. The machines
+//! are simulated, in a file that the program and its observer share.
+
+use super::control_plane::{self, ControlPlane, LIMIT, RESTRICTED, Setting};
+use super::kubelets::Kubelets;
+use super::ports;
+use super::server::{Ready, Server};
+use super::wait;
+use bellwether::clock::Clock;
+use bellwether::config::SimConfig;
+use bellwether::sim::World;
+use k8s_openapi::api::core::v1::Node;
+use kube::Api;
+use kube::api::ListParams;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Everything ends with it.
+pub(crate) struct Yard {
+    pub(crate) plane: ControlPlane,
+    pub(crate) world: World,
+    pub(crate) kubelets: Kubelets,
+    pub(crate) program: Server,
+    _folder: TempDir,
+}
+
+impl Yard {
+    /// The program is the user [`RESTRICTED`], who may do everything here: so what it asks is told from what a test asks.
+    /// `None` after a printed skip where a server is missing. What `pool` says of the pool stands above what it says here:
+    /// it grows and shrinks without rest.
+    pub(crate) async fn start(setting: &Setting, pool: &str) -> Option<Self> {
+        let plane = control_plane::start_with(setting).await?;
+        plane.permit(json!([{ "apiGroups": ["*"], "resources": ["*"], "verbs": ["*"] }])).await;
+        let folder = tempfile::tempdir().unwrap();
+        let (port, state) = (ports::free(), folder.path().join("world"));
+        let config = format!(
+            "listen: 127.0.0.1:{port}
+store: {{ url: \"file:{store}\" }}
+alertmanager: {{ urls: [\"http://127.0.0.1:9\"] }}
+prometheus: {{ urls: [\"http://127.0.0.1:9\"] }}
+clusters:
+  default:
+    kubernetes: {{ kubeconfig: {kubeconfig}, context: {RESTRICTED}, sim: {{ boot: 10ms, state: {state}, shapes: [{{ name: four, cpu: 4, memory: 16Gi, price_per_hour: 0.04 }}] }} }}
+    pools: {{ workers: {{ provider: {{ sim: {{}} }}, max: 40, min_age: 0s, cooldown: {{ up: 0s, down: 0s }}, {pool} }} }}
+",
+            store = folder.path().join("store").display(),
+            kubeconfig = plane.kubeconfig().display(),
+            state = state.display(),
+        );
+        let file = folder.path().join("bellwether.yaml");
+        std::fs::write(&file, config).unwrap();
+        let words = ["run", "--config", file.to_str().unwrap()].map(str::to_owned);
+        let ready = Ready { path: "/healthz", client: reqwest::Client::new(), limit: LIMIT };
+        let site = (format!("http://127.0.0.1:{port}"), ready);
+        let own = tempfile::tempdir().unwrap();
+        let program = env!("CARGO_BIN_EXE_bellwether").into();
+        let program = Server::start_at(program, words.into(), own, site).await;
+        let sim = SimConfig { state: Some(state), ..SimConfig::default() };
+        let world = World::new(&sim, Clock::system()).unwrap();
+        let kubelets = Kubelets::new(world.clone(), plane.client().await);
+        Some(Self { plane, world, kubelets, program, _folder: folder })
+    }
+
+    /// An operator asks for so many workers more, or fewer.
+    pub(crate) async fn wish(&self, by: i32) {
+        let url = format!("{}/v1/pools/workers/scale", self.program.url);
+        let answer = reqwest::Client::new().post(url).json(&json!({ "by": by })).send().await;
+        let answer = answer.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+    }
+
+    /// Asks for more workers, and waits until all of them are Ready.
+    pub(crate) async fn grow(&self, by: i32, to: usize) {
+        self.wish(by).await;
+        self.until("Ready workers", async || self.are_ready(to).await).await;
+    }
+
+    /// Waits while machines join and end.
+    pub(crate) async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
+        wait::until(LIMIT, what, || async {
+            self.kubelets.join().await;
+            self.kubelets.end().await;
+            holds().await
+        })
+        .await;
+    }
+
+    /// Records that are not over. None while the program is away.
+    pub(crate) async fn workers(&self) -> Vec<Value> {
+        let Ok(answer) = reqwest::get(format!("{}/v1/workers", self.program.url)).await else {
+            return Vec::new();
+        };
+        let mut told: Value = answer.json().await.unwrap();
+        let all = told["clusters"]["default"]["workers"].take();
+        let all = all.as_array().cloned().unwrap_or_default();
+        all.into_iter().filter(|worker| worker["state"]["state"] != "gone").collect()
+    }
+
+    /// Whether there are so many workers, each of them Ready.
+    pub(crate) async fn are_ready(&self, count: usize) -> bool {
+        let workers = self.workers().await;
+        workers.len() == count && workers.iter().all(|one| one["state"]["state"] == "ready")
+    }
+
+    pub(crate) async fn nodes(&self) -> Vec<Node> {
+        let nodes: Api<Node> = Api::all(self.plane.client().await);
+        nodes.list(&ListParams::default()).await.unwrap().items
+    }
+
+    /// How many machines were ended.
+    pub(crate) fn ended(&self) -> usize {
+        self.world.calls().iter().filter(|call| call.name() == "terminate").count()
+    }
+}
