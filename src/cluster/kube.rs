@@ -110,10 +110,7 @@ impl super::Cluster for Kube {
     }
 
     async fn evict_step(&self, node: &NodeRef, manner: Manner) -> Result<Eviction> {
-        if !self.objects.has(node) {
-            return Err(Error::NotFound);
-        }
-        self.within(evict::step(&self.client, node, manner)).await
+        self.within(evict::step(&self.client, &self.nodes(), node, manner)).await
     }
 
     fn tell(&self, notes: Vec<Note>) {

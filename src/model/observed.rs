@@ -52,9 +52,9 @@ pub struct ClusterView {
     pub nodes: Vec<Arc<Node>>,
     /// Every pod that is not finished.
     pub pods: Vec<Arc<Pod>>,
-    /// Volumes that are attached to each node for pods that a drain moves.
+    /// Volumes that are attached to each node for pods that a drain moves; `None` while that is not known.
     #[serde(default)]
-    pub attached: BTreeMap<NodeName, Vec<String>>,
+    pub attached: Option<BTreeMap<NodeName, Vec<String>>>,
     /// What each DaemonSet puts on every node that admits it.
     pub daemons: Vec<Arc<PodSpec>>,
     /// Each namespace's labels.
@@ -99,7 +99,7 @@ impl ClusterView {
             uid,
             nodes: Vec::new(),
             pods: Vec::new(),
-            attached: BTreeMap::new(),
+            attached: Some(BTreeMap::new()),
             daemons: Vec::new(),
             namespaces: BTreeMap::new(),
         }

@@ -53,7 +53,8 @@ pub(super) fn proceed(scene: &Scene<'_>, court: &Court<'_>, draft: &mut Draft) {
             draft.moved(worker, WorkerEvent::Release, reason);
             continue;
         };
-        if let Some(reason) = give_back(scene, court, worker, &taken_back) {
+        let leaver = Leaver { worker, node };
+        if let Some(reason) = give_back(scene, court, &leaver, &taken_back) {
             release(scene, worker, node, reason, draft);
         } else if let Err(why) = rests_on(scene, court, worker, &list) {
             draft.also(&worker.pool, Reason::DrainSuspended { why: why.to_string() });
@@ -62,7 +63,7 @@ pub(super) fn proceed(scene: &Scene<'_>, court: &Court<'_>, draft: &mut Draft) {
             if let Some(by) = worker.blocked.clone() {
                 draft.also(&worker.pool, Reason::DrainBlocked { worker: worker.id.clone(), by });
             }
-            advance(scene, court, &Leaver { worker, node }, &list, draft);
+            advance(scene, court, &leaver, &list, draft);
         }
     }
 }
@@ -71,7 +72,7 @@ pub(super) fn proceed(scene: &Scene<'_>, court: &Court<'_>, draft: &mut Draft) {
 fn give_back(
     scene: &Scene<'_>,
     court: &Court<'_>,
-    worker: &Worker,
+    &Leaver { worker, node }: &Leaver<'_>,
     taken_back: &[WorkerId],
 ) -> Option<Reason> {
     if taken_back.contains(&worker.id) {
@@ -84,8 +85,17 @@ fn give_back(
     if worker.purpose == Some(Purpose::Removed) && !pool.removed {
         return Some(Reason::Changed { what: "the file: it names the pool again".to_owned() });
     }
+    if worker.purpose == Some(Purpose::Notice) {
+        return None;
+    }
+    if let Err(kept) = candidates::not_kept(node) {
+        return Some(kept);
+    }
+    // Of an empty one nothing is late: it only waits for its volumes.
+    let is_empty = || scene.movable_on(&node.at.name).next().is_none();
+    let is_done = worker.state == WorkerState::Drained && is_empty();
     let timeout = pool.drain.timeout;
-    let is_late = worker.elapsed(scene.now) > timeout && worker.purpose != Some(Purpose::Notice);
+    let is_late = worker.elapsed(scene.now) > timeout && !is_done;
     let (after, by) = (duration::format(timeout), worker.blocked.clone());
     is_late.then_some(Reason::DrainDeadline { after, by })
 }
@@ -186,18 +196,7 @@ fn advance<'a>(
                 records::step(worker, Act::Evict { node: at }, going, Permit::Begun),
             );
         }
-        WorkerState::Draining => {
-            let (act, reason) = match taken_in_a_moment(scene, worker, list) {
-                Some(end) => (Act::Force { node: at }, Reason::NoticeEnds { at: end, left }),
-                None => (Act::Evict { node: at }, going),
-            };
-            draft.step(worker, act, reason, Permit::Begun);
-        }
-        // Pods may have come back, for example through somebody's uncordon: look once more.
-        WorkerState::Drained if left > 0 || node.cordon != Cordon::Ours => {
-            draft.step(worker, Act::Evict { node: at }, going, Permit::Begun);
-        }
-        WorkerState::Drained => {
+        WorkerState::Drained if left == 0 && node.cordon == Cordon::Ours => {
             let machine =
                 list.iter().find(|instance| worker.instance.as_ref() == Some(&instance.id));
             if machine.is_some_and(|instance| instance.protected) {
@@ -215,12 +214,20 @@ fn advance<'a>(
                 );
             }
         }
+        // To one that was drained pods may have come back, for example through somebody's uncordon.
+        WorkerState::Draining | WorkerState::Drained => {
+            let (act, reason) = match taken_in_a_moment(scene, worker, list) {
+                Some(end) => (Act::Force { node: at }, Reason::NoticeEnds { at: end, left }),
+                None => (Act::Evict { node: at }, going),
+            };
+            draft.step(worker, act, reason, Permit::Begun);
+        }
         _ => {}
     }
 }
 
 /// When the provider takes the machine, if that is so near that its pods go whatever their budgets say: they would be killed
-/// without their grace.
+/// without their grace. One that is there past that time was not taken.
 fn taken_in_a_moment<'a>(
     scene: &Scene<'a>,
     worker: &Worker,
@@ -228,7 +235,7 @@ fn taken_in_a_moment<'a>(
 ) -> Option<Timestamp> {
     let notice = scene.machine(worker, list).live()?.notice?;
     let last = scene.pool(&worker.pool)?.drain.force_last;
-    let is_near = !last.is_zero() && scene.now >= duration::before(notice, last);
+    let is_near = scene.now >= duration::before(notice, last) && scene.now < notice;
     is_near.then_some(notice)
 }
 
@@ -242,16 +249,22 @@ fn forgotten_by_load_balancers(scene: &Scene<'_>, worker: &Worker) -> Result<(),
 /// A volume that comes off its node in good order is at its pod's new place at once; one whose machine is ended before
 /// may be held back for minutes.
 fn detached(scene: &Scene<'_>, &Leaver { worker, node }: &Leaver<'_>) -> Result<(), Reason> {
-    let attached = scene.view().ok().and_then(|view| view.attached.get(&node.at.name));
-    let volumes = attached.map_or(0, |all| u32::try_from(all.len()).unwrap_or(u32::MAX));
-    if volumes == 0 {
+    let view = scene.view().ok();
+    let all = view.and_then(|view| view.attached.as_ref());
+    let on_it = all.map(|all| all.get(&node.at.name).map_or(0, Vec::len));
+    if on_it == Some(0) {
         return Ok(());
     }
     let wait = scene.pool(&worker.pool).map_or(Duration::ZERO, |pool| pool.drain.detach);
-    waited(scene, worker, wait).map_err(|until| Reason::VolumesAttached {
-        worker: worker.id.clone(),
-        volumes,
-        until,
+    waited(scene, worker, wait).map_err(|until| match on_it {
+        Some(volumes) => {
+            let volumes = u32::try_from(volumes).unwrap_or(u32::MAX);
+            Reason::VolumesAttached { worker: worker.id.clone(), volumes, until }
+        }
+        None => Reason::Unknown {
+            what: format!("what is attached to {}", worker.id),
+            why: "volumeattachments are not seen".to_owned(),
+        },
     })
 }
 

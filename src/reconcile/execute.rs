@@ -175,6 +175,9 @@ impl<'a> Executor<'a> {
         match done {
             Done::Ok { event, note } => {
                 ledger.count(&step.pool, name, "ok");
+                if matches!(step.act, Act::Cordon { .. }) {
+                    ledger.cordoned(&step.worker);
+                }
                 if let Some(event) = event {
                     ledger.moved(&step.worker, &event);
                 }
@@ -190,6 +193,9 @@ impl<'a> Executor<'a> {
             }
             Done::Failed(kind, text) => {
                 ledger.count(&step.pool, name, kind);
+                if matches!(step.act, Act::Evict { .. } | Act::Force { .. }) {
+                    ledger.blocked(&step.worker, Some(text.clone()));
+                }
                 ledger.step(EntryKind::Failed, step, step.reason.clone(), text);
             }
             Done::Refused(reason) => {

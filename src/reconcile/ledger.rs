@@ -5,7 +5,7 @@ use super::intent::{act_name, entry};
 use crate::metrics::Metrics;
 use crate::model::{
     BatchId, Changes, Entry, EntryKind, Intent, LaunchRequest, PoolMemory, PoolName, Reason, Step,
-    Token, Worker, WorkerEvent, WorkerId,
+    Token, Worker, WorkerEvent, WorkerId, WorkerState,
 };
 use crate::policy;
 use std::collections::BTreeMap;
@@ -87,6 +87,17 @@ impl<'a> Ledger<'a> {
             return;
         };
         worker.blocked = by;
+        let worker = worker.clone();
+        self.record(worker);
+    }
+
+    /// A node was cordoned in this pass, however long ago that was meant: what waits for it, waits from now on.
+    pub(super) fn cordoned(&mut self, id: &WorkerId) {
+        let now = self.turn.now;
+        let is_late =
+            |worker: &&mut Worker| worker.state == WorkerState::Cordoned && worker.since < now;
+        let Some(worker) = self.workers.get_mut(id).filter(is_late) else { return };
+        worker.since = now;
         let worker = worker.clone();
         self.record(worker);
     }

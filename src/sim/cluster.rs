@@ -173,7 +173,7 @@ pub(super) fn view(state: &State) -> ClusterView {
         uid: format!("sim-{}", state.seed).as_str().into(),
         nodes: state.nodes.iter().map(|(name, node)| Arc::new(node_view(name, node))).collect(),
         pods: pods.map(Arc::new).collect(),
-        attached: BTreeMap::new(),
+        attached: Some(BTreeMap::new()),
         daemons: Vec::new(),
         namespaces: BTreeMap::new(),
     }

@@ -26,7 +26,7 @@ const IDLE: &str = r#"  - name: idle
         labels: { autoscale: down, cluster: default }
 "#;
 
-const POOL: &str = "        drain: { timeout: 8s, detach: 1s }\n";
+const POOL: &str = "        drain: { timeout: 15s, detach: 1s }\n";
 
 /// How far ahead a provider tells that it takes a machine.
 const NOTICE: Duration = Duration::from_mins(2);
@@ -180,7 +180,7 @@ async fn workers_come_leave_when_idle_are_replaced_and_stay_where_a_budget_holds
     let nodes = story.nodes().await;
     let told: Vec<String> =
         vec![story.explained(&nodes[0]).await, story.explained(&nodes[1]).await];
-    let why = "drain failed before (not drained within 8s, given back: default/web-";
+    let why = "drain failed before (not drained within 15s, given back: default/web-";
     assert!(told.iter().any(|told| told.contains(why)), "{told:#?}");
     assert!(story.runs(2).await && story.chain.launched() == 5);
 }

@@ -5,7 +5,7 @@ use super::{error, pods};
 use crate::cluster::{Error, Eviction, Manner, Result};
 use crate::model::{NodeRef, PodKind};
 use futures_util::StreamExt as _;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{DeleteParams, EvictParams, ListParams, Preconditions};
 use kube::core::Status;
 use kube::{Api, Client};
@@ -13,8 +13,11 @@ use kube::{Api, Client};
 /// How many evictions are asked for at once.
 const AT_ONCE: usize = 10;
 
-/// "Too many requests": a budget allows no more for now.
-const REFUSED: u16 = 429;
+/// How the apiserver says that a budget allows no more for now; without it, "too many requests" speaks of us.
+const BUDGET: &str = "DisruptionBudget";
+
+/// What is kept of a refusal, in bytes: some of it is free text.
+const LONGEST: usize = 400;
 
 /// How the apiserver says that several budgets choose a pod, which it then evicts for none. Source: its registry of
 /// evictions, since 1.4.
@@ -36,10 +39,20 @@ enum Fate {
 
 /// Asks for every pod that is to go and is not going yet. The pods are asked of the apiserver, not of what was
 /// watched: one that has just come must not be overlooked.
-pub(super) async fn step(client: &Client, node: &NodeRef, manner: Manner) -> Result<Eviction> {
+///
+/// They are listed by the node's name, so before a node is called empty, or budgets are waived, it must be this very one.
+pub(super) async fn step(
+    client: &Client,
+    nodes: &Api<Node>,
+    node: &NodeRef,
+    manner: Manner,
+) -> Result<Eviction> {
     let on_it = ListParams::default().fields(&format!("spec.nodeName={}", node.name));
     let pods = Api::<Pod>::all(client.clone()).list(&on_it).await.map_err(|cause| error(&cause))?;
     let movable: Vec<Pod> = pods.items.into_iter().filter(is_movable).collect();
+    if movable.is_empty() || manner == Manner::Force {
+        super::marks::find(nodes, node).await?;
+    }
     if movable.is_empty() {
         return Ok(Eviction::Empty);
     }
@@ -48,17 +61,20 @@ pub(super) async fn step(client: &Client, node: &NodeRef, manner: Manner) -> Res
     let asking: Vec<_> = asked.map(|pod| ask(client, pod, manner)).collect();
     let fates: Vec<Result<Fate>> =
         futures_util::stream::iter(asking).buffer_unordered(AT_ONCE).collect().await;
-    let mut refused = Vec::new();
+    let (mut refused, mut failed) = (Vec::new(), None);
     for fate in fates {
-        if let Fate::Stays(by) = fate? {
-            refused.push(by);
+        match fate {
+            Ok(Fate::Goes) => {}
+            Ok(Fate::Stays(by)) => refused.push(by),
+            Err(error) => failed = Some(error),
         }
     }
-    Ok(match refused.into_iter().min() {
+    match (refused.into_iter().min(), failed) {
         // The same one each time, so that it is no news.
-        Some(by) => Eviction::Blocked { left, by },
-        None => Eviction::Evicting { left },
-    })
+        (Some(by), _) => Ok(Eviction::Blocked { left, by }),
+        (None, Some(error)) => Err(error),
+        (None, None) => Ok(Eviction::Evicting { left }),
+    }
 }
 
 /// Whether a pod must be gone before the node may go: neither finished, nor one that belongs to the node.
@@ -92,9 +108,12 @@ async fn ask(client: &Client, pod: &Pod, manner: Manner) -> Result<Fate> {
 
 /// Gone, or another pod under its name, which the next round sees, or deleted with its namespace.
 fn goes_anyway(status: &Status) -> bool {
-    let causes = status.details.iter().flat_map(|details| &details.causes);
-    matches!(status.code, 404 | 409)
-        || causes.into_iter().any(|cause| cause.reason == NAMESPACE_ENDS)
+    matches!(status.code, 404 | 409) || has_cause(status, NAMESPACE_ENDS)
+}
+
+fn has_cause(status: &Status, reason: &str) -> bool {
+    let mut causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.any(|cause| cause.reason == reason)
 }
 
 /// What keeps this pod, if the answer speaks of the pod; one that speaks of us or the apiserver is an error.
@@ -106,8 +125,8 @@ fn refusal(status: &Status) -> Option<String> {
                 .to_owned(),
         );
     }
-    let is_refused = status.code == REFUSED || ADMISSION.iter().any(|who| words.contains(who));
-    is_refused.then_some(words)
+    let is_refused = has_cause(status, BUDGET) || ADMISSION.iter().any(|who| words.contains(who));
+    is_refused.then(|| words[..words.floor_char_boundary(LONGEST)].to_owned())
 }
 
 #[cfg(test)]
@@ -131,8 +150,10 @@ mod tests {
         let policy = "pods \"web\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no";
         let rights =
             "pods \"web\" is forbidden: User \"b\" cannot create resource \"pods/eviction\"";
+        let long = format!("{webhook} {}", "ä".repeat(LONGEST));
         for (code, message, keeps) in [
-            (429, budget, Some(budget)),
+            (429, "too many requests, please try again later", None),
+            (403, &long, Some(&long[..long.floor_char_boundary(LONGEST)])),
             (
                 500,
                 several,
@@ -148,15 +169,13 @@ mod tests {
         ] {
             assert_eq!(refusal(&status(code, message, "")).as_deref(), keeps, "{code} {message}");
         }
+        assert_eq!(refusal(&status(429, budget, BUDGET)).as_deref(), Some(budget));
     }
 
     #[test]
     fn a_pod_goes_that_is_gone_or_another_or_deleted_with_its_namespace() {
         assert!(goes_anyway(&status(404, "", "")) && goes_anyway(&status(409, "", "")));
         assert!(goes_anyway(&status(403, "being terminated", NAMESPACE_ENDS)));
-        assert!(
-            !goes_anyway(&status(403, "", ""))
-                && !goes_anyway(&status(429, "", "DisruptionBudget"))
-        );
+        assert!(!goes_anyway(&status(403, "", "")) && !goes_anyway(&status(429, "", BUDGET)));
     }
 }

@@ -24,7 +24,7 @@ const OURS: &str = "bellwether";
 /// The control plane sets it on what is cordoned, and takes it away itself; it says nothing that the cordon does not.
 pub(super) const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 
-/// By which people keep a node, each where it says `true`: our own, and those that they may know.
+/// By which people keep a node: our own, and those that they may know.
 const KEEP: [&str; 3] =
     [KEPT, "cluster-autoscaler.kubernetes.io/scale-down-disabled", "karpenter.sh/do-not-disrupt"];
 
@@ -44,10 +44,11 @@ pub(super) async fn uncordon(nodes: &Api<Node>, at: &NodeRef) -> Result<()> {
     again(|| try_to_uncordon(nodes, at)).await
 }
 
-/// The annotation that keeps a node, if one does.
+/// The annotation that keeps a node, if one does. Whatever else it says than no, somebody wanted something.
 pub(super) fn keeps(annotations: &BTreeMap<String, String>) -> Option<String> {
-    let is_set = |key: &&&str| annotations.get(**key).is_some_and(|value| value == "true");
-    KEEP.iter().find(is_set).map(|key| format!("{key}=true"))
+    let mut set = KEEP.iter().filter_map(|key| Some((key, annotations.get(*key)?)));
+    let (key, value) = set.find(|(_, value)| !matches!(value.as_str(), "" | "false"))?;
+    Some(format!("{key}={value}"))
 }
 
 /// Reads and changes once more where somebody changed the node in between.
@@ -94,19 +95,20 @@ async fn try_to_uncordon(nodes: &Api<Node>, at: &NodeRef) -> Result<()> {
     let node = find(nodes, at).await?;
     let (ours, others): (Vec<Taint>, Vec<Taint>) =
         taints(&node).into_iter().partition(|taint| taint.key == DRAIN_TAINT);
-    if ours.is_empty() {
-        return Ok(());
-    }
     let annotations = node.metadata.annotations.as_ref();
     let is_ours = annotations.is_some_and(|all| all.contains_key(CORDONED));
-    let mut labels = serde_json::Map::new();
-    if load_balancer_label(&node) == Some(OURS) {
-        labels.insert(NO_LOAD_BALANCER.to_owned(), Value::Null);
+    let is_excluded = load_balancer_label(&node) == Some(OURS);
+    if ours.is_empty() && !is_ours && !is_excluded {
+        return Ok(());
     }
-    let change = json!({
-        "metadata": { "annotations": { CORDONED: null }, "labels": labels },
-        "spec": { "taints": others, "unschedulable": !is_ours },
-    });
+    let mut change = json!({ "metadata": { "annotations": { CORDONED: null } } });
+    if is_excluded {
+        change["metadata"]["labels"] = json!({ NO_LOAD_BALANCER: null });
+    }
+    if !ours.is_empty() {
+        // Without our taint somebody opened it, and may have closed it again.
+        change["spec"] = json!({ "taints": others, "unschedulable": !is_ours });
+    }
     patch(nodes, &node, change).await
 }
 

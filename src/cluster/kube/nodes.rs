@@ -50,14 +50,22 @@ fn zone(labels: &Labels) -> Option<Zone> {
     zones.find(|zone| !zone.is_empty()).map(|zone| Zone::from(zone.as_str()))
 }
 
+/// Whether it says that it is Ready.
+pub(super) fn is_ready(node: &api::Node) -> bool {
+    condition(node).is_some_and(|condition| condition.status == "True")
+}
+
+fn condition(node: &api::Node) -> Option<&api::NodeCondition> {
+    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_deref());
+    conditions.into_iter().flatten().find(|condition| condition.type_ == "Ready")
+}
+
 /// A node that never told of itself is not Ready since it is there.
 fn readiness(node: &api::Node, created: Timestamp) -> Readiness {
-    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_deref());
-    let ready = conditions.into_iter().flatten().find(|condition| condition.type_ == "Ready");
-    if ready.is_some_and(|condition| condition.status == "True") {
+    if is_ready(node) {
         return Readiness::Ready;
     }
-    let since = ready.and_then(|condition| condition.last_transition_time.as_ref());
+    let since = condition(node).and_then(|condition| condition.last_transition_time.as_ref());
     Readiness::NotReady { since: since.map_or(created, time::ours) }
 }
 
@@ -162,6 +170,7 @@ mod tests {
             "karpenter.sh/do-not-disrupt",
         ] {
             assert_eq!(kept(json!({ key: "true" })), Some(format!("{key}=true")));
+            assert_eq!(kept(json!({ key: "Yes" })), Some(format!("{key}=Yes")), "it holds");
             assert_eq!(kept(json!({ key: "false" })), None, "{key}");
         }
     }

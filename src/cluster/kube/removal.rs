@@ -1,7 +1,7 @@
 //! The end of a node whose machine is gone: of pods that would hang on it, of what k3s keeps for its name, and of the
 //! object itself.
 
-use super::{KUBE_SYSTEM, error};
+use super::{KUBE_SYSTEM, error, nodes};
 use crate::cluster::{Error, Result};
 use crate::model::{NodeRef, PodRef};
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -19,15 +19,19 @@ const PASSWORDS: [&str; 2] = ["k3s", "rke2"];
 /// In this order, so that whoever dies in between finds the node there and does it again. Absent is success each time.
 pub(super) async fn remove(
     client: &Client,
-    nodes: &Api<Node>,
+    api: &Api<Node>,
     at: &NodeRef,
     pods: Vec<PodRef>,
 ) -> Result<()> {
-    let node = match super::marks::find(nodes, at).await {
+    let node = match super::marks::find(api, at).await {
         // Gone, or another one under its name.
         Err(Error::NotFound) => return Ok(()),
         found => found?,
     };
+    if nodes::is_ready(&node) {
+        // Heard of again: its machine is not gone, whatever was seen.
+        return Err(Error::Conflict);
+    }
     let deleting = pods.iter().map(|pod| delete_at_once(client, pod));
     let deleting: Vec<_> = deleting.collect();
     futures_util::stream::iter(deleting).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
@@ -36,8 +40,16 @@ pub(super) async fn remove(
         let name = format!("{}.node-password.{distribution}", at.name);
         gone(secrets.delete(&name, &DeleteParams::default()).await)?;
     }
-    let params = only(at.uid.as_str(), DeleteParams::default());
-    gone(nodes.delete(at.name.as_str(), &params).await)
+    let (uid, resource_version) = (Some(at.uid.to_string()), node.metadata.resource_version);
+    let as_it_was = Preconditions { uid, resource_version };
+    let params = DeleteParams { preconditions: Some(as_it_was), ..DeleteParams::default() };
+    match api.delete(at.name.as_str(), &params).await {
+        // Somebody changed it since: it is looked at anew.
+        Err(cause @ kube::Error::Api(_)) if error(&cause) == Error::Conflict => {
+            Err(Error::Conflict)
+        }
+        answer => gone(answer),
+    }
 }
 
 /// Nobody is there to end it in peace.

@@ -9,8 +9,8 @@ use super::watch::{self, AsOf, Watch};
 use super::{KUBE_SYSTEM, nodes, pods, volumes};
 use crate::clock::Clock;
 use crate::model::{
-    ClusterUid, ClusterView, Labels, Node, NodeName, NodeRef, Pin, Pod, PodKind, PodRef, PodSpec,
-    Selector, Uid, View, duration,
+    ClusterUid, ClusterView, Labels, Node, NodeName, Pin, Pod, PodKind, PodRef, PodSpec, Selector,
+    Uid, View, duration,
 };
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1 as api;
@@ -98,7 +98,7 @@ impl Objects {
         let (now, boottime) = (clock.now(), clock.boottime());
         match self.as_of(boottime) {
             Err(why) => View::Unknown { why },
-            Ok(age) => match self.value() {
+            Ok(age) => match self.value(boottime) {
                 Some(value) => View::Known { at: duration::before(now, age), value },
                 None => View::Unknown { why: format!("there is no namespace {KUBE_SYSTEM}") },
             },
@@ -116,7 +116,6 @@ impl Objects {
             self.claims.as_of(now),
             self.volumes.as_of(now),
             self.classes.as_of(now),
-            self.attachments.as_of(now),
         ];
         let mut oldest = Duration::ZERO;
         for part in all {
@@ -135,7 +134,12 @@ impl Objects {
         Ok(oldest)
     }
 
-    fn value(&self) -> Option<ClusterView> {
+    /// What hangs on nodes holds nothing but the end of a drained one, so nothing else waits until it is known.
+    fn knows_attachments(&self, now: Duration) -> bool {
+        matches!(self.attachments.as_of(now), AsOf::At(_, None))
+    }
+
+    fn value(&self, now: Duration) -> Option<ClusterView> {
         let (namespaces, uid) = self.namespaces.look(|all| {
             let system = all.values().find(|namespace| namespace.name == KUBE_SYSTEM);
             let uid = system.map(|namespace| ClusterUid::from(namespace.uid.as_str()));
@@ -149,15 +153,10 @@ impl Objects {
                 node.at.name.as_str()
             }),
             pods,
-            attached,
+            attached: self.knows_attachments(now).then_some(attached),
             daemons: self.daemons.look(|all| all.values().cloned().collect()),
             namespaces,
         })
-    }
-
-    /// Whether this very node is there.
-    pub(super) fn has(&self, at: &NodeRef) -> bool {
-        self.nodes.look(|all| all.get(&at.uid).is_some_and(|node| node.at == *at))
     }
 
     /// Pods on a node that do not go with it by themselves.

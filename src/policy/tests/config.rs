@@ -274,7 +274,7 @@ fn taken_in_a_moment() -> World {
 fn attached() -> World {
     let mut world = empty();
     world.leaving(1, WorkerState::Drained, Purpose::Idle);
-    world.view().attached.insert("n1".into(), vec!["pv-1".to_owned()]);
+    world.view().attached.as_mut().unwrap().insert("n1".into(), vec!["pv-1".to_owned()]);
     world
 }
 

@@ -40,7 +40,12 @@ fn a_node_that_is_not_cordoned_yet_is_cordoned_whatever_load_balancers_need() {
 #[test]
 fn volumes_are_given_their_time_to_come_off_an_empty_node() {
     let mut world = leaving(WorkerState::Drained);
-    world.view().attached.insert("n3".into(), vec!["pv-1".to_owned(), "pv-2".to_owned()]);
+    world
+        .view()
+        .attached
+        .as_mut()
+        .unwrap()
+        .insert("n3".into(), vec!["pv-1".to_owned(), "pv-2".to_owned()]);
     let until = duration::after(world.now, MINUTE * 2);
     let waits = Reason::VolumesAttached { worker: "w3".into(), volumes: 2, until };
     world.later(MINUTE * 2 - SECOND);
@@ -48,12 +53,45 @@ fn volumes_are_given_their_time_to_come_off_an_empty_node() {
     assert_eq!(plan.act(3), "none");
     assert!(told(&plan).contains(&waits));
     let mut off = world.clone();
-    off.view().attached.clear();
+    off.view().attached.as_mut().unwrap().clear();
     assert_eq!(off.plan().act(3), "terminate", "they are off");
-    off.view().attached.insert("n1".into(), vec!["pv-3".to_owned()]);
+    off.view().attached.as_mut().unwrap().insert("n1".into(), vec!["pv-3".to_owned()]);
     assert_eq!(off.plan().act(3), "terminate", "another node's");
     world.later(SECOND);
     assert_eq!(world.plan().act(3), "terminate", "and no longer");
+}
+
+#[test]
+fn a_shorter_deadline_gives_no_empty_worker_back() {
+    let mut world = leaving(WorkerState::Drained);
+    world.pool().drain.timeout = MINUTE;
+    world.view().attached.as_mut().unwrap().insert("n3".into(), vec!["pv-1".to_owned()]);
+    world.later(MINUTE + SECOND);
+    assert_eq!(world.plan().act(3), "none");
+    world.later(MINUTE);
+    assert_eq!(world.plan().act(3), "terminate");
+}
+
+#[test]
+fn what_is_attached_and_not_known_is_waited_for_as_long() {
+    let mut world = leaving(WorkerState::Drained);
+    world.view().attached = None;
+    let plan = world.plan();
+    assert_eq!(plan.act(3), "none");
+    assert!(told(&plan).iter().any(|reason| reason.code() == "unknown"));
+    world.later(MINUTE * 2);
+    assert_eq!(world.plan().act(3), "terminate");
+}
+
+#[test]
+fn a_node_that_somebody_keeps_during_its_drain_is_given_back() {
+    for state in [WorkerState::Cordoned, WorkerState::Draining, WorkerState::Drained] {
+        let mut world = leaving(state);
+        world.node(3).kept = Some("bellwether.dev/keep=true".to_owned());
+        assert_eq!(world.plan().act(3), "uncordon");
+        world.worker(3).purpose = Some(Purpose::Notice);
+        assert_ne!(world.plan().act(3), "uncordon", "the provider takes it all the same");
+    }
 }
 
 #[test]
@@ -63,7 +101,7 @@ fn what_the_provider_takes_back_waits_for_neither() {
     world.worker(3).purpose = Some(Purpose::Notice);
     assert_eq!(world.plan().act(3), "evict");
     world.set(3, WorkerState::Drained);
-    world.view().attached.insert("n3".into(), vec!["pv-1".to_owned()]);
+    world.view().attached.as_mut().unwrap().insert("n3".into(), vec!["pv-1".to_owned()]);
     assert_eq!(world.plan().act(3), "terminate");
 }
 
@@ -107,6 +145,11 @@ fn in_the_last_half_minute_of_a_notice_no_budget_holds_a_pod() {
     world.pool().drain.force_last = Duration::ZERO;
     world.later(SECOND * 30);
     assert_eq!(world.plan().act(3), "evict", "never, where that is asked for");
+    let mut over = taken_in(Duration::ZERO);
+    assert_eq!(over.plan().act(3), "evict", "it was not taken");
+    over.set(3, WorkerState::Drained);
+    over.instance(3).notice = Some(duration::after(over.now, SECOND));
+    assert_eq!(over.plan().act(3), "force", "a pod came back");
     let mut idle = taken_in(SECOND * 10);
     idle.worker(3).purpose = Some(Purpose::Idle);
     assert_eq!(idle.plan().act(3), "force", "whatever it left for");

@@ -104,9 +104,18 @@ async fn a_cordon_tells_load_balancers_and_its_end_does_unless_others_told_them(
     assert_eq!(load_balancers_hear(&plane, "one").await.as_deref(), Some("bellwether"));
     kube.uncordon(&at).await.unwrap();
     assert_eq!(load_balancers_hear(&plane, "one").await, None);
-    let theirs = json!({ "metadata": { "labels": { EXCLUDED: "" } } });
-    let patch = Patch::Merge(&theirs);
-    plane.nodes().await.patch("one", &PatchParams::default(), &patch).await.unwrap();
+    let nodes = plane.nodes().await;
+    let change = async |change: Value| {
+        nodes.patch("one", &PatchParams::default(), &Patch::Merge(&change)).await.unwrap();
+    };
+    kube.cordon(&at, &mark()).await.unwrap();
+    change(json!({ "spec": { "taints": [], "unschedulable": true } })).await;
+    kube.uncordon(&at).await.unwrap();
+    assert_eq!(load_balancers_hear(&plane, "one").await, None, "though our taint was gone");
+    let spec = nodes.get("one").await.unwrap().spec.unwrap();
+    assert_eq!(spec.unschedulable, Some(true), "what is closed without it others closed");
+    change(json!({ "spec": { "unschedulable": false } })).await;
+    change(json!({ "metadata": { "labels": { EXCLUDED: "" } } })).await;
     for step in 0..2 {
         if step == 0 {
             kube.cordon(&at, &mark()).await.unwrap();
@@ -161,6 +170,13 @@ async fn a_node_goes_with_all_that_would_hang_on_it_and_nothing_of_another() {
     kube.remove_node(&gone).await.unwrap();
     assert!(pods.get_opt("runs").await.unwrap().is_some(), "it is another node's");
 
+    let heard = |status: &str| json!({ "status": { "conditions": [{ "type": "Ready", "status": status }] } });
+    let (nodes, params) = (plane.nodes().await, PatchParams::default());
+    nodes.patch_status("one", &params, &Patch::Strategic(heard("True"))).await.unwrap();
+    assert_eq!(kube.remove_node(&one).await, Err(Error::Conflict), "it is heard of");
+    assert!(pods.get_opt("runs").await.unwrap().is_some(), "and so are its pods");
+    nodes.patch_status("one", &params, &Patch::Strategic(heard("Unknown"))).await.unwrap();
+
     kube.remove_node(&one).await.unwrap();
     let left: Vec<_> = pods.list(&Default::default()).await.unwrap().items;
     assert_eq!(
@@ -206,7 +222,7 @@ async fn volumes_hang_on_a_node_until_they_are_off_but_for_those_of_what_stays()
         pod["metadata"]["ownerReferences"] = json!([owner]);
     })
     .await;
-    let attached = |view: &ClusterView| view.attached.get(&"one".into()).cloned();
+    let attached = |view: &ClusterView| view.attached.as_ref()?.get(&"one".into()).cloned();
     let view =
         sees(&kube, "the volumes", |view| view.pods().count() == 2 && attached(view).is_some())
             .await;

@@ -128,7 +128,7 @@ async fn a_node_that_somebody_opens_amid_a_drain_is_closed_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_that_never_ends_ends_the_drain_at_its_deadline() {
-    let Some(scene) = Scene::start("3s").await else { return };
+    let Some(scene) = Scene::start("10s").await else { return };
     let pods = scene.plane.pods().await;
     let held = json!({ "metadata": { "finalizers": ["example.dev/never"] } });
     for name in ["first", "second"] {
