@@ -102,8 +102,9 @@ pub(crate) struct Checker {
 /// How far a provider's list may be behind.
 const LISTED_WITHIN: Duration = Duration::from_mins(2);
 
-/// A pass follows one that changed something at once; never so often in a minute.
-const LOOKS: u32 = 150;
+/// A pass follows one that changed something, and each delivery, of which there may be many again and again where their answers
+/// are lost; never so often in a minute.
+const LOOKS: u32 = 500;
 
 /// How long ago a bound may still have been the one that was decided by: one pass, slowed by every fault.
 const SLOWEST_PASS: Duration = Duration::from_mins(4);
@@ -365,6 +366,12 @@ impl Checker {
         if let Some(silence) = known.iter().find(|silence| silence.mutes(&labels, now)) {
             self.violated("I3", format!("{what} of pool {pool} under the silence {}", silence.id));
         }
+    }
+
+    /// Pools that the file names now.
+    pub(crate) fn pools(&self) -> Vec<String> {
+        let config = self.config.borrow();
+        config.clusters[&ClusterName::from(CLUSTER)].pools.keys().map(ToString::to_string).collect()
     }
 
     /// I9: what was answered 2xx is in the store, or was until it failed over.

@@ -18,7 +18,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Post {
     pub(crate) connections: Option<mpsc::UnboundedSender<DuplexStream>>,
     pub(crate) checker: Arc<Checker>,
-    pub(crate) pools: Vec<String>,
 }
 
 /// Carries one delivery, and what Alertmanager makes of its answer.
@@ -57,9 +56,12 @@ pub(crate) async fn carry(
 impl Post {
     /// Posts a body to the webhook; what Alertmanager makes of the answer.
     async fn send(&self, body: &Value) -> Answer {
+        let before = self.checker.pools();
         match tokio::time::timeout(PATIENCE, self.exchange(body)).await {
             Ok(Some(200..=299)) => {
-                self.checker.answered(&self.prints(body)).await;
+                let mut pools = self.checker.pools();
+                pools.retain(|pool| before.contains(pool));
+                self.checker.answered(&prints(body, &pools)).await;
                 Answer::Ok
             }
             Ok(Some(500..) | None) | Err(_) => Answer::Retry,
@@ -85,14 +87,14 @@ impl Post {
         let text = String::from_utf8(answer).ok()?;
         text.split(' ').nth(1)?.parse().ok()
     }
+}
 
-    /// Fingerprints of the alerts that are for a pool that there is.
-    fn prints(&self, body: &Value) -> Vec<String> {
-        let alerts = body["alerts"].as_array().into_iter().flatten();
-        let ours = alerts.filter(|alert| {
-            let pool = alert["labels"]["pool"].as_str();
-            pool.is_none_or(|pool| self.pools.iter().any(|one| one == pool))
-        });
-        ours.filter_map(|alert| Some(alert["fingerprint"].as_str()?.to_owned())).collect()
-    }
+/// Fingerprints of the alerts that are for a pool that there is.
+fn prints(body: &Value, pools: &[String]) -> Vec<String> {
+    let alerts = body["alerts"].as_array().into_iter().flatten();
+    let ours = alerts.filter(|alert| {
+        let pool = alert["labels"]["pool"].as_str();
+        pool.is_none_or(|pool| pools.iter().any(|one| one == pool))
+    });
+    ours.filter_map(|alert| Some(alert["fingerprint"].as_str()?.to_owned())).collect()
 }

@@ -400,15 +400,10 @@ impl<'a> Universe<'a> {
             let to = usize::try_from(self.delivered).unwrap() % self.running.len();
             let connections = self.running[to].as_ref().map(|running| running.connections.clone());
             let (monitoring, checker) = (self.monitoring.clone(), self.checker.clone());
-            let post = Post { connections, checker, pools: self.pools() };
+            let post = Post { connections, checker };
             let mail = self.mail.first().copied();
             tokio::spawn(async move { carry(post, mail, peer, delivery, monitoring).await });
         }
-    }
-
-    fn pools(&self) -> Vec<String> {
-        let config = self.config.borrow();
-        config.clusters[&ClusterName::from(CLUSTER)].pools.keys().map(ToString::to_string).collect()
     }
 }
 
