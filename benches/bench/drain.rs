@@ -42,8 +42,8 @@ async fn run_pods(yard: &Yard, count: usize) {
         create::<Pod>(&pods, object).await;
     }
     yard.until("the pods to run", async || {
-        let all = pods.list(&ListParams::default()).await.unwrap();
-        all.iter().filter(|pod| is_running(pod)).count() == count
+        let all = pods.list(&ListParams::default()).await;
+        all.is_ok_and(|all| all.iter().filter(|pod| is_running(pod)).count() == count)
     })
     .await;
 }

@@ -40,6 +40,8 @@ pub(super) fn by_node<'a>(
             nodes.entry(node).or_default().push(volume);
         }
     }
-    nodes.values_mut().for_each(|volumes| volumes.sort_unstable());
+    for volumes in nodes.values_mut() {
+        volumes.sort_unstable();
+    }
     nodes
 }

@@ -21,7 +21,7 @@ fn load_balancers_are_given_their_time_before_the_first_eviction() {
     let mut world = leaving(WorkerState::Cordoned);
     world.pool().drain.load_balancers = SECOND * 15;
     let until = duration::after(world.now, SECOND * 15);
-    world.later(SECOND * 15 - Duration::from_millis(1));
+    world.later(Duration::from_millis(14_999));
     let plan = world.plan();
     assert_eq!(plan.act(3), "none");
     assert!(told(&plan).contains(&Reason::LoadBalancers { worker: "w3".into(), until }));
@@ -48,7 +48,7 @@ fn volumes_are_given_their_time_to_come_off_an_empty_node() {
         .insert("n3".into(), vec!["pv-1".to_owned(), "pv-2".to_owned()]);
     let until = duration::after(world.now, MINUTE * 2);
     let waits = Reason::VolumesAttached { worker: "w3".into(), volumes: 2, until };
-    world.later(MINUTE * 2 - SECOND);
+    world.later(SECOND * 119);
     let plan = world.plan();
     assert_eq!(plan.act(3), "none");
     assert!(told(&plan).contains(&waits));

@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::storage::v1::VolumeAttachment;
 use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 const EXCLUDED: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
@@ -178,7 +178,7 @@ async fn a_node_goes_with_all_that_would_hang_on_it_and_nothing_of_another() {
     nodes.patch_status("one", &params, &Patch::Strategic(heard("Unknown"))).await.unwrap();
 
     kube.remove_node(&one).await.unwrap();
-    let left: Vec<_> = pods.list(&Default::default()).await.unwrap().items;
+    let left: Vec<_> = pods.list(&ListParams::default()).await.unwrap().items;
     assert_eq!(
         left.iter().map(|pod| pod.metadata.name.as_deref()).collect::<Vec<_>>(),
         [Some("elsewhere")]

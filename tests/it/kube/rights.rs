@@ -4,6 +4,7 @@ use super::drains::register;
 use super::{limits, mark};
 use crate::support::control_plane::{self, ControlPlane, LIMIT, Setting, create, pod};
 use bellwether::clock::Clock;
+use bellwether::cluster::fence::Fence as _;
 use bellwether::cluster::kube::Kube;
 use bellwether::cluster::{Cluster as _, Eviction, Manner};
 use bellwether::config::Kubernetes;
@@ -15,13 +16,19 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use kube::Api;
 use kube::api::{DeleteParams, ListParams};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use std::fmt::Debug;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
 /// What is done with too few rights may take so long, until it is taken for not done.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Where the lease and k3s's secrets are.
+const SYSTEM: &str = "kube-system";
 
 /// Cases at once. Each watches all there is.
 const AT_ONCE: usize = 8;
@@ -64,6 +71,10 @@ fn without(manifest: &[Value], Right([d, r, k, v]): Right) -> Vec<Value> {
     manifest
 }
 
+async fn made<K: Clone + Debug + DeserializeOwned + Serialize>(api: &Api<K>, object: Value) {
+    create(api, object).await;
+}
+
 /// A user with these rights, by what the manifest says of the service account.
 pub(super) async fn grant(plane: &ControlPlane, user: &str, manifest: &[Value]) {
     let client = plane.client().await;
@@ -75,19 +86,14 @@ pub(super) async fn grant(plane: &ControlPlane, user: &str, manifest: &[Value]) 
             document["roleRef"]["name"] = user.into();
             document["subjects"] = json!([{ "apiGroup": group, "kind": "User", "name": user }]);
         }
-        let system = "kube-system";
         match document["kind"].as_str().unwrap() {
-            "ClusterRole" => drop(create::<ClusterRole>(&Api::all(client.clone()), document).await),
+            "ClusterRole" => made::<ClusterRole>(&Api::all(client.clone()), document).await,
             "ClusterRoleBinding" => {
-                drop(create::<ClusterRoleBinding>(&Api::all(client.clone()), document).await);
+                made::<ClusterRoleBinding>(&Api::all(client.clone()), document).await;
             }
-            "Role" => {
-                drop(create::<Role>(&Api::namespaced(client.clone(), system), document).await)
-            }
+            "Role" => made::<Role>(&Api::namespaced(client.clone(), SYSTEM), document).await,
             "RoleBinding" => {
-                drop(
-                    create::<RoleBinding>(&Api::namespaced(client.clone(), system), document).await,
-                );
+                made::<RoleBinding>(&Api::namespaced(client.clone(), SYSTEM), document).await;
             }
             "Namespace" | "ServiceAccount" => {}
             other => panic!("{other} is not granted here"),
@@ -161,14 +167,13 @@ impl Stage {
     /// From the first that ever was on; a lease has one holder at a time.
     async fn leases(&self, kube: &Kube, user: &str) -> Result<(), String> {
         let _alone = self.lease.lock().await;
-        let leases: Api<Lease> = Api::namespaced(self.plane.client().await, "kube-system");
+        let leases: Api<Lease> = Api::namespaced(self.plane.client().await, SYSTEM);
         if let Err(error) = leases.delete("bellwether", &DeleteParams::default()).await {
             assert!(error.to_string().contains("not found"), "{error}");
         }
         let (witness, ttl) = (kube.witness(), Duration::from_secs(10));
         let (holder, expires) = (user.to_owned(), Clock::system().now());
         let claim = Claim { cluster: "one".into(), holder, token: Token(1), expires };
-        use bellwether::cluster::fence::Fence as _;
         for _ in 0..2 {
             witness.hold(&claim, ttl).await.map_err(|refusal| refusal.to_string())?;
         }

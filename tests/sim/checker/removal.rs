@@ -118,7 +118,7 @@ impl Checker {
         let machines = self.machines(&worker.pool);
         let machine = machines.iter().find(|machine| machine.worker.as_ref() == Some(&worker.id));
         let notice = machine.and_then(|machine| machine.notice);
-        if !notice.is_some_and(|at| duration::until(at, self.now()) <= LAST) {
+        if notice.is_none_or(|at| duration::until(at, self.now()) > LAST) {
             self.violated(
                 "I3",
                 format!("budgets are waived on {}, notice {notice:?}", named(node)),
