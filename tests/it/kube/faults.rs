@@ -155,3 +155,40 @@ async fn a_node_that_somebody_deletes_amid_a_drain_ends_no_other() {
     scene.until("the worker to be released", async || scene.are_ready(2).await).await;
     assert_eq!((scene.ended(), scene.nodes().await.len()), (0, 1), "what it asks is not known");
 }
+
+/// Three workers whose nodes may be sick for five seconds.
+async fn impatient() -> Option<Yard> {
+    let yard = Yard::start(&Setting::default(), "not_ready_deadline: 5s").await?;
+    yard.grow(3, 3).await;
+    Some(yard)
+}
+
+async fn silence(yard: &Yard, count: usize) {
+    for worker in yard.workers().await.iter().take(count) {
+        yard.kubelets.silence(worker["id"].as_str().unwrap()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_kubelet_falls_silent_is_ended_and_its_node_is_gone() {
+    let Some(yard) = impatient().await else { return };
+    silence(&yard, 1).await;
+    yard.until("the others", async || {
+        yard.are_ready(2).await && yard.nodes().await.len() == 2 && yard.ended() == 1
+    })
+    .await;
+}
+
+/// Maybe it is not them: all hold, and it is said why.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_many_fall_silent_at_once_none_is_ended() {
+    let Some(yard) = impatient().await else { return };
+    silence(&yard, 3).await;
+    yard.until("the reason", async || {
+        let url = format!("{}/v1/decisions", yard.program.url);
+        let told = reqwest::get(url).await.unwrap().text().await.unwrap();
+        told.contains("repair_budget")
+    })
+    .await;
+    assert_eq!((yard.ended(), yard.nodes().await.len()), (0, 3));
+}

@@ -7,7 +7,7 @@ use bellwether::sim::World;
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
@@ -57,18 +57,19 @@ impl Kubelets {
         let ended: Vec<String> =
             self.joined.lock().unwrap().extract_if(.., |worker| !runs(worker)).collect();
         for worker in ended {
-            let unplayed = json!({ "metadata": { "annotations": { "kwok.x-k8s.io/node": null } } });
-            let silent =
-                json!({ "status": { "conditions": [{ "type": "Ready", "status": "Unknown" }] } });
-            self.change(&node_of(&worker), &unplayed, &silent).await;
+            self.silence(&worker).await;
         }
     }
 
-    async fn change(&self, node: &str, object: &Value, status: &Value) {
-        let params = PatchParams::default();
-        let object = self.nodes.patch(node, &params, &Patch::Merge(object)).await;
-        let status = self.nodes.patch_status(node, &params, &Patch::Strategic(status)).await;
-        for answer in [object, status] {
+    /// The kubelet of a worker is heard of no more.
+    pub(crate) async fn silence(&self, worker: &str) {
+        let (node, params) = (node_of(worker), PatchParams::default());
+        let unplayed = json!({ "metadata": { "annotations": { "kwok.x-k8s.io/node": null } } });
+        let silent =
+            json!({ "status": { "conditions": [{ "type": "Ready", "status": "Unknown" }] } });
+        let unplayed = self.nodes.patch(&node, &params, &Patch::Merge(&unplayed)).await;
+        let silent = self.nodes.patch_status(&node, &params, &Patch::Strategic(&silent)).await;
+        for answer in [unplayed, silent] {
             let is_gone = |error: &kube::Error| error.to_string().contains("not found");
             assert!(answer.as_ref().err().is_none_or(is_gone), "{answer:?}");
         }
