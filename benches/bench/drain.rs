@@ -2,7 +2,7 @@
 
 use super::chain::run;
 use super::results::Measure;
-use super::support::control_plane::{AUDITED, RESTRICTED, Setting, create, is_running, pod};
+use super::support::control_plane::{AUDITED, SERVICE, Setting, create, is_running, pod};
 use super::support::yard::Yard;
 use anyhow::Context as _;
 use bellwether::clock::Clock;
@@ -93,7 +93,7 @@ fn asked(yard: &Yard, events: bool) -> f64 {
     let audit = yard.plane.audit();
     let lines = audit.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let count = lines
-        .filter(|event| event["user"]["username"] == RESTRICTED && event["verb"] != "watch")
+        .filter(|event| event["user"]["username"] == SERVICE && event["verb"] != "watch")
         .filter(|event| {
             let kind = event["objectRef"]["resource"].as_str().unwrap_or_default();
             kind != "leases" && (kind == "events") == events

@@ -2,7 +2,7 @@
 
 use super::drains::register;
 use super::{limits, mark};
-use crate::support::control_plane::{self, ControlPlane, LIMIT, Setting, create, pod};
+use crate::support::control_plane::{self, ControlPlane, LIMIT, Setting, create, manifest, pod};
 use bellwether::clock::Clock;
 use bellwether::cluster::fence::Fence as _;
 use bellwether::cluster::kube::Kube;
@@ -13,13 +13,9 @@ use futures_util::{StreamExt as _, stream};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::events::v1::Event;
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use kube::Api;
 use kube::api::{DeleteParams, ListParams};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use std::fmt::Debug;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -27,20 +23,12 @@ use tokio::sync::Mutex;
 /// What is done with too few rights may take so long, until it is taken for not done.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Where the lease and k3s's secrets are.
-const SYSTEM: &str = "kube-system";
-
 /// Cases at once. Each watches all there is.
 const AT_ONCE: usize = 8;
 
 /// One verb of one kind: by document, rule, resource and verb of the manifest.
 #[derive(Clone, Copy, Debug)]
 struct Right([usize; 4]);
-
-pub(super) fn manifest() -> Vec<Value> {
-    let text = include_str!("../../../deploy/rbac.yaml");
-    text.split("---\n").map(|document| serde_saphyr::from_str(document).unwrap()).collect()
-}
 
 fn rights(manifest: &[Value]) -> Vec<(Right, String)> {
     let mut rights = Vec::new();
@@ -71,14 +59,9 @@ fn without(manifest: &[Value], Right([d, r, k, v]): Right) -> Vec<Value> {
     manifest
 }
 
-async fn made<K: Clone + Debug + DeserializeOwned + Serialize>(api: &Api<K>, object: Value) {
-    create(api, object).await;
-}
-
 /// A user with these rights, by what the manifest says of the service account.
-pub(super) async fn grant(plane: &ControlPlane, user: &str, manifest: &[Value]) {
-    let client = plane.client().await;
-    for document in manifest {
+async fn grant(plane: &ControlPlane, user: &str, manifest: &[Value]) {
+    let own = |document: &Value| {
         let mut document = document.clone();
         document["metadata"]["name"] = user.into();
         if document["subjects"].is_array() {
@@ -86,19 +69,10 @@ pub(super) async fn grant(plane: &ControlPlane, user: &str, manifest: &[Value]) 
             document["roleRef"]["name"] = user.into();
             document["subjects"] = json!([{ "apiGroup": group, "kind": "User", "name": user }]);
         }
-        match document["kind"].as_str().unwrap() {
-            "ClusterRole" => made::<ClusterRole>(&Api::all(client.clone()), document).await,
-            "ClusterRoleBinding" => {
-                made::<ClusterRoleBinding>(&Api::all(client.clone()), document).await;
-            }
-            "Role" => made::<Role>(&Api::namespaced(client.clone(), SYSTEM), document).await,
-            "RoleBinding" => {
-                made::<RoleBinding>(&Api::namespaced(client.clone(), SYSTEM), document).await;
-            }
-            "Namespace" | "ServiceAccount" => {}
-            other => panic!("{other} is not granted here"),
-        }
-    }
+        document
+    };
+    let speaks_of_rights = |document: &&Value| document["apiVersion"] != "v1";
+    plane.apply(manifest.iter().filter(speaks_of_rights).map(own).collect()).await;
 }
 
 /// The administrator's file, for one who acts as another.
@@ -167,7 +141,7 @@ impl Stage {
     /// From the first that ever was on; a lease has one holder at a time.
     async fn leases(&self, kube: &Kube, user: &str) -> Result<(), String> {
         let _alone = self.lease.lock().await;
-        let leases: Api<Lease> = Api::namespaced(self.plane.client().await, SYSTEM);
+        let leases: Api<Lease> = Api::namespaced(self.plane.client().await, "kube-system");
         if let Err(error) = leases.delete("bellwether", &DeleteParams::default()).await {
             assert!(error.to_string().contains("not found"), "{error}");
         }

@@ -83,7 +83,7 @@ clusters:
             store = folder.path().join("store").display(),
             alertmanager = alertmanager.url,
             prometheus = prometheus.url,
-            kubeconfig = plane.kubeconfig().display(),
+            kubeconfig = plane.service().await.display(),
             state = state.display(),
         );
         let file = folder.path().join("bellwether.yaml");

@@ -4,12 +4,14 @@
 mod access;
 mod objects;
 mod part;
+mod service;
 
 pub(crate) use access::{ADMIN, AUDITED, RESTRICTED, client, write_kubeconfig};
 pub(crate) use objects::{
     FakeNode, create, is_bound, is_ready, is_running, pod, until, why_unschedulable,
 };
 pub(crate) use part::Part;
+pub(crate) use service::{SERVICE, manifest};
 
 use super::authority::Authority;
 use super::server::{self, Ready, Server};

@@ -1,7 +1,7 @@
 //! A real control plane and the program, without any monitoring: what is asked of its one pool, an operator asks. The machines
 //! are simulated, in a file that the program and its observer share.
 
-use super::control_plane::{self, ControlPlane, LIMIT, RESTRICTED, Setting};
+use super::control_plane::{self, ControlPlane, LIMIT, Setting};
 use super::kubelets::Kubelets;
 use super::ports;
 use super::server::{Ready, Server};
@@ -25,12 +25,11 @@ pub(crate) struct Yard {
 }
 
 impl Yard {
-    /// The program is the user [`RESTRICTED`], who may do everything here: so what it asks is told from what a test asks.
-    /// `None` after a printed skip where a server is missing. What `pool` says of the pool stands above what it says here:
+    /// The program has the rights of `deploy/rbac.yaml`. `None` after a printed skip where a server is missing. What `pool` says of the pool stands above what it says here:
     /// it grows and shrinks without rest.
     pub(crate) async fn start(setting: &Setting, pool: &str) -> Option<Self> {
         let plane = control_plane::start_with(setting).await?;
-        plane.permit(json!([{ "apiGroups": ["*"], "resources": ["*"], "verbs": ["*"] }])).await;
+        let kubeconfig = plane.service().await;
         let folder = tempfile::tempdir().unwrap();
         let (port, state) = (ports::free(), folder.path().join("world"));
         let config = format!(
@@ -38,13 +37,14 @@ impl Yard {
 store: {{ url: \"file:{store}\" }}
 alertmanager: {{ urls: [\"http://127.0.0.1:9\"] }}
 prometheus: {{ urls: [\"http://127.0.0.1:9\"] }}
+reconcile: {{ interval: 5s }}
 clusters:
   default:
-    kubernetes: {{ kubeconfig: {kubeconfig}, context: {RESTRICTED}, sim: {{ boot: 10ms, state: {state}, shapes: [{{ name: four, cpu: 4, memory: 16Gi, price_per_hour: 0.04 }}] }} }}
+    kubernetes: {{ kubeconfig: {kubeconfig}, sim: {{ boot: 10ms, state: {state}, shapes: [{{ name: four, cpu: 4, memory: 16Gi, price_per_hour: 0.04 }}] }} }}
     pools: {{ workers: {{ provider: {{ sim: {{}} }}, max: 40, min_age: 0s, cooldown: {{ up: 0s, down: 0s }}, {pool} }} }}
 ",
             store = folder.path().join("store").display(),
-            kubeconfig = plane.kubeconfig().display(),
+            kubeconfig = kubeconfig.display(),
             state = state.display(),
         );
         let file = folder.path().join("bellwether.yaml");
