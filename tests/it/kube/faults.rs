@@ -108,6 +108,7 @@ async fn killed_amid_a_drain_it_goes_on_with_the_same_worker() {
 async fn an_apiserver_that_restarts_amid_a_drain_only_makes_it_longer() {
     let Some(mut scene) = Scene::start("5m").await else { return };
     scene.blocked_drain().await;
+    scene.0.plane.kill(Part::ApiServer);
     scene.0.plane.restart(Part::ApiServer).await;
     scene.unguard().await;
     scene.ends_one().await;
