@@ -11,6 +11,7 @@ mod evict;
 mod lease;
 mod marks;
 mod nodes;
+mod pins;
 mod pods;
 mod quantity;
 mod removal;

@@ -1,10 +1,10 @@
 //! Pods as we see them.
 
-use super::marks::KEPT;
+use super::pins::{self, SAFE_TO_EVICT};
 use super::volumes::Use;
 use super::{KUBE_SYSTEM, constraints, requests, time};
-use crate::model::{Essential, NodeName, Pin, Placement, Pod, PodKind, PodSpec, Uid};
-use jiff::{SignedDuration, Timestamp};
+use crate::model::{Essential, NodeName, Placement, Pod, PodKind, PodSpec, Uid};
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1 as api;
 use std::collections::HashSet;
@@ -21,11 +21,6 @@ const DEFAULT_SCHEDULER: &str = "default-scheduler";
 
 /// Of a static pod's mirror.
 const MIRROR: &str = "kubernetes.io/config.mirror";
-
-/// By which owners say that a pod may go, or must not.
-const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict";
-const SAFE_VOLUMES: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
-const DO_NOT_DISRUPT: &str = "karpenter.sh/do-not-disrupt";
 
 /// Taints that every DaemonSet's pods bear, by what its controller adds to them.
 const DAEMONS_BEAR: [(&str, &str); 6] = [
@@ -70,7 +65,7 @@ pub(super) fn view(pod: &api::Pod, specs: &mut Specs) -> Option<Seen> {
     let mut own = constraints::of(&namespace, &labels, spec);
     own.requests = requests::of(pod);
     let kind = kind(pod);
-    let pins = if kind == PodKind::Normal { pins(pod, spec) } else { Vec::new() };
+    let pins = if kind == PodKind::Normal { pins::of(pod, spec) } else { Vec::new() };
     let is_system = kind == PodKind::Normal
         && namespace == KUBE_SYSTEM
         && !is_marked(pod, SAFE_TO_EVICT, "true");
@@ -153,59 +148,17 @@ pub(super) fn kind(pod: &api::Pod) -> PodKind {
     }
 }
 
-fn controller(pod: &api::Pod) -> Option<&str> {
+pub(super) fn controller(pod: &api::Pod) -> Option<&str> {
     let mut owners = pod.metadata.owner_references.iter().flatten();
     owners.find(|owner| owner.controller == Some(true)).map(|owner| owner.kind.as_str())
 }
 
-fn annotation<'p>(pod: &'p api::Pod, key: &str) -> Option<&'p str> {
+pub(super) fn annotation<'p>(pod: &'p api::Pod, key: &str) -> Option<&'p str> {
     pod.metadata.annotations.as_ref()?.get(key).map(String::as_str)
 }
 
-fn is_marked(pod: &api::Pod, key: &str, value: &str) -> bool {
+pub(super) fn is_marked(pod: &api::Pod, key: &str, value: &str) -> bool {
     annotation(pod, key) == Some(value)
-}
-
-/// What keeps a pod where it is, as its owners and its own disk have it. "May go" outweighs what we would think.
-fn pins(pod: &api::Pod, spec: &api::PodSpec) -> Vec<Pin> {
-    let mut pins = Vec::new();
-    for (key, value) in [(KEPT, "true"), (SAFE_TO_EVICT, "false")] {
-        if is_marked(pod, key, value) {
-            pins.push(Pin::Annotated(format!("{key}={value}")));
-        }
-    }
-    pins.extend(undisturbed(pod));
-    if is_marked(pod, SAFE_TO_EVICT, "true") {
-        return pins;
-    }
-    if controller(pod).is_none() {
-        pins.push(Pin::Bare);
-    }
-    let safe: HashSet<&str> =
-        annotation(pod, SAFE_VOLUMES).unwrap_or_default().split(',').map(str::trim).collect();
-    if spec.volumes.iter().flatten().any(|one| is_local(one) && !safe.contains(one.name.as_str())) {
-        pins.push(Pin::LocalStorage);
-    }
-    pins
-}
-
-/// `true` holds for good, a duration from the pod's start on, as for Karpenter 1.12 and later. What cannot be read holds:
-/// somebody wanted something.
-fn undisturbed(pod: &api::Pod) -> Option<Pin> {
-    let value = annotation(pod, DO_NOT_DISRUPT).filter(|value| !matches!(*value, "" | "false"))?;
-    let mark = format!("{DO_NOT_DISRUPT}={value}");
-    let started = pod.status.as_ref().and_then(|status| status.start_time.as_ref());
-    let until = || time::ours(started?).checked_add(value.parse::<SignedDuration>().ok()?).ok();
-    Some(match until() {
-        Some(until) => Pin::AnnotatedUntil { mark, until },
-        None => Pin::Annotated(mark),
-    })
-}
-
-/// Data on the node's own disk. What is kept in memory ends with the pod anyway.
-fn is_local(volume: &api::Volume) -> bool {
-    let scratch = volume.empty_dir.as_ref();
-    volume.host_path.is_some() || scratch.is_some_and(|dir| dir.medium.as_deref() != Some("Memory"))
 }
 
 fn uses(pod: &str, spec: &api::PodSpec) -> Box<[Use]> {
@@ -332,74 +285,6 @@ mod tests {
         assert_eq!(owner("DaemonSet", false).kind, PodKind::Normal);
         let mirror = pod(|pod| pod["metadata"]["annotations"] = json!({ MIRROR: "x" }));
         assert_eq!(mirror.kind, PodKind::Mirror);
-    }
-
-    fn pins(change: impl FnOnce(&mut Value)) -> Vec<Pin> {
-        pod(change).pins.clone()
-    }
-
-    #[test]
-    fn what_keeps_a_pod_on_its_node() {
-        let bare = |pod: &mut Value| pod["metadata"]["ownerReferences"] = json!([]);
-        let volumes = |pod: &mut Value| {
-            pod["spec"]["volumes"] = json!([
-                { "name": "memory", "emptyDir": { "medium": "Memory" } },
-                { "name": "scratch", "emptyDir": {} },
-                { "name": "disk", "hostPath": { "path": "/data" } },
-            ]);
-        };
-        let marked = |key: &str, value: &str| {
-            let mark = json!({ key: value });
-            move |pod: &mut Value| pod["metadata"]["annotations"] = mark
-        };
-        assert_eq!(pins(bare), [Pin::Bare]);
-        assert_eq!(pins(volumes), [Pin::LocalStorage]);
-        let one_is_safe = |pod: &mut Value| {
-            volumes(pod);
-            marked(SAFE_VOLUMES, "scratch")(pod);
-        };
-        assert_eq!(pins(one_is_safe), [Pin::LocalStorage], "the other is not");
-        let all_are_safe = |pod: &mut Value| {
-            volumes(pod);
-            marked(SAFE_VOLUMES, "scratch, disk")(pod);
-        };
-        assert_eq!(pins(all_are_safe), []);
-        let may_go = |pod: &mut Value| {
-            bare(pod);
-            volumes(pod);
-            marked(SAFE_TO_EVICT, "true")(pod);
-        };
-        assert_eq!(pins(may_go), []);
-        let told = |key: &str, value: &str| [Pin::Annotated(format!("{key}={value}"))];
-        assert_eq!(pins(marked(SAFE_TO_EVICT, "false")), told(SAFE_TO_EVICT, "false"));
-        assert_eq!(pins(marked(DO_NOT_DISRUPT, "true")), told(DO_NOT_DISRUPT, "true"));
-        assert_eq!(pins(marked(KEPT, "true")), told(KEPT, "true"));
-    }
-
-    #[test]
-    fn a_pod_may_ask_not_to_be_disturbed_for_a_while() {
-        let asks = |value: &str, started: Option<&str>| {
-            pins(|pod| {
-                pod["metadata"]["annotations"] = json!({ DO_NOT_DISRUPT: value });
-                pod["status"]["startTime"] = started.into();
-            })
-        };
-        let started = Some("2026-01-01T00:00:00Z");
-        for (value, until) in [
-            ("30m", "2026-01-01T00:30:00Z"),
-            ("1h30m45s", "2026-01-01T01:30:45Z"),
-            ("1.5h", "2026-01-01T01:30:00Z"),
-        ] {
-            let (mark, until) = (format!("{DO_NOT_DISRUPT}={value}"), until.parse().unwrap());
-            assert_eq!(asks(value, started), [Pin::AnnotatedUntil { mark, until }]);
-        }
-        for (value, started) in [("soon", started), ("30m", None)] {
-            let mark = format!("{DO_NOT_DISRUPT}={value}");
-            assert_eq!(asks(value, started), [Pin::Annotated(mark)], "it holds");
-        }
-        for value in ["false", ""] {
-            assert_eq!(asks(value, started), []);
-        }
     }
 
     #[test]
