@@ -88,6 +88,8 @@ pub struct SeenMetrics {
     pub paused: IntGaugeVec,
     /// `bellwether_breaker_state{cluster,pool}`: 0 closed, 1 open, 2 half open.
     pub breaker: IntGaugeVec,
+    /// `bellwether_offerings_backed_off{cluster,pool}`: offerings that every other is preferred to for a while.
+    pub backed_off: IntGaugeVec,
     /// `bellwether_price_per_hour{cluster,pool}`: of all workers whose price is known.
     pub price: GaugeVec,
     /// `bellwether_alertmanager_answered{cluster}`: share of Alertmanagers that answered.
@@ -207,6 +209,11 @@ impl SeenMetrics {
             breaker: f.int_gauges(
                 "breaker_state",
                 "0 closed, 1 open, 2 half open.",
+                &["cluster", "pool"],
+            ),
+            backed_off: f.int_gauges(
+                "offerings_backed_off",
+                "Offerings that came to nothing lately; every other is preferred for a while.",
                 &["cluster", "pool"],
             ),
             price: f.gauges(

@@ -40,8 +40,8 @@ pub use id::{
 pub use instance::{Instance, InstanceState};
 pub use intent::{Intent, LaunchRequest, Order};
 pub use memory::{
-    Breaker, BreakerState, ClusterMemory, Farewell, Foreseen, Memory, PoolMemory, Predictions,
-    Refusal, Unhelpable,
+    BackOff, Breaker, BreakerState, ClusterMemory, Farewell, Foreseen, Memory, PoolMemory,
+    Predictions, Refusal, Unhelpable,
 };
 pub use node::{
     Cordon, Effect, Node, NodeRef, POOL_LABEL, Readiness, Taint, WORKER_LABEL, ZONE_LABEL,

@@ -5,7 +5,7 @@
 //!
 //! The order of the rules, each in a file of its own:
 //! 1. whose cluster is it, and what is remembered (`pauses`, here);
-//! 2. records follow what is seen (`records`, `adopt`), breakers and cooldowns with them (`breaker`);
+//! 2. records follow what is seen (`records`, `adopt`), breakers, offerings and cooldowns with them (`breaker`, `backoff`);
 //! 3. which signals count (`asks`), and where pending pods would go (`demand`, `fit`, `foreseen`);
 //! 4. growing (`need`, `scale_up`, `limits`, `order`), replacing (`replace`);
 //! 5. workers on their way out (`leaving`), taken back before anything is bought;
@@ -15,6 +15,7 @@
 
 mod adopt;
 mod asks;
+mod backoff;
 mod breaker;
 mod candidates;
 mod demand;
@@ -48,6 +49,7 @@ use crate::model::{
     Verdict, Want, WorkerId, duration,
 };
 use asks::Court;
+pub use backoff::without_capacity;
 use demand::Demand;
 use draft::Draft;
 pub use explain::explain;
@@ -125,6 +127,7 @@ fn decide(
     draft: &mut Draft,
 ) -> Decision {
     breaker::follow(scene, &pool.name, draft);
+    backoff::follow(scene, &pool.name, draft);
     scale_up::follow(scene, &pool.name, draft);
     scale_down::follow(scene, pool, draft);
     if pool.removed {

@@ -42,6 +42,8 @@ pub struct Launched {
     pub instances: Vec<(WorkerId, InstanceId, Offering)>,
     /// Orders that were not, each with why. Nothing was left behind for these.
     pub failed: Vec<(WorkerId, Error)>,
+    /// Offerings that were asked for a machine and had none, each with why; also where another had one.
+    pub short: Vec<(Offering, Error)>,
 }
 
 /// What a failed call left behind.

@@ -158,6 +158,11 @@ pub struct Timing {
     pub breaker: Duration,
     /// `breaker_max`. Default 30 m.
     pub breaker_max: Duration,
+    /// `back_off`: others are preferred for this long to an offering that had no capacity, doubling up to
+    /// `back_off_max`; four times as long to one whose machine did not join. Default 3 m.
+    pub back_off: Duration,
+    /// `back_off_max`. Default 1 h.
+    pub back_off_max: Duration,
     /// `help_check`: how long after its workers are Ready a batch may take to place its pods. Default 1 m.
     pub help_check: Duration,
     /// `unhelpable`: a pod that was not helped twice is no need for this long, doubling up to
@@ -182,6 +187,8 @@ impl Default for Timing {
             refusal_max: Duration::from_hours(24),
             breaker: Duration::from_mins(3),
             breaker_max: Duration::from_mins(30),
+            back_off: Duration::from_mins(3),
+            back_off_max: Duration::from_hours(1),
             help_check: Duration::from_mins(1),
             unhelpable: Duration::from_mins(5),
             unhelpable_max: Duration::from_hours(1),
@@ -330,6 +337,8 @@ impl Timing {
             refusal_max: lasting("refusal_max", base.refusal_max),
             breaker: lasting("breaker", base.breaker),
             breaker_max: lasting("breaker_max", base.breaker_max),
+            back_off: lasting("back_off", base.back_off),
+            back_off_max: lasting("back_off_max", base.back_off_max),
             help_check: lasting("help_check", base.help_check),
             unhelpable: lasting("unhelpable", base.unhelpable),
             unhelpable_max: lasting("unhelpable_max", base.unhelpable_max),
@@ -346,6 +355,7 @@ impl Timing {
         let pairs = [
             ("refusal", timing.refusal, "refusal_max", timing.refusal_max),
             ("breaker", timing.breaker, "breaker_max", timing.breaker_max),
+            ("back_off", timing.back_off, "back_off_max", timing.back_off_max),
             ("unhelpable", timing.unhelpable, "unhelpable_max", timing.unhelpable_max),
         ];
         for (name, first, name_max, most) in pairs {
@@ -364,6 +374,8 @@ impl Timing {
             ("refusal_max", self.refusal_max),
             ("breaker", self.breaker),
             ("breaker_max", self.breaker_max),
+            ("back_off", self.back_off),
+            ("back_off_max", self.back_off_max),
             ("help_check", self.help_check),
             ("unhelpable", self.unhelpable),
             ("unhelpable_max", self.unhelpable_max),

@@ -1,7 +1,8 @@
 //! What we remember of one cluster between passes; all of it lives in the store.
 
 use super::{
-    BatchId, Changes, ClusterUid, Intent, PoolName, Silence, SilenceId, Uid, Worker, WorkerId,
+    BatchId, Changes, ClusterUid, Intent, Market, Offering, PoolName, ShapeName, Silence,
+    SilenceId, Uid, Worker, WorkerId, Zone,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,13 @@ pub struct Memory {
     /// store, which writes it down with that token.
     #[serde(skip)]
     pub forgot: Option<Timestamp>,
+}
+
+impl BackOff {
+    /// Whether it speaks of this offering, whatever that costs by now.
+    pub fn is_of(&self, offering: &Offering) -> bool {
+        (&self.shape, &self.zone, self.market) == (&offering.shape, &offering.zone, offering.market)
+    }
 }
 
 impl Memory {
@@ -76,6 +84,8 @@ pub struct PoolMemory {
     pub unhelpable: BTreeMap<Uid, Unhelpable>,
     /// Code of the reason shown last, so that history notes changes only.
     pub held: Option<String>,
+    /// Offerings whose machines came to nothing lately.
+    pub back_offs: Vec<BackOff>,
     /// Its last words in the file, if those were to drain it once it leaves the file.
     pub farewell: Option<Farewell>,
 }
@@ -166,6 +176,23 @@ pub enum BreakerState {
     Open,
     /// One worker is on trial.
     HalfOpen,
+}
+
+/// An offering whose machines came to nothing lately: every other is preferred for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackOff {
+    /// The instance type.
+    pub shape: ShapeName,
+    /// The availability zone.
+    pub zone: Zone,
+    /// Spot or on-demand.
+    pub market: Market,
+    /// How often in a row; the time doubles with it.
+    pub count: u32,
+    /// Like any other again from then on.
+    pub until: Timestamp,
+    /// Why, for people.
+    pub why: String,
 }
 
 /// A pod for which workers were launched in vain.

@@ -101,6 +101,15 @@ pub enum Reason {
         /// How often in a row it opened.
         failures: u32,
     },
+    /// An offering came to nothing lately, and every other is preferred.
+    BackedOff {
+        /// The offering.
+        offering: String,
+        /// Until when.
+        until: Timestamp,
+        /// What came of it.
+        why: String,
+    },
     /// A launch of this pool is not settled yet.
     IntentOpen {
         /// The batch.
@@ -455,7 +464,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every code, in the order of the list.
-    pub const CODES: [&'static str; 87] = [
+    pub const CODES: [&'static str; 88] = [
         "nothing_asked",
         "pods_pending",
         "alert_step",
@@ -471,6 +480,7 @@ impl Reason {
         "launches_per_hour",
         "settling",
         "breaker_open",
+        "backed_off",
         "intent_open",
         "unhostable",
         "unhelpable",
@@ -564,6 +574,7 @@ impl Reason {
             Self::LaunchesPerHour { .. } => "launches_per_hour",
             Self::Settling { .. } => "settling",
             Self::BreakerOpen { .. } => "breaker_open",
+            Self::BackedOff { .. } => "backed_off",
             Self::IntentOpen { .. } => "intent_open",
             Self::Unhostable { .. } => "unhostable",
             Self::Unhelpable { .. } => "unhelpable",
@@ -670,6 +681,9 @@ impl fmt::Display for Reason {
             Self::Settling { until } => write!(f, "waiting for siblings until {until}"),
             Self::BreakerOpen { until, failures } => {
                 write!(f, "launching did not help {failures} time(s); next try at {until}")
+            }
+            Self::BackedOff { offering, until, why } => {
+                write!(f, "others are preferred to {offering} until {until}: {why}")
             }
             Self::IntentOpen { batch } => write!(f, "batch {batch} is not settled yet"),
             Self::Unhostable { pods, pod, why } => {

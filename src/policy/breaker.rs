@@ -43,7 +43,7 @@ pub(super) fn follow(scene: &Scene<'_>, pool: &PoolName, draft: &mut Draft) {
 }
 
 /// Whether it is on its way in from a launch: one that was Ready once and joins anew says nothing about launching.
-fn is_launched(worker: &Worker, pool: &PoolName) -> bool {
+pub(super) fn is_launched(worker: &Worker, pool: &PoolName) -> bool {
     worker.pool == *pool && worker.ready.is_none()
 }
 

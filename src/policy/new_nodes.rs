@@ -1,11 +1,12 @@
 //! The room there is, and what a pool could add to it: what pods will find on a node that does not exist yet.
 
+use super::backoff::is_backed_off;
 use super::fit::{Grower, NewNode, Room, Site, admits_daemon, is_open};
 use super::scene::Scene;
 use crate::config::PoolConfig;
 use crate::model::{
-    ClusterView, Labels, Node, NodeName, POOL_LABEL, PodKind, PodSpec, Resources, Shape, Taint,
-    WORKER_LABEL, WorkerState, ZONE_LABELS, Zone, duration,
+    ClusterView, Labels, Node, NodeName, Offering, POOL_LABEL, PodKind, PodSpec, Resources, Shape,
+    Taint, WORKER_LABEL, WorkerState, ZONE_LABELS, Zone, duration,
 };
 use std::collections::BTreeMap;
 
@@ -112,7 +113,8 @@ fn new_node<'a>(
     shape: &'a Shape,
     labels: &Labels,
 ) -> NewNode<'a> {
-    let elsewhere = site(shape, None, labels);
+    let is_off = |offering: &Offering| is_backed_off(scene, &pool.name, offering);
+    let elsewhere = site(shape, None, labels, is_off);
     let daemons = scene.view().into_iter().flat_map(|view| &view.daemons).map(|spec| &**spec);
     let daemons: Vec<&PodSpec> =
         daemons.filter(|spec| admits_daemon(spec, &elsewhere.labels, &pool.node.taints)).collect();
@@ -127,21 +129,30 @@ fn new_node<'a>(
     let mut sites: Vec<Site<'_>> = Vec::new();
     for offering in &shape.offerings {
         if !sites.iter().any(|site| site.zone == Some(&offering.zone)) {
-            sites.push(site(shape, Some(&offering.zone), labels));
+            sites.push(site(shape, Some(&offering.zone), labels, is_off));
         }
     }
     NewNode { shape, allocatable, ports, sites, elsewhere }
 }
 
 /// A new node in a zone.
-fn site<'a>(shape: &'a Shape, zone: Option<&'a Zone>, labels: &Labels) -> Site<'a> {
+fn site<'a>(
+    shape: &'a Shape,
+    zone: Option<&'a Zone>,
+    labels: &Labels,
+    is_off: impl Fn(&Offering) -> bool,
+) -> Site<'a> {
     let mut labels = labels.clone();
     labels.insert(INSTANCE_TYPE.to_owned(), shape.name.to_string());
     let zone_labels = ZONE_LABELS.into_iter().filter_map(|key| Some((key, zone?)));
     labels.extend(zone_labels.map(|(key, zone)| (key.to_owned(), zone.to_string())));
-    let sold = shape.offerings.iter().filter(|offering| Some(&offering.zone) == zone);
-    let price = sold.filter_map(|offering| offering.price).map(|price| price.0).min();
-    Site { zone, labels, price }
+    let sold: Vec<&Offering> =
+        shape.offerings.iter().filter(|offering| Some(&offering.zone) == zone).collect();
+    let backed_off = sold.iter().all(|offering| is_off(offering));
+    // What is taken there is what is not backed off, as far as there is any.
+    let taken = sold.into_iter().filter(|offering| backed_off || !is_off(offering));
+    let price = taken.filter_map(|offering| offering.price).map(|price| price.0).min();
+    Site { zone, labels, price, backed_off }
 }
 
 /// Labels that every new node of a pool will have: those that all its nodes have alike, and those that the

@@ -1,5 +1,6 @@
 //! The exact request: ids, and for every worker where to buy it first, and where next.
 
+use super::backoff::is_backed_off;
 use super::fit::Chosen;
 use super::scene::{Scene, unknown};
 use crate::config::PoolConfig;
@@ -18,17 +19,18 @@ pub(super) fn request(
 ) -> Result<LaunchRequest, Reason> {
     let known = scene.observed.shapes.get(&pool.name).and_then(|shapes| shapes.known());
     let known = known.map_or(&[][..], Vec::as_slice);
+    let is_off = |offering: &Offering| is_backed_off(scene, &pool.name, offering);
     let batch = batch_id(scene, pool);
     let mut zones = population(scene, pool, known);
     let mut orders = Vec::new();
     for number in 0..count {
         let chosen = chosen.get(number as usize);
         let named = chosen.and_then(|one| known.iter().find(|shape| shape.name == one.shape));
-        let shape = named.or_else(|| cheapest(known));
+        let shape = named.or_else(|| cheapest(known, is_off));
         let shape =
             shape.ok_or_else(|| unknown("what can be bought", "the provider offers no shape"))?;
         let zone = chosen.and_then(|one| one.zone.as_ref());
-        let offering = least_populated(shape, zone, &zones);
+        let offering = least_populated(shape, zone, &zones, is_off);
         let offering = offering
             .ok_or_else(|| unknown("what can be bought", "the shape is offered nowhere"))?;
         *zones.entry(offering.zone.clone()).or_default() += 1;
@@ -39,7 +41,7 @@ pub(super) fn request(
         cluster: scene.limits.name.clone(),
         cluster_uid,
         pool: pool.name.clone(),
-        fallback: fallback(&orders, known, chosen),
+        fallback: fallback(&orders, known, chosen, is_off),
         batch,
         orders,
         labels: pool.node.labels.clone(),
@@ -90,21 +92,30 @@ fn least_populated<'s>(
     shape: &'s Shape,
     chosen: Option<&Zone>,
     zones: &BTreeMap<Zone, usize>,
+    is_off: impl Fn(&Offering) -> bool,
 ) -> Option<&'s Offering> {
     let there = |offering: &&Offering| chosen.is_none_or(|zone| offering.zone == *zone);
     let offerings = shape.offerings.iter().filter(there);
-    offerings.min_by_key(|offering| zones.get(&offering.zone).copied().unwrap_or(0))
+    offerings
+        .min_by_key(|offering| (is_off(offering), zones.get(&offering.zone).copied().unwrap_or(0)))
 }
 
-fn cheapest(shapes: &[Shape]) -> Option<&Shape> {
+fn cheapest(shapes: &[Shape], is_off: impl Fn(&Offering) -> bool) -> Option<&Shape> {
     let offered = shapes.iter().filter(|shape| !shape.offerings.is_empty());
-    offered
-        .min_by_key(|shape| (shape.lowest_price(), shape.capacity.cpu_milli, shape.capacity.memory))
+    offered.min_by_key(|shape| {
+        let all_off = shape.offerings.iter().all(&is_off);
+        (all_off, shape.lowest_price(), shape.capacity.cpu_milli, shape.capacity.memory)
+    })
 }
 
-/// Every other offering that holds at least what the largest ordered shape holds: same shapes first.
-/// Where pods need one of the zones, only there: elsewhere it would help nobody.
-fn fallback(orders: &[Order], shapes: &[Shape], chosen: &[Chosen]) -> Vec<Offering> {
+/// Every other offering that holds at least what the largest ordered shape holds: same shapes first, those that came to
+/// nothing lately last. Where pods need one of the zones, only there: elsewhere it would help nobody.
+fn fallback(
+    orders: &[Order],
+    shapes: &[Shape],
+    chosen: &[Chosen],
+    is_off: impl Fn(&Offering) -> bool,
+) -> Vec<Offering> {
     let ordered = |shape: &&Shape| orders.iter().any(|order| order.offering.shape == shape.name);
     let needed: Vec<&Shape> = shapes.iter().filter(ordered).collect();
     let holds =
@@ -118,5 +129,7 @@ fn fallback(orders: &[Order], shapes: &[Shape], chosen: &[Chosen]) -> Vec<Offeri
         !is_bound || orders.iter().all(|order| order.offering.zone == offering.zone)
     };
     let offerings = same.chain(larger).flat_map(|shape| &shape.offerings);
-    offerings.filter(there).cloned().collect()
+    let mut offerings: Vec<Offering> = offerings.filter(there).cloned().collect();
+    offerings.sort_by_key(is_off);
+    offerings
 }

@@ -5,6 +5,7 @@
 
 mod adopt;
 mod asks;
+mod backoff;
 mod breaker;
 mod candidates;
 mod choice;

@@ -236,6 +236,7 @@ pub(super) fn launched(
         ledger.moved(&worker, &WorkerEvent::Fail { failure: Failure::NotLaunched });
         ledger.launch(EntryKind::Failed, request, Some(&worker), no_capacity(&error));
     }
+    ledger.short(&request.pool, &launched.short);
     ledger.settled(&request.batch);
 }
 

@@ -4,10 +4,11 @@ use super::Turn;
 use super::intent::{act_name, entry};
 use crate::metrics::Metrics;
 use crate::model::{
-    BatchId, Changes, Entry, EntryKind, Intent, LaunchRequest, PoolMemory, PoolName, Reason, Step,
-    Token, Worker, WorkerEvent, WorkerId, WorkerState,
+    BatchId, Changes, Entry, EntryKind, Intent, LaunchRequest, Offering, PoolMemory, PoolName,
+    Reason, Step, Token, Worker, WorkerEvent, WorkerId, WorkerState,
 };
 use crate::policy;
+use crate::provider;
 use std::collections::BTreeMap;
 
 /// Collects outcomes: records that move, lines of history, counts.
@@ -119,6 +120,25 @@ impl<'a> Ledger<'a> {
         let Some(planned) = self.pools.get(pool) else { return };
         let before = self.turn.memory.pools.get(pool).cloned().unwrap_or_default();
         let memory = policy::without_launch(planned, &before, intent);
+        self.remember(pool, memory);
+    }
+
+    /// Offerings that had no machine for a pool.
+    pub(super) fn short(&mut self, pool: &PoolName, offerings: &[(Offering, provider::Error)]) {
+        if offerings.is_empty() {
+            return;
+        }
+        let known = self.pools.get(pool).or_else(|| self.turn.memory.pools.get(pool));
+        let mut memory = known.cloned().unwrap_or_default();
+        let (timing, now) = (&self.turn.limits.timing, self.turn.now);
+        for (offering, error) in offerings {
+            policy::without_capacity(&mut memory, offering, &error.to_string(), timing, now);
+        }
+        self.remember(pool, memory);
+    }
+
+    fn remember(&mut self, pool: &PoolName, memory: PoolMemory) {
+        self.pools.insert(pool.clone(), memory.clone());
         self.changes.pools.insert(pool.clone(), memory);
     }
 

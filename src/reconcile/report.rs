@@ -232,6 +232,7 @@ fn forget_pools(metrics: &Metrics, turn: &Turn<'_>, workers: &Workers) {
         }
         let _ = seen.price.remove_label_values(&[cluster, name]);
         let _ = seen.breaker.remove_label_values(&[cluster, name]);
+        let _ = seen.backed_off.remove_label_values(&[cluster, name]);
         let _ = seen.paused.remove_label_values(&[cluster, name]);
     }
 }
@@ -280,6 +281,9 @@ fn decisions(metrics: &Metrics, turn: &Turn<'_>, cluster: &str) {
         };
         metrics.seen.breaker.with_label_values(&[cluster, pool]).set(breaker);
         let reasons = || std::iter::once(&decision.reason).chain(&decision.also);
+        let off = reasons().filter(|reason| matches!(reason, Reason::BackedOff { .. })).count();
+        let off = i64::try_from(off).unwrap_or(i64::MAX);
+        metrics.seen.backed_off.with_label_values(&[cluster, pool]).set(off);
         let paused = reasons().any(|reason| matches!(reason, Reason::Paused { .. }));
         metrics.seen.paused.with_label_values(&[cluster, pool]).set(i64::from(paused));
     }

@@ -118,7 +118,7 @@ fn launch(state: &mut State, config: &SimConfig, request: &LaunchRequest) -> Lau
             launched.instances.push((order.worker.clone(), instance.id.clone(), had));
             continue;
         }
-        match choose(state, config, request, order) {
+        match choose(state, config, request, order, &mut launched.short) {
             Ok(offering) => {
                 let id = create(
                     state,
@@ -137,22 +137,28 @@ fn launch(state: &mut State, config: &SimConfig, request: &LaunchRequest) -> Lau
     launched
 }
 
-/// The order's own offering, or the first fallback that can be had if that one has no capacity.
+/// The order's own offering, or the first fallback that can be had if that one has no capacity. Those that have none
+/// are told in `short`.
 fn choose(
     state: &State,
     config: &SimConfig,
     request: &LaunchRequest,
     order: &Order,
+    short: &mut Vec<(Offering, Error)>,
 ) -> Result<Offering> {
-    match can_be_had(state, config, &order.offering) {
-        Ok(()) => Ok(order.offering.clone()),
-        Err(Error::Capacity(why)) => {
-            let mut others = request.fallback.iter();
-            let other = others.find(|offering| can_be_had(state, config, offering).is_ok());
-            other.cloned().ok_or(Error::Capacity(why))
+    for offering in std::iter::once(&order.offering).chain(&request.fallback) {
+        match can_be_had(state, config, offering) {
+            Ok(()) => return Ok(offering.clone()),
+            Err(error @ Error::Capacity(_)) => {
+                if !short.iter().any(|(known, _)| known == offering) {
+                    short.push((offering.clone(), error));
+                }
+            }
+            Err(error) if *offering == order.offering => return Err(error),
+            Err(_) => {}
         }
-        Err(error) => Err(error),
     }
+    Err(Error::Capacity(order.offering.to_string()))
 }
 
 fn can_be_had(state: &State, config: &SimConfig, offering: &Offering) -> Result<()> {

@@ -5,7 +5,7 @@ mod stage;
 mod turns;
 
 use bellwether::model::{
-    Ask, ClusterMemory, Cordon, EntryKind, Failure, Memory, Reason, Want, WorkerState,
+    Ask, ClusterMemory, Cordon, EntryKind, Failure, Market, Memory, Reason, Want, WorkerState,
 };
 use bellwether::reconcile::{Outcome, Terms};
 use bellwether::sim::{Faults, Workload};
@@ -120,6 +120,50 @@ async fn a_launch_that_was_refused_is_told_of_every_worker_and_settled() {
     assert!(memory.intents.is_empty());
     let failed = WorkerState::Failed { failure: Failure::NotLaunched };
     assert!(memory.workers.len() == 2 && memory.workers.values().all(|w| w.state == failed));
+}
+
+/// A zone has no machine, and the other has one in the same call. For a while nothing is bought there in the way that was
+/// refused, though it would be its turn and could be had again.
+#[tokio::test(start_paused = true)]
+async fn an_offering_without_capacity_is_left_out_for_a_while() {
+    let stage = stage("min: 1", Duration::ZERO).await;
+    let dry = Faults { no_capacity_for: ["a".to_owned()].into(), ..Faults::default() };
+    stage.world.set_faults(dry);
+    stage.pass().await;
+    let had = |stage: &Stage| {
+        let machines = stage.world.machines();
+        let last = machines.last().unwrap();
+        (machines.len(), last.zone.to_string(), last.market)
+    };
+    assert_eq!(had(&stage), (1, "b".to_owned(), Market::OnDemand));
+    let short = &stage.memory().await.pools[&"workers".into()].back_offs;
+    assert_eq!(short.len(), 1);
+    assert!(short[0].why.contains("no capacity"), "{}", short[0].why);
+    stage.world.set_faults(Faults::default());
+    stage.settle(SECOND * 10).await;
+    assert_eq!(gauge(&stage), 1);
+    stage.wish(1).await;
+    stage.pass().await;
+    assert_eq!(had(&stage), (2, "a".to_owned(), Market::Spot), "the other way it is sold there");
+    stage.settle(SECOND * 10).await;
+    tokio::time::advance(SECOND * 180).await;
+    stage.wish(2).await;
+    stage.pass().await;
+    assert_eq!(had(&stage).0, 4);
+    let bought: Vec<_> = stage
+        .world
+        .machines()
+        .into_iter()
+        .skip(2)
+        .map(|it| (it.zone.to_string(), it.market))
+        .collect();
+    assert!(bought.contains(&("a".to_owned(), Market::OnDemand)), "{bought:?}");
+    assert_eq!(gauge(&stage), 0);
+}
+
+/// How many offerings of the pool are told to be backed off.
+fn gauge(stage: &Stage) -> i64 {
+    stage.metrics.seen.backed_off.with_label_values(&["default", "workers"]).get()
 }
 
 #[tokio::test(start_paused = true)]

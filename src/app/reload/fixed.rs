@@ -84,6 +84,8 @@ impl Kept {
             refusal_max: _,
             breaker: _,
             breaker_max: _,
+            back_off: _,
+            back_off_max: _,
             help_check: _,
             unhelpable: _,
             unhelpable_max: _,

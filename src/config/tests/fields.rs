@@ -139,6 +139,8 @@ fn cluster() -> Vec<Case> {
         ("refusal_max", "0s"),
         ("breaker", "31m"),
         ("breaker_max", "1m"),
+        ("back_off", "61m"),
+        ("back_off_max", "1m"),
         ("help_check", "0s"),
         ("unhelpable", "2h"),
         ("unhelpable_max", "1s1h"),

@@ -27,6 +27,8 @@ pub(in crate::policy) struct Site<'a> {
     pub(in crate::policy) labels: Labels,
     /// Of one hour, in the cheapest way it is sold there; `None` is unknown.
     pub(in crate::policy) price: Option<u64>,
+    /// Whether every way it is sold there came to nothing lately.
+    pub(in crate::policy) backed_off: bool,
 }
 
 /// One pool that may take new workers.
@@ -120,7 +122,14 @@ pub(super) fn choose<'a>(
         let allocatable = &choice.node.allocatable;
         let there = choice.site.zone.and_then(|zone| zones[choice.grower].get(zone));
         let there = there.copied().unwrap_or(0);
-        (ranks, allocatable.cpu_milli, allocatable.memory, choice.grower, there)
+        (
+            choice.site.backed_off,
+            ranks,
+            allocatable.cpu_milli,
+            allocatable.memory,
+            choice.grower,
+            there,
+        )
     })
 }
 

@@ -58,7 +58,7 @@ const POOL: [Row; 40] = [
     ("budget.per_hour", || rising(2), |w| w.pool().budget.per_hour = Some(Price(100_000))),
 ];
 
-const CLUSTER: [Row; 22] = [
+const CLUSTER: [Row; 24] = [
     ("expanders", many_alike, |w| w.limits.expanders = vec![Expander::Fewest]),
     ("expendable_below", need, |w| w.limits.expendable_below = 1),
     ("pending.age", need, |w| w.limits.pending.age = MINUTE * 2),
@@ -70,6 +70,8 @@ const CLUSTER: [Row; 22] = [
     ("timing.refusal_max", late_again, |w| w.limits.timing.refusal_max = MINUTE * 90),
     ("timing.breaker", not_launched, |w| w.limits.timing.breaker = MINUTE),
     ("timing.breaker_max", not_launched_again, |w| w.limits.timing.breaker_max = MINUTE * 5),
+    ("timing.back_off", never_joined, |w| w.limits.timing.back_off = MINUTE),
+    ("timing.back_off_max", never_joined, |w| w.limits.timing.back_off_max = MINUTE * 5),
     ("timing.help_check", launched_in_vain, |w| w.limits.timing.help_check = MINUTE * 5),
     ("timing.unhelpable", launched_in_vain, |w| w.limits.timing.unhelpable = MINUTE),
     ("timing.unhelpable_max", launched_in_vain, |w| w.limits.timing.unhelpable_max = MINUTE),
@@ -339,6 +341,13 @@ fn wished_a_while_ago() -> World {
     let mut world = World::of(1);
     let at = duration::before(world.now, MINUTE * 5);
     world.manual(1).last_seen = at;
+    world
+}
+
+/// One is past its deadline.
+fn never_joined() -> World {
+    let mut world = World::of(1);
+    world.booting(MINUTE * 6);
     world
 }
 

@@ -281,7 +281,7 @@ fn fulfilled(request: &LaunchRequest) -> Launched {
     let had = |order: &crate::model::Order| {
         (order.worker.clone(), instance_id(&order.worker), order.offering.clone())
     };
-    Launched { instances: request.orders.iter().map(had).collect(), failed: Vec::new() }
+    Launched { instances: request.orders.iter().map(had).collect(), ..Launched::default() }
 }
 
 pub(super) fn instance_id(worker: &WorkerId) -> InstanceId {

@@ -99,6 +99,7 @@ async fn a_pool_that_leaves_the_file_is_left_alone_until_it_comes_back() {
     let nothing = [
         gauge("workers", "", "empty") + ",state=\"ready\"}",
         gauge("breaker_state", "", "empty") + "}",
+        gauge("offerings_backed_off", "", "empty") + "}",
     ];
     for series in &nothing {
         assert_eq!(program.metric(series).await, None, "it has no workers and is gone");
