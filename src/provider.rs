@@ -4,7 +4,9 @@
 //! [`LaunchRequest`] says exactly what to buy. Every method may be called again with the same
 //! words after a crash and must then change nothing.
 
+mod console;
 pub mod guarded;
+pub use console::last_words;
 pub use guarded::Guarded;
 
 use crate::model::{Instance, InstanceId, LaunchRequest, Offering, PoolName, Shape, WorkerId};
@@ -33,6 +35,10 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
 
     /// What can be bought for this pool.
     async fn shapes(&self, pool: &PoolName) -> Result<Vec<Shape>>;
+
+    /// What a machine wrote on its console, as far as the provider keeps that: people ask why it did not join. `None`
+    /// where the provider keeps nothing.
+    async fn console(&self, pool: &PoolName, instance: &InstanceId) -> Result<Option<String>>;
 }
 
 /// What came of a launch.

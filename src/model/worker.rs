@@ -46,6 +46,9 @@ pub struct Worker {
     /// What kept a pod on its node when its pods were last evicted; `None` once it comes into another state.
     #[serde(default)]
     pub blocked: Option<String>,
+    /// The last lines of its console, of one that did not become Ready by its deadline; what may be a secret is masked.
+    #[serde(default)]
+    pub last_words: Option<String>,
 }
 
 /// Where a worker stands. Every state has an exit by time; see `docs/architecture.md`.

@@ -16,6 +16,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// How long a console is waited for: it is told to people, and holds nothing.
+const CONSOLE: Duration = Duration::from_secs(5);
+
 /// How a provider is guarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GuardedConfig {
@@ -204,6 +207,15 @@ impl Provider for Guarded {
 
     async fn shapes(&self, pool: &PoolName) -> Result<Vec<Shape>> {
         self.look("shapes", || self.inner.shapes(pool)).await
+    }
+
+    /// Asked once.
+    async fn console(&self, pool: &PoolName, instance: &InstanceId) -> Result<Option<String>> {
+        let asked = async {
+            let answer = tokio::time::timeout(CONSOLE, self.inner.console(pool, instance)).await;
+            answer.unwrap_or(Err(Error::TimedOut))
+        };
+        self.once("console", asked).await
     }
 }
 

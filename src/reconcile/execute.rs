@@ -7,7 +7,7 @@ use crate::cluster::{self, Eviction, Manner, Mark};
 use crate::killpoint::{self, Point};
 use crate::model::{
     Act, BatchId, EntryKind, Failure, Intent, LaunchRequest, Permit, PoolName, Reason, Step, Token,
-    Verdict, WorkerEvent, WorkerId,
+    Verdict, WorkerEvent, WorkerId, WorkerState,
 };
 use crate::policy::permit::{self, Moment};
 use crate::provider::{self, LeftBehind};
@@ -38,6 +38,8 @@ enum Done {
     Failed(&'static str, String),
     /// The check right before it said no.
     Refused(Reason),
+    /// A machine that did not become Ready is ended; what it wrote last.
+    GivenUp(String),
     /// A launch was asked again.
     Replayed(provider::Result<provider::Launched>, BatchId),
 }
@@ -89,9 +91,30 @@ impl<'a> Executor<'a> {
         if matches!(step.act, Act::Terminate { .. } | Act::Replay { .. }) {
             self.parts.provider.turn().await;
         }
+        // Asked before the check, so that nothing waits between that and the call.
+        let words = self.last_words(step).await;
         match self.permitted(&step.permit, &step.pool).await {
-            Ok(()) => (step, self.call(step).await),
+            Ok(()) => match (self.call(step).await, words) {
+                (Done::Ok { .. }, Some(words)) => (step, Done::GivenUp(words)),
+                (done, _) => (step, done),
+            },
             Err(reason) => (step, Done::Refused(reason)),
+        }
+    }
+
+    /// The last that a machine wrote which did not become Ready by its deadline, asked when its end is asked for first:
+    /// once it is gone nobody can.
+    async fn last_words(&self, step: &Step) -> Option<String> {
+        let (Act::Terminate { instance }, Some(_)) = (&step.act, &step.before) else { return None };
+        let worker = self.turn.memory.workers.get(&step.worker)?;
+        let WorkerState::Failed { failure } = worker.state else { return None };
+        if !matches!(failure, Failure::NeverJoined | Failure::NeverReady) {
+            return None;
+        }
+        let told = self.parts.provider.console(&step.pool, instance).await;
+        match told {
+            Ok(console) => console.as_deref().and_then(provider::last_words),
+            Err(error) => Some(format!("its console is not known: {error}")),
         }
     }
 
@@ -185,6 +208,11 @@ impl<'a> Executor<'a> {
                     ledger.step(EntryKind::Done, step, step.reason.clone(), String::new());
                 }
             }
+            Done::GivenUp(words) => {
+                ledger.count(&step.pool, name, "ok");
+                ledger.last_words(&step.worker, &words);
+                ledger.step(EntryKind::Done, step, step.reason.clone(), in_a_line(&words));
+            }
             Done::Waiting => ledger.count(&step.pool, name, "waiting"),
             Done::Evicted(blocked) => {
                 let outcome = if blocked.is_some() { "waiting" } else { "ok" };
@@ -213,6 +241,12 @@ impl<'a> Executor<'a> {
             }
         }
     }
+}
+
+/// The end of what a machine wrote, for a line of history; its record has more.
+fn in_a_line(words: &str) -> String {
+    let lines: Vec<&str> = words.lines().collect();
+    lines[lines.len().saturating_sub(3)..].join(" | ")
 }
 
 /// A provider's answer to a launch, first or replayed.

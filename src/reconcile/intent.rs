@@ -274,5 +274,6 @@ fn requested(order: &crate::model::Order, intent: &Intent, turn: &Turn<'_>) -> W
         held: Duration::ZERO,
         held_since: None,
         blocked: None,
+        last_words: None,
     }
 }

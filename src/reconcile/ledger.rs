@@ -92,6 +92,14 @@ impl<'a> Ledger<'a> {
         self.record(worker);
     }
 
+    /// What a machine that is given up wrote last.
+    pub(super) fn last_words(&mut self, id: &WorkerId, words: &str) {
+        let Some(worker) = self.workers.get_mut(id) else { return };
+        worker.last_words = Some(words.to_owned());
+        let worker = worker.clone();
+        self.record(worker);
+    }
+
     /// A node was cordoned in this pass, however long ago that was meant: what waits for it, waits from now on.
     pub(super) fn cordoned(&mut self, id: &WorkerId) {
         let now = self.turn.now;

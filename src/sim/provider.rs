@@ -71,6 +71,25 @@ impl provider::Provider for Provider {
             Ok(config.shapes.iter().map(|shape| offered(state, &config, shape)).collect())
         })
     }
+
+    async fn console(&self, _: &PoolName, instance: &InstanceId) -> Result<Option<String>> {
+        self.world.look(|state| {
+            let machine = state.instances.get(instance).ok_or(Error::NotFound)?;
+            Ok(Some(console(machine)))
+        })
+    }
+}
+
+/// What a k3s agent writes there, as far as it came; the token it joins with among it, as boot scripts have it.
+fn console(machine: &Machine) -> String {
+    let mut lines =
+        format!("K3S_TOKEN=simulated-token\nstarting k3s agent on {}\n", machine.instance.id);
+    if machine.joins.is_none() {
+        lines += "fatal: token CA hash does not match the Cluster CA certificate hash\n";
+    } else if machine.ready.is_none() {
+        lines += "container runtime network not ready: cni plugin not initialized\n";
+    }
+    lines
 }
 
 fn offered(state: &State, config: &SimConfig, shape: &crate::config::SimShape) -> Shape {

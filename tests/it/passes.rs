@@ -161,6 +161,28 @@ async fn an_offering_without_capacity_is_left_out_for_a_while() {
     assert_eq!(gauge(&stage), 0);
 }
 
+/// Boot scripts print the token that they join with.
+#[tokio::test(start_paused = true)]
+async fn what_a_machine_wrote_that_did_not_join_is_kept_without_its_secrets() {
+    let stage = stage("min: 1, join_deadline: 2m", Duration::ZERO).await;
+    stage.world.set_faults(Faults { never_join: true, ..Faults::default() });
+    stage.pass().await;
+    tokio::time::advance(SECOND * 121).await;
+    stage.settle(SECOND * 10).await;
+    let memory = stage.memory().await;
+    let given_up = memory.workers.values().find_map(|worker| worker.last_words.as_deref());
+    let [token, start, why] = given_up.unwrap().lines().collect::<Vec<_>>()[..] else {
+        panic!("{given_up:?}")
+    };
+    assert_eq!((token, &start[..18]), ("K3S_TOKEN=***", "starting k3s agent"));
+    assert_eq!(why, "fatal: token CA hash does not match the Cluster CA certificate hash");
+    let history = stage.history().await;
+    let ended =
+        history.iter().find(|line| line.what == "terminate" && line.kind == EntryKind::Done);
+    assert!(ended.unwrap().detail.ends_with(why), "{ended:#?}");
+    assert!(!serde_json::to_string(&(history, memory)).unwrap().contains("simulated-token"));
+}
+
 /// How many offerings of the pool are told to be backed off.
 fn gauge(stage: &Stage) -> i64 {
     stage.metrics.seen.backed_off.with_label_values(&["default", "workers"]).get()

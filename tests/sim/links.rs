@@ -219,6 +219,11 @@ impl Provider for Linked {
         let links = &self.0;
         links.ask(Link::Provider, links.machines.shapes(pool), || Err(unavailable())).await
     }
+
+    async fn console(&self, pool: &PoolName, id: &InstanceId) -> provider::Result<Option<String>> {
+        let links = &self.0;
+        links.ask(Link::Provider, links.machines.console(pool, id), || Err(unavailable())).await
+    }
 }
 
 #[async_trait]

@@ -44,6 +44,9 @@ impl Provider for Scripted {
     async fn shapes(&self, _: &PoolName) -> Result<Vec<Shape>> {
         self.answer().await.map(|_| Vec::new())
     }
+    async fn console(&self, _: &PoolName, _: &InstanceId) -> Result<Option<String>> {
+        self.answer().await.map(|_| Some("no route".to_owned()))
+    }
 }
 
 fn guarded(inner: &Arc<Scripted>) -> Guarded {
@@ -238,4 +241,15 @@ async fn every_attempt_is_counted_by_its_outcome() {
     guarded.list(&"p".into()).await.unwrap();
     let counts = ["unavailable", "throttled", "ok"].map(|kind| counted(&guarded, "list", kind));
     assert_eq!((counts, counted(&guarded, "launch", "ok")), ([1, 1, 1], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_console_is_waited_for_a_moment_only_and_not_asked_again() {
+    let inner = Scripted::of([None]);
+    let guarded = guarded(&inner);
+    let asked = tokio::time::Instant::now();
+    let (pool, instance) = ("p".into(), "i-1".into());
+    assert_eq!(guarded.console(&pool, &instance).await, Err(Error::TimedOut));
+    assert_eq!((asked.elapsed(), inner.asked()), (Duration::from_secs(5), 1));
+    assert_eq!(guarded.console(&pool, &instance).await.unwrap().as_deref(), Some("no route"));
 }

@@ -24,10 +24,11 @@ const EFFECTS: [&str; 13] = [
 /// Changes something, and is no part of the running service: a person calls it, with the program stopped.
 const BY_HAND: &str = "store.restore";
 /// `store.ready` may write, where nothing is ever read.
-const LOOKS: [&str; 13] = [
+const LOOKS: [&str; 14] = [
     "provider.turn",
     "provider.list",
     "provider.shapes",
+    "provider.console",
     "cluster.observe",
     "cluster.changed",
     "fence.last",

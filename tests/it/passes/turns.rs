@@ -62,6 +62,10 @@ impl Provider for Crowded {
     async fn shapes(&self, pool: &PoolName) -> Result<Vec<Shape>> {
         self.inner.shapes(pool).await
     }
+
+    async fn console(&self, pool: &PoolName, instance: &InstanceId) -> Result<Option<String>> {
+        self.inner.console(pool, instance).await
+    }
 }
 
 /// The claim as the store has it.
