@@ -66,6 +66,10 @@ pub struct PassMetrics {
     pub decisions: IntCounterVec,
     /// `bellwether_acts_total{cluster,pool,act,outcome}`.
     pub acts: IntCounterVec,
+    /// `bellwether_workers_failed_total{cluster,pool,failure}`.
+    pub failed: IntCounterVec,
+    /// `bellwether_drains_given_up_total{cluster,pool}`: past their deadline, the worker is back.
+    pub given_up: IntCounterVec,
     /// `bellwether_worker_ready_seconds`: from the intent to a Ready node.
     pub ready_seconds: Histogram,
     /// `bellwether_claim_held{cluster}`: 1 while this process has the claim.
@@ -178,6 +182,16 @@ impl PassMetrics {
                 "acts_total",
                 "Acts and their outcome.",
                 &["cluster", "pool", "act", "outcome"],
+            ),
+            failed: f.counters(
+                "workers_failed_total",
+                "Workers judged dead or useless.",
+                &["cluster", "pool", "failure"],
+            ),
+            given_up: f.counters(
+                "drains_given_up_total",
+                "Drains that came past their deadline; the worker is back.",
+                &["cluster", "pool"],
             ),
             ready_seconds: f
                 .histogram("worker_ready_seconds", "From a launch's intent to a Ready node."),

@@ -328,6 +328,7 @@ impl Reconciler {
         }
         let (workers, pools) = (prepared.workers, prepared.changes.pools);
         let mut ledger = Ledger::new(turn, claim.token, &self.parts.metrics, workers, pools);
+        ledger.found_out();
         Executor::new(parts, &self.claims, turn, claim.token)
             .execute(&prepared.skipped, &mut ledger)
             .await;

@@ -5,10 +5,11 @@ use super::servers::free_ports;
 use std::path::Path;
 
 /// The shipped rules, by file name.
-const RULES: [(&str, &str); 3] = [
+const RULES: [(&str, &str); 4] = [
     ("health.yaml", include_str!("../../rules/health.yaml")),
     ("scale-down.yaml", include_str!("../../rules/scale-down.yaml")),
     ("scale-up.yaml", include_str!("../../rules/scale-up.yaml")),
+    ("trouble.yaml", include_str!("../../rules/trouble.yaml")),
 ];
 const PROMETHEUS: &str = include_str!("../../rules/prometheus.yml");
 const ALERTMANAGER: &str = include_str!("../../alertmanager/alertmanager.yml");

@@ -170,6 +170,32 @@ pub struct IllegalTransition {
     pub event: &'static str,
 }
 
+impl Failure {
+    /// Every one.
+    pub const ALL: [Self; 7] = [
+        Self::NotLaunched,
+        Self::Refused,
+        Self::NeverJoined,
+        Self::NeverReady,
+        Self::NotReady,
+        Self::Lost,
+        Self::Orphan,
+    ];
+
+    /// Its word in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotLaunched => "not_launched",
+            Self::Refused => "refused",
+            Self::NeverJoined => "never_joined",
+            Self::NeverReady => "never_ready",
+            Self::NotReady => "not_ready",
+            Self::Lost => "lost",
+            Self::Orphan => "orphan",
+        }
+    }
+}
+
 // === impl Worker ===
 
 impl Worker {

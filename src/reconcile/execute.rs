@@ -201,6 +201,10 @@ impl<'a> Executor<'a> {
                 if matches!(step.act, Act::Cordon { .. }) {
                     ledger.cordoned(&step.worker);
                 }
+                let is_late = matches!(step.reason, Reason::DrainDeadline { .. });
+                if is_late && matches!(step.act, Act::Uncordon { .. }) {
+                    ledger.gave_up(&step.pool);
+                }
                 if let Some(event) = event {
                     ledger.moved(&step.worker, &event);
                 }

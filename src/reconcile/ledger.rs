@@ -4,8 +4,8 @@ use super::Turn;
 use super::intent::{act_name, entry};
 use crate::metrics::Metrics;
 use crate::model::{
-    BatchId, Changes, Entry, EntryKind, Intent, LaunchRequest, Offering, PoolMemory, PoolName,
-    Reason, Step, Token, Worker, WorkerEvent, WorkerId, WorkerState,
+    BatchId, Changes, Entry, EntryKind, Failure, Intent, LaunchRequest, Offering, PoolMemory,
+    PoolName, Reason, Step, Token, Transition, Worker, WorkerEvent, WorkerId, WorkerState,
 };
 use crate::policy;
 use crate::provider;
@@ -78,8 +78,35 @@ impl<'a> Ledger<'a> {
             return;
         }
         let worker = worker.clone();
+        if let WorkerEvent::Fail { failure } = event {
+            self.failed(&worker.pool, *failure);
+        }
         self.record(worker);
         self.changed = true;
+    }
+
+    /// Counts what the plan found out, once that is stored.
+    pub(super) fn found_out(&self) {
+        for transition in &self.turn.plan.transitions {
+            if let Transition::Move { worker, event: WorkerEvent::Fail { failure }, .. } =
+                transition
+                && let Some(worker) = self.workers.get(worker)
+            {
+                self.failed(&worker.pool, *failure);
+            }
+        }
+    }
+
+    fn failed(&self, pool: &PoolName, failure: Failure) {
+        let cluster = self.turn.limits.name.as_str();
+        let labels = [cluster, pool.as_str(), failure.name()];
+        self.metrics.pass.failed.with_label_values(&labels).inc();
+    }
+
+    /// A drain came past its deadline, and its worker is back.
+    pub(super) fn gave_up(&self, pool: &PoolName) {
+        let cluster = self.turn.limits.name.as_str();
+        self.metrics.pass.given_up.with_label_values(&[cluster, pool.as_str()]).inc();
     }
 
     /// What keeps a pod on a worker's node, or nothing any more. Nothing moves by it, so it brings no pass.

@@ -5,8 +5,9 @@ mod sensed;
 use super::{Turn, Workers};
 use crate::metrics::Metrics;
 use crate::model::{
-    BreakerState, ClusterName, Decision, Node, PassId, PeerState, Plan, PoolName, Predictions,
-    Reason, Signal, Silence, Transition, View, Worker, WorkerEvent, WorkerState, duration,
+    BreakerState, ClusterName, Decision, Failure, Node, PassId, PeerState, Plan, PoolName,
+    Predictions, Reason, Signal, Silence, Transition, View, Worker, WorkerEvent, WorkerState,
+    duration,
 };
 use crate::policy::{self, Sensors};
 use jiff::Timestamp;
@@ -280,6 +281,11 @@ fn decisions(metrics: &Metrics, turn: &Turn<'_>, cluster: &str) {
             BreakerState::HalfOpen => 2,
         };
         metrics.seen.breaker.with_label_values(&[cluster, pool]).set(breaker);
+        // A rule sees that a counter grew only if it was there before.
+        for failure in Failure::ALL {
+            metrics.pass.failed.with_label_values(&[cluster, pool, failure.name()]).inc_by(0);
+        }
+        metrics.pass.given_up.with_label_values(&[cluster, pool]).inc_by(0);
         let reasons = || std::iter::once(&decision.reason).chain(&decision.also);
         let off = reasons().filter(|reason| matches!(reason, Reason::BackedOff { .. })).count();
         let off = i64::try_from(off).unwrap_or(i64::MAX);

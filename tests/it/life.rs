@@ -183,4 +183,11 @@ async fn workers_come_leave_when_idle_are_replaced_and_stay_where_a_budget_holds
     let why = "drain failed before (not drained within 15s, given back: default/web-";
     assert!(told.iter().any(|told| told.contains(why)), "{told:#?}");
     assert!(story.runs(2).await && story.chain.launched() == 5);
+    let metrics = reqwest::get(format!("{}/metrics", story.chain.program.url)).await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    let counted = metrics.lines().find(|line| line.starts_with("bellwether_drains_given_up_total"));
+    assert!(
+        counted.is_some_and(|line| line.ends_with(" 1")),
+        "what a rule tells people by: {counted:?}"
+    );
 }

@@ -181,6 +181,8 @@ async fn what_a_machine_wrote_that_did_not_join_is_kept_without_its_secrets() {
         history.iter().find(|line| line.what == "terminate" && line.kind == EntryKind::Done);
     assert!(ended.unwrap().detail.ends_with(why), "{ended:#?}");
     assert!(!serde_json::to_string(&(history, memory)).unwrap().contains("simulated-token"));
+    let failed = &stage.metrics.pass.failed;
+    assert_eq!(failed.with_label_values(&["default", "workers", "never_joined"]).get(), 1);
 }
 
 /// How many offerings of the pool are told to be backed off.

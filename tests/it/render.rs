@@ -7,10 +7,11 @@ use std::time::Duration;
 
 const FACTOR: u32 = 30;
 
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 7] = [
     ("rules/health.yaml", include_str!("../../rules/health.yaml")),
     ("rules/scale-up.yaml", include_str!("../../rules/scale-up.yaml")),
     ("rules/scale-down.yaml", include_str!("../../rules/scale-down.yaml")),
+    ("rules/trouble.yaml", include_str!("../../rules/trouble.yaml")),
     ("rules/prometheus.yml", include_str!("../../rules/prometheus.yml")),
     ("alertmanager/alertmanager.yml", include_str!("../../alertmanager/alertmanager.yml")),
     ("docs/examples/sim.yaml", include_str!("../../docs/examples/sim.yaml")),
