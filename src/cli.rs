@@ -51,6 +51,8 @@ enum Command {
     Scale(client::ScaleOptions),
     /// Ask for a pass now.
     Reconcile(client::Connection),
+    /// Switch on again what switched itself off.
+    Resume(client::ResumeOptions),
     /// Back up all that the store keeps, or move it to another.
     #[command(subcommand)]
     Store(store::Action),
@@ -131,6 +133,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::History(options) => client::history(&options).await,
         Command::Scale(options) => client::scale(&options).await,
         Command::Reconcile(connection) => client::reconcile(&connection).await,
+        Command::Resume(options) => client::resume(&options).await,
         Command::Store(action) => store::execute(&action).await,
     }
 }

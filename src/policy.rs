@@ -240,7 +240,7 @@ fn standing(scene: &Scene<'_>, court: &Court<'_>, signal: &Signal) -> Result<(),
 
 fn speaks_for(court: &Court<'_>, signal: &Signal, pool: &PoolName) -> bool {
     match (&signal.ask, &signal.pool) {
-        (Ask::Watchdog | Ask::Reconcile, _) => false,
+        (Ask::Watchdog | Ask::Reconcile | Ask::Foresee, _) => false,
         (_, None) => true,
         (_, Some(_)) => court.pool_of(signal).as_ref() == Some(pool),
     }
@@ -348,7 +348,7 @@ fn signal_life(scene: &Scene<'_>, signal: &Signal) -> Duration {
                 * 2
         }
         Source::Manual { .. } => match signal.ask {
-            Ask::Reconcile => Duration::ZERO,
+            Ask::Reconcile | Ask::Foresee => Duration::ZERO,
             _ => limits.timing.manual_ttl,
         },
     }

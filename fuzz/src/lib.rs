@@ -142,7 +142,9 @@ fn asks_what_its_labels_say(alert: &Alert, signal: &Signal) {
         Ask::Down { .. } => assert_eq!(label("autoscale"), Some("down")),
         Ask::Replace { .. } => assert_eq!(label("autoscale"), Some("replace")),
         Ask::Watchdog => assert_eq!(label("autoscale"), Some("watchdog")),
-        Ask::Scale { .. } | Ask::Reconcile => panic!("no alert asks {:?}", signal.ask),
+        Ask::Scale { .. } | Ask::Reconcile | Ask::Foresee => {
+            panic!("no alert asks {:?}", signal.ask)
+        }
     }
     let Source::Alert { fingerprint, starts_at, labels, resolved } = &signal.source else {
         panic!("an alert's signal is of {:?}", signal.source);

@@ -71,7 +71,35 @@ pub(super) struct ScaleOptions {
     reason: String,
 }
 
+/// What to switch on again.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct ResumeOptions {
+    #[command(flatten)]
+    connection: Connection,
+    /// What.
+    #[arg(value_enum)]
+    what: Resumable,
+    /// Why; kept with the wish.
+    #[arg(long, default_value = "")]
+    reason: String,
+}
+
+/// What switches itself off when it does harm.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Resumable {
+    /// Need that is foreseen: off where it was wrong too often.
+    Predictions,
+}
+
 impl Connection {
+    /// A wish, about the cluster that is named, if one is.
+    fn about(&self, mut wish: Value) -> Value {
+        if let Some(cluster) = &self.cluster {
+            wish["cluster"] = json!(cluster);
+        }
+        wish
+    }
+
     /// One call; anything but success is an error in the service's own words.
     async fn call(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
         let client = Client::builder().timeout(Duration::from_secs(30)).build()?;
@@ -272,10 +300,7 @@ pub(super) async fn history(options: &HistoryOptions) -> anyhow::Result<ExitCode
 
 /// Asks for more workers, or fewer.
 pub(super) async fn scale(options: &ScaleOptions) -> anyhow::Result<ExitCode> {
-    let mut body = json!({ "by": options.by, "reason": options.reason });
-    if let Some(cluster) = &options.connection.cluster {
-        body["cluster"] = json!(cluster);
-    }
+    let body = options.connection.about(json!({ "by": options.by, "reason": options.reason }));
     let path = format!("/v1/pools/{}/scale", options.pool);
     print_json(&options.connection.call(Method::POST, &path, Some(body)).await?);
     Ok(ExitCode::SUCCESS)
@@ -283,7 +308,16 @@ pub(super) async fn scale(options: &ScaleOptions) -> anyhow::Result<ExitCode> {
 
 /// Asks for a pass now.
 pub(super) async fn reconcile(connection: &Connection) -> anyhow::Result<ExitCode> {
-    print_json(&connection.call(Method::POST, "/v1/reconcile", Some(json!({}))).await?);
+    let body = connection.about(json!({}));
+    print_json(&connection.call(Method::POST, "/v1/reconcile", Some(body)).await?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Switches on again what switched itself off.
+pub(super) async fn resume(options: &ResumeOptions) -> anyhow::Result<ExitCode> {
+    let ResumeOptions { what: Resumable::Predictions, reason, connection } = options;
+    let body = connection.about(json!({ "what": "predictions", "reason": reason }));
+    print_json(&connection.call(Method::POST, "/v1/resume", Some(body)).await?);
     Ok(ExitCode::SUCCESS)
 }
 

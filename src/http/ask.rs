@@ -131,7 +131,24 @@ pub(super) async fn scale_older(server: &Server, request: Request<Incoming>) -> 
 /// `POST /v1/reconcile`, and the older words for it. Healing is what every pass does.
 pub(super) async fn reconcile(server: &Server, request: Request<Incoming>) -> answer::Result {
     webhook::refuse_while_stopping(server)?;
+    let fields = Fields::read(server, request).await?;
+    for_clusters(server, fields, Ask::Reconcile).await
+}
+
+/// `POST /v1/resume`: what switched itself off, for a cluster or all.
+pub(super) async fn resume(server: &Server, request: Request<Incoming>) -> answer::Result {
+    webhook::refuse_while_stopping(server)?;
     let mut fields = Fields::read(server, request).await?;
+    let what = fields.text("what")?;
+    if what.as_deref() != Some("predictions") {
+        let found = what.as_deref().unwrap_or("nothing");
+        return Err(ApiError::field(Code::Invalid, "what", found, "predictions"));
+    }
+    for_clusters(server, fields, Ask::Foresee).await
+}
+
+/// A wish about a whole cluster, or about each.
+async fn for_clusters(server: &Server, mut fields: Fields, ask: Ask) -> answer::Result {
     let (cluster, reason) = (fields.text("cluster")?, fields.text("reason")?);
     fields.end()?;
     let config = server.state.config.borrow().clone();
@@ -140,7 +157,7 @@ pub(super) async fn reconcile(server: &Server, request: Request<Incoming>) -> an
         None => config.clusters.keys().cloned().collect(),
     };
     let now = server.state.store.now().await?;
-    let wish = Wish { pool: None, ask: Ask::Reconcile, reason };
+    let wish = Wish { pool: None, ask, reason };
     let signals: Vec<Signal> =
         clusters.into_iter().map(|cluster| manual(&config, cluster, wish.clone(), now)).collect();
     stored(server, signals).await

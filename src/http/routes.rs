@@ -28,11 +28,12 @@ enum Route {
     ScalePool,
     Scale,
     Reconcile,
+    Resume,
     Stop,
 }
 
 /// Every path there is, the older ones below.
-const PATHS: [(&str, Route); 32] = [
+const PATHS: [(&str, Route); 33] = [
     ("/v1/alerts", Route::Alerts),
     ("/healthz", Route::Live),
     ("/readyz", Route::Ready),
@@ -51,6 +52,7 @@ const PATHS: [(&str, Route); 32] = [
     ("/v1/explain/node/{name}", Route::ExplainNode),
     ("/v1/pools/{pool}/scale", Route::ScalePool),
     ("/v1/reconcile", Route::Reconcile),
+    ("/v1/resume", Route::Resume),
     ("/alerts", Route::Alerts),
     ("/health", Route::Ready),
     ("/nodes/metrics", Route::Section(Section::Nodes)),
@@ -103,14 +105,21 @@ impl Route {
             | Self::ExplainPod
             | Self::ExplainNode
             | Self::Rules => Need::Read,
-            Self::ScalePool | Self::Scale | Self::Reconcile | Self::Stop => Need::Ask,
+            Self::ScalePool | Self::Scale | Self::Reconcile | Self::Resume | Self::Stop => {
+                Need::Ask
+            }
         }
     }
 
     /// The methods it takes, as `Allow` lists them.
     fn allow(self) -> &'static str {
         match self {
-            Self::Alerts | Self::ScalePool | Self::Scale | Self::Reconcile | Self::Stop => "POST",
+            Self::Alerts
+            | Self::ScalePool
+            | Self::Scale
+            | Self::Reconcile
+            | Self::Resume
+            | Self::Stop => "POST",
             _ => "GET, HEAD",
         }
     }
@@ -189,6 +198,7 @@ async fn answered(
         Route::ScalePool => ask::scale_pool(server, named("pool"), request).await,
         Route::Scale => ask::scale_older(server, request).await,
         Route::Reconcile => ask::reconcile(server, request).await,
+        Route::Resume => ask::resume(server, request).await,
         Route::Stop => Err(gone()),
     }
 }

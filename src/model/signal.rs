@@ -63,6 +63,8 @@ pub enum Ask {
     },
     /// An operator's wish: a pass now.
     Reconcile,
+    /// An operator's wish: need is foreseen again, though that was wrong too often.
+    Foresee,
 }
 
 /// Where a signal came from.
@@ -113,7 +115,7 @@ impl Signal {
             Ask::Down { .. } => Direction::Down,
             Ask::Replace { .. } => Direction::Replace,
             Ask::Watchdog => Direction::Watchdog,
-            Ask::Scale { .. } | Ask::Reconcile => Direction::Manual,
+            Ask::Scale { .. } | Ask::Reconcile | Ask::Foresee => Direction::Manual,
         }
     }
 

@@ -29,7 +29,7 @@ impl Court<'_> {
     pub(super) fn standing(&self, signal: &Signal) -> Result<(), Reason> {
         match (&signal.ask, &signal.source) {
             (Ask::Watchdog, _) => self.watchdog_alive(),
-            (Ask::Scale { .. } | Ask::Reconcile, _) | (_, Source::Manual { .. }) => {
+            (Ask::Scale { .. } | Ask::Reconcile | Ask::Foresee, _) | (_, Source::Manual { .. }) => {
                 self.manual(signal)
             }
             (_, Source::Alert { fingerprint, resolved, .. }) => {

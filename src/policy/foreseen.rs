@@ -2,15 +2,15 @@
 //! that it has not judged, and for which we know of no place, is need already.
 //!
 //! Where that was wrong, a machine was bought for nothing. So each launch is followed up, and if it goes wrong more than once
-//! in a hundred times, nothing is foreseen until the configuration changes.
+//! in a hundred times, nothing is foreseen until the configuration changes or an operator asks for it.
 
 use super::draft::Draft;
 use super::fit::Packing;
 use super::need::Need;
 use super::scene::Scene;
 use crate::model::{
-    ClusterView, Foreseen, Intent, Node, NodeName, Placement, Pod, PoolMemory, Predictions, Uid,
-    duration,
+    Ask, ClusterView, Foreseen, Intent, Node, NodeName, Placement, Pod, PoolMemory, Predictions,
+    Uid, duration,
 };
 use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
@@ -85,7 +85,9 @@ pub(super) fn note(scene: &Scene<'_>, need: &Need, intent: &Intent, memory: &mut
 /// Judges what was foreseen a while ago by what became of it.
 pub(super) fn follow(scene: &Scene<'_>, draft: &mut Draft) {
     let predictions = &mut draft.plan.memory.predictions;
-    if predictions.off.as_ref().is_some_and(|off| *off != scene.limits.digest()) {
+    let is_asked = scene.signals.iter().any(|signal| signal.ask == Ask::Foresee);
+    let is_new = |off: &String| *off != scene.limits.digest();
+    if is_asked || predictions.off.as_ref().is_some_and(is_new) {
         *predictions = Predictions::default();
     }
     let is_due = |noted: &Foreseen| duration::since(noted.at, scene.now) >= JUDGED_AFTER;

@@ -223,6 +223,7 @@ async fn a_store_that_is_away_is_503_until_it_is_back() {
         ("/v1/alerts", &delivery(&json!({}))),
         ("/v1/pools/gpu/scale", &scale),
         ("/v1/reconcile", &json!({})),
+        ("/v1/resume", &json!({"what": "predictions"})),
     ] {
         let reply = inlet.post(path, body).await;
         assert_eq!(reply.error(), (503, "store_away".to_owned()), "{path}");
@@ -309,6 +310,7 @@ async fn each_role_may_do_what_it_is_for() {
         ("POST", "/v1/pools/gpu/scale", r#"{"by":1}"#, [403, 403, 202]),
         ("POST", "/scale", r#"{"action":"scale_up","pool":"gpu"}"#, [403, 403, 202]),
         ("POST", "/v1/reconcile", "", [403, 403, 202]),
+        ("POST", "/v1/resume", r#"{"what":"predictions"}"#, [403, 403, 202]),
         ("POST", "/cycle", "", [403, 403, 202]),
         ("POST", "/stop", "", [403, 403, 410]),
         ("GET", "/metrics", "", [200, 200, 200]),
@@ -415,6 +417,9 @@ async fn a_pool_must_be_known_and_meant_by_one_cluster_only() {
         ("/v1/pools/workers/scale", json!({"by": 1}), 400, "cluster"),
         ("/scale", json!({"action": "scale_up", "cluster": "two"}), 400, "pool"),
         ("/v1/reconcile", json!({"cluster": "three"}), 404, "cluster"),
+        ("/v1/resume", json!({"cluster": "three", "what": "predictions"}), 404, "cluster"),
+        ("/v1/resume", json!({"what": "everything"}), 400, "what"),
+        ("/v1/resume", json!({}), 400, "what"),
     ] {
         let reply = inlet.post(path, &body).await;
         assert_eq!(
@@ -445,6 +450,11 @@ async fn wishes_become_signals() {
         ),
         ("/scale", json!({"action": "scale_up", "pool": "gpu"}), Ask::Scale { by: 1 }),
         ("/v1/reconcile", json!({"cluster": "two"}), Ask::Reconcile),
+        (
+            "/v1/resume",
+            json!({"cluster": "two", "what": "predictions", "reason": "a bad day"}),
+            Ask::Foresee,
+        ),
     ] {
         let inlet = Inlet::start();
         let reply = inlet.post(path, &body).await;

@@ -1,6 +1,6 @@
 //! Pods that are need before the scheduler has judged them, and what happens where that was wrong.
 
-use crate::model::{Placement, Predictions, duration};
+use crate::model::{Ask, Placement, Predictions, duration};
 use crate::policy::fixtures::{MINUTE, SECOND, World};
 use crate::policy::{sensors, without_launch};
 
@@ -209,6 +209,21 @@ fn a_new_configuration_foresees_again() {
     assert!(world.plan().memory.predictions.off.is_some(), "and it stays so");
     world.limits.pending.age = SECOND;
     assert_eq!(world.plan().memory.predictions, Predictions::default());
+}
+
+#[test]
+fn an_operator_who_resumes_it_foresees_again() {
+    let mut world = wrong_again(98, 1);
+    world.manual(1).ask = Ask::Foresee;
+    let plan = world.plan();
+    assert_eq!(plan.memory.predictions, Predictions::default());
+    world.apply(&plan);
+    world.later(SECOND);
+    let plan = world.plan();
+    assert_eq!(plan.expired.len(), 1, "the wish is done with");
+    world.apply(&plan);
+    fresh(&mut world, 1_500);
+    assert_eq!(world.launches(), 1);
 }
 
 /// Else what was right for years would excuse what is wrong now.
