@@ -2,10 +2,14 @@
 
 mod drains;
 mod faults;
+mod hindered;
 #[cfg(feature = "killpoints")]
 mod links;
 mod rights;
+mod scene;
 mod shadow;
+#[cfg(feature = "killpoints")]
+mod steps;
 
 use crate::support::control_plane::{
     self, ControlPlane, FakeNode, LIMIT, Part, RESTRICTED, Setting, create, is_bound, pod, until,

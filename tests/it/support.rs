@@ -8,6 +8,8 @@ pub(crate) mod control_plane;
 pub(crate) mod inlet;
 pub(crate) mod interposed;
 pub(crate) mod kubelets;
+#[cfg(feature = "killpoints")]
+pub(crate) mod observer;
 pub(crate) mod ports;
 pub(crate) mod proc;
 pub(crate) mod process;
@@ -22,4 +24,5 @@ pub(crate) mod server;
 pub(crate) mod stage;
 pub(crate) mod stores;
 pub(crate) mod wait;
+pub(crate) mod webhook;
 pub(crate) mod yard;

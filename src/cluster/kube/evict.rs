@@ -112,8 +112,13 @@ fn goes_anyway(status: &Status) -> bool {
 }
 
 fn has_cause(status: &Status, reason: &str) -> bool {
+    cause(status, reason).is_some()
+}
+
+/// What the answer says of a cause of this kind.
+fn cause<'a>(status: &'a Status, reason: &str) -> Option<&'a str> {
     let mut causes = status.details.iter().flat_map(|details| &details.causes);
-    causes.any(|cause| cause.reason == reason)
+    causes.find(|cause| cause.reason == reason).map(|cause| cause.message.as_str())
 }
 
 /// What keeps this pod, if the answer speaks of the pod; one that speaks of us or the apiserver is an error.
@@ -125,8 +130,15 @@ fn refusal(status: &Status) -> Option<String> {
                 .to_owned(),
         );
     }
-    let is_refused = has_cause(status, BUDGET) || ADMISSION.iter().any(|who| words.contains(who));
-    is_refused.then(|| words[..words.floor_char_boundary(LONGEST)].to_owned())
+    if let Some(budget) = cause(status, BUDGET) {
+        // Only the cause has its name.
+        return Some(cut(format!("{words} {budget}").trim_end()));
+    }
+    ADMISSION.iter().any(|who| words.contains(who)).then(|| cut(&words))
+}
+
+fn cut(words: &str) -> String {
+    words[..words.floor_char_boundary(LONGEST)].to_owned()
 }
 
 #[cfg(test)]
@@ -135,9 +147,11 @@ mod tests {
     use serde_json::json;
 
     fn status(code: u16, message: &str, cause: &str) -> Status {
+        let words =
+            if cause == BUDGET { "The disruption budget web needs 2 healthy pods" } else { "" };
         serde_json::from_value(json!({
             "status": "Failure", "code": code, "reason": "", "message": message,
-            "details": { "causes": [{ "reason": cause, "message": "", "field": "" }] },
+            "details": { "causes": [{ "reason": cause, "message": words, "field": "" }] },
         }))
         .unwrap()
     }
@@ -169,7 +183,8 @@ mod tests {
         ] {
             assert_eq!(refusal(&status(code, message, "")).as_deref(), keeps, "{code} {message}");
         }
-        assert_eq!(refusal(&status(429, budget, BUDGET)).as_deref(), Some(budget));
+        let named = format!("{budget} The disruption budget web needs 2 healthy pods");
+        assert_eq!(refusal(&status(429, budget, BUDGET)), Some(named));
     }
 
     #[test]

@@ -1,104 +1,20 @@
 //! Drains on a real control plane while something goes wrong: they come to their end all the same, or are given up, and no
 //! machine ends whose pods are still there.
 
-use super::{create, pod};
-use crate::support::control_plane::{Part, Setting, is_running, until};
+use super::scene::Scene;
+use crate::support::control_plane::{Part, Setting, until};
 use crate::support::kubelets::node_of;
 use crate::support::yard::Yard;
-use k8s_openapi::api::core::v1::{Node, Pod};
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::Api;
+use k8s_openapi::api::core::v1::Node;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::json;
-
-/// Two workers of one pod each.
-struct Scene(Yard);
-
-impl std::ops::Deref for Scene {
-    type Target = Yard;
-
-    fn deref(&self) -> &Yard {
-        &self.0
-    }
-}
-
-impl Scene {
-    async fn start(timeout: &str) -> Option<Self> {
-        let pool = format!("drain: {{ timeout: {timeout} }}");
-        let scene = Self(Yard::start(&Setting::default(), &pool).await?);
-        scene.grow(2, 2).await;
-        scene.runs("first").await;
-        scene.runs("second").await;
-        Some(scene)
-    }
-
-    /// One worker is to go, and no pod may be away: which one it is.
-    async fn blocked_drain(&self) -> String {
-        self.guard().await;
-        self.wish(-1).await;
-        self.until("a pod to be kept", async || self.blocked().await.is_some()).await;
-        self.blocked().await.unwrap()
-    }
-
-    /// A pod that something would make again, and that has a node to itself.
-    async fn runs(&self, name: &str) {
-        let mut object = pod(name, "1500m");
-        object["metadata"]["labels"]["app"] = "web".into();
-        object["metadata"]["annotations"] =
-            json!({ "cluster-autoscaler.kubernetes.io/safe-to-evict": "true" });
-        let term = json!({ "labelSelector": { "matchLabels": { "app": "web" } },
-            "topologyKey": "kubernetes.io/hostname" });
-        let preferred = json!([{ "weight": 100, "podAffinityTerm": term }]);
-        object["spec"]["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"] =
-            preferred;
-        create::<Pod>(&self.plane.pods().await, object).await;
-        until(&self.plane.pods().await, name, "the pod to run", is_running).await;
-    }
-
-    async fn guard(&self) {
-        let selector = json!({ "matchLabels": { "app": "web" } });
-        let spec = json!({ "selector": selector, "minAvailable": 2 });
-        let budget = json!({ "metadata": { "name": "web" }, "spec": spec });
-        create(&self.budgets().await, budget).await;
-        let is_counted = |budget: &PodDisruptionBudget| {
-            budget.status.as_ref().is_some_and(|status| status.current_healthy == 2)
-        };
-        until(&self.budgets().await, "web", "the budget to be counted", is_counted).await;
-    }
-
-    async fn unguard(&self) {
-        self.budgets().await.delete("web", &DeleteParams::default()).await.unwrap();
-    }
-
-    async fn budgets(&self) -> Api<PodDisruptionBudget> {
-        Api::default_namespaced(self.plane.client().await)
-    }
-
-    /// The worker whose pod the budget keeps.
-    async fn blocked(&self) -> Option<String> {
-        let workers = self.workers().await;
-        let blocked = workers.iter().find(|worker| worker["blocked"].is_string())?;
-        Some(blocked["id"].as_str().unwrap().to_owned())
-    }
-
-    /// One worker and its pod are gone, node and machine, and no more than that.
-    async fn ends_one(&self) {
-        self.until("one worker", async || self.are_ready(1).await && self.nodes().await.len() == 1)
-            .await;
-        let machines = self.world.machines();
-        let live = machines.iter().filter(|machine| machine.is_live()).count();
-        assert_eq!(live, 1, "{machines:#?}");
-        let pods = self.plane.pods().await.list(&ListParams::default()).await.unwrap();
-        assert_eq!(pods.items.len(), 1);
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_amid_a_drain_it_goes_on_with_the_same_worker() {
     let Some(mut scene) = Scene::start("5m").await else { return };
     let leaving = scene.blocked_drain().await;
     scene.0.program.kill();
-    scene.unguard().await;
+    scene.unguard("web").await;
     scene.0.program.restart().await;
     scene.ends_one().await;
     assert!(!scene.workers().await.iter().any(|worker| worker["id"] == leaving.as_str()));
@@ -110,7 +26,7 @@ async fn an_apiserver_that_restarts_amid_a_drain_only_makes_it_longer() {
     scene.blocked_drain().await;
     scene.0.plane.kill(Part::ApiServer);
     scene.0.plane.restart(Part::ApiServer).await;
-    scene.unguard().await;
+    scene.unguard("web").await;
     scene.ends_one().await;
 }
 
@@ -123,7 +39,7 @@ async fn a_node_that_somebody_opens_amid_a_drain_is_closed_again() {
     nodes.patch(&leaving, &PatchParams::default(), &Patch::Merge(&opened)).await.unwrap();
     let is_closed = |node: &Node| node.spec.as_ref().unwrap().unschedulable == Some(true);
     until(&nodes, &leaving, "the node to be closed again", is_closed).await;
-    scene.unguard().await;
+    scene.unguard("web").await;
     scene.ends_one().await;
 }
 

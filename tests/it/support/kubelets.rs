@@ -48,6 +48,11 @@ impl Kubelets {
         }
     }
 
+    /// The kubelet of a worker registers once more, at the next look.
+    pub(crate) fn register_again(&self, worker: &str) {
+        assert!(self.joined.lock().unwrap().remove(worker));
+    }
+
     /// Nodes whose machines ended are not Ready.
     pub(crate) async fn end(&self) {
         let running = self.running();

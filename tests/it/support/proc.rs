@@ -17,3 +17,10 @@ pub(crate) fn peak_mb(id: u32) -> f64 {
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     peak.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
 }
+
+/// Whether it ended, waited for or not.
+#[cfg(feature = "killpoints")]
+pub(crate) fn has_ended(id: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    stat.rsplit(") ").next().is_none_or(|rest| rest.is_empty() || rest.starts_with('Z'))
+}

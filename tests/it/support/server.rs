@@ -137,6 +137,11 @@ impl Server {
         let id = i32::try_from(self.child.id()).unwrap();
         let id = rustix::process::Pid::from_raw(id).unwrap();
         rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        self.ended().await;
+    }
+
+    /// Waits until it has ended.
+    async fn ended(&mut self) {
         let child = std::cell::RefCell::new(&mut self.child);
         wait::until(START, "the server to end", || async {
             child.borrow_mut().try_wait().unwrap().is_some()
@@ -146,8 +151,22 @@ impl Server {
 
     /// Starts it again on its port and its data.
     pub(crate) async fn restart(&mut self) {
-        self.child = spawn(&self.program, &self.arguments, self.folder.path());
+        self.restart_once_with(&[]).await;
+    }
+
+    /// The same, with more arguments this time.
+    pub(crate) async fn restart_once_with(&mut self, more: &[&str]) {
+        self.ended().await;
+        let more = more.iter().map(|word| (*word).to_owned());
+        let arguments: Vec<String> = self.arguments.iter().cloned().chain(more).collect();
+        self.child = spawn(&self.program, &arguments, self.folder.path());
         self.ready().await;
+    }
+
+    /// Whether it ended, by itself or otherwise.
+    #[cfg(feature = "killpoints")]
+    pub(crate) fn has_ended(&self) -> bool {
+        super::proc::has_ended(self.child.id())
     }
 }
 

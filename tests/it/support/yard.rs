@@ -107,6 +107,32 @@ clusters:
         nodes.list(&ListParams::default()).await.unwrap().items
     }
 
+    /// Waits for so many passes more.
+    pub(crate) async fn passes(&self, count: u64) {
+        let passed = async || {
+            let url = format!("{}/metrics", self.program.url);
+            let told = reqwest::get(url).await.unwrap().text().await.unwrap();
+            let counted = told.lines().filter(|line| line.starts_with("bellwether_passes_total"));
+            counted.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum::<u64>()
+        };
+        let before = passed().await;
+        wait::until(LIMIT, "more passes", || async { passed().await >= before + count }).await;
+    }
+
+    /// How many machines there are.
+    #[cfg(feature = "killpoints")]
+    pub(crate) fn live(&self) -> usize {
+        self.world.machines().iter().filter(|machine| machine.is_live()).count()
+    }
+
+    /// What the program did and why, as it tells.
+    #[cfg(feature = "killpoints")]
+    pub(crate) async fn history(&self) -> Vec<Value> {
+        let answer = reqwest::get(format!("{}/v1/history?limit=1000", self.program.url)).await;
+        let told: Value = answer.unwrap().json().await.unwrap();
+        told["clusters"]["default"]["history"].as_array().unwrap().clone()
+    }
+
     /// How many machines were ended.
     pub(crate) fn ended(&self) -> usize {
         self.world.calls().iter().filter(|call| call.name() == "terminate").count()

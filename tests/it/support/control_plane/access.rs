@@ -55,13 +55,21 @@ pub(crate) const AUDITED: [(Part, &str); 2] = [
     (Part::ApiServer, "--audit-policy-file=FOLDER/audit.json"),
 ];
 
-/// Writes what is noted of a request: who and what, once it is answered.
+/// Writes what is noted of a request: who and what, once it is answered; and the words of what is written about nodes and of
+/// where pods go.
 pub(super) fn write_audit_policy(folder: &Path) {
     let policy = json!({
         "apiVersion": "audit.k8s.io/v1",
         "kind": "Policy",
         "omitStages": ["RequestReceived"],
-        "rules": [{ "level": "Metadata" }],
+        "rules": [
+            {
+                "level": "Request",
+                "verbs": ["create", "patch", "update", "delete"],
+                "resources": [{ "group": "", "resources": ["nodes", "pods/binding"] }],
+            },
+            { "level": "Metadata" },
+        ],
     });
     std::fs::write(folder.join("audit.json"), policy.to_string()).unwrap();
 }

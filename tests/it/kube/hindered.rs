@@ -1,0 +1,156 @@
+//! Drains on a real control plane that others hinder: budgets that come while they are under way, webhooks that refuse,
+//! finalizers, a crowd that changes the same nodes, and a node that comes back as another.
+
+use super::scene::Scene;
+use crate::support::control_plane::{create, until};
+use crate::support::kubelets::node_of;
+use crate::support::webhook::Webhook;
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use k8s_openapi::api::core::v1::Node;
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn budgets_that_come_amid_a_drain_hold_what_is_left_and_each_is_named() {
+    let Some(scene) = Scene::start("5m").await else { return };
+    scene.blocked_drain().await;
+    scene.is_kept_by("web").await;
+    scene.guard("late").await;
+    scene.is_kept_by("several PodDisruptionBudgets choose it").await;
+    scene.unguard("web").await;
+    scene.is_kept_by("late").await;
+    assert_eq!(scene.ended(), 0);
+    scene.unguard("late").await;
+    scene.ends_one().await;
+}
+
+/// Asks before an eviction, and refuses where it does not answer.
+fn asks(webhook: &Webhook) -> Value {
+    json!({
+        "metadata": { "name": "guard" },
+        "webhooks": [{
+            "name": "guard.example.dev",
+            "admissionReviewVersions": ["v1"],
+            "sideEffects": "None",
+            "failurePolicy": "Fail",
+            "clientConfig": { "url": webhook.url, "caBundle": webhook.ca_bundle() },
+            "rules": [{
+                "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods/eviction"],
+            }],
+        }],
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_webhook_says_that_denies_an_eviction_is_told_and_so_is_that_it_is_away() {
+    let Some(scene) = Scene::start("5m").await else { return };
+    let webhook = Webhook::start("not in business hours").await;
+    let hooks: Api<ValidatingWebhookConfiguration> = Api::all(scene.plane.client().await);
+    create(&hooks, asks(&webhook)).await;
+    scene.wish(-1).await;
+    scene.is_kept_by("not in business hours").await;
+    webhook.end();
+    scene.is_kept_by("failed calling webhook").await;
+    assert_eq!(scene.ended(), 0);
+    hooks.delete("guard", &DeleteParams::default()).await.unwrap();
+    scene.ends_one().await;
+}
+
+/// The machine is gone long before somebody lets its node go.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_with_a_finalizer_is_waited_for_and_ends_no_other() {
+    let Some(scene) = Scene::start("5m").await else { return };
+    let nodes = scene.plane.nodes().await;
+    let (params, held) = (PatchParams::default(), json!(["example.dev/books"]));
+    let held = json!({ "metadata": { "finalizers": held } });
+    for node in scene.nodes().await {
+        let name = node.metadata.name.unwrap();
+        nodes.patch(&name, &params, &Patch::Merge(&held)).await.unwrap();
+    }
+    scene.wish(-1).await;
+    let ends = |node: &Node| node.metadata.deletion_timestamp.is_some();
+    scene.until("a node to be deleted", async || scene.nodes().await.iter().any(ends)).await;
+    let states = async || {
+        let workers = scene.workers().await;
+        let state = |worker: &Value| worker["state"]["state"].as_str().unwrap().to_owned();
+        workers.iter().map(state).collect::<std::collections::BTreeSet<_>>()
+    };
+    scene.passes(3).await;
+    assert_eq!(states().await, ["ready".to_owned(), "terminating".to_owned()].into());
+    assert_eq!(scene.ended(), 1);
+    let free = json!({ "metadata": { "finalizers": null } });
+    for node in scene.nodes().await.into_iter().filter(ends) {
+        let name = node.metadata.name.unwrap();
+        nodes.patch(&name, &params, &Patch::Merge(&free)).await.unwrap();
+    }
+    scene.ends_one().await;
+}
+
+/// A change that is made on what was read before is refused, again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_that_changes_the_same_node_all_the_time_only_makes_a_drain_longer() {
+    let Some(scene) = Scene::start("5m").await else { return };
+    let storm = Arc::new(AtomicBool::new(true));
+    let mut crowd = tokio::task::JoinSet::new();
+    let names: Vec<String> =
+        scene.nodes().await.into_iter().map(|node| node.metadata.name.unwrap()).collect();
+    for (number, name) in names.iter().cycle().take(12).cloned().enumerate() {
+        let (nodes, storm) = (scene.plane.nodes().await, storm.clone());
+        crowd.spawn(async move {
+            for count in 0_u64.. {
+                if !storm.load(Ordering::SeqCst) {
+                    return;
+                }
+                let noise = json!({ format!("noise-{number}"): count.to_string() });
+                let noise = json!({ "metadata": { "annotations": noise } });
+                let (params, noise) = (PatchParams::default(), Patch::Merge(&noise));
+                let patched = nodes.patch(&name, &params, &noise).await;
+                // The node that leaves is gone at some time.
+                let is_gone = |error: &kube::Error| error.to_string().contains("not found");
+                assert!(patched.as_ref().err().is_none_or(is_gone));
+            }
+        });
+    }
+    scene.wish(-1).await;
+    let conflicts = async || {
+        let url = format!("{}/metrics", scene.program.url);
+        let told = reqwest::get(url).await.unwrap().text().await.unwrap();
+        told.lines()
+            .any(|line| line.starts_with("bellwether_acts_total") && line.contains("conflict"))
+    };
+    // By chance all of it may get through.
+    scene.until("conflicts", async || conflicts().await || scene.are_ready(1).await).await;
+    storm.store(false, Ordering::SeqCst);
+    while let Some(done) = crowd.join_next().await {
+        done.unwrap();
+    }
+    scene.ends_one().await;
+}
+
+/// Its kubelet registers anew under the same name: what was asked about the node is not asked about this one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_comes_back_as_another_amid_a_drain_is_not_taken_for_the_one_that_left() {
+    let Some(scene) = Scene::start("5m").await else { return };
+    let leaving = scene.blocked_drain().await;
+    let nodes = scene.plane.nodes().await;
+    let uid = |node: &Node| node.metadata.uid.clone().unwrap();
+    let before = uid(&nodes.get(&node_of(&leaving)).await.unwrap());
+    nodes.delete(&node_of(&leaving), &DeleteParams::default()).await.unwrap();
+    scene.kubelets.register_again(&leaving);
+    scene.kubelets.join().await;
+    until(&nodes, &node_of(&leaving), "another node", |node| uid(node) != before).await;
+    let now = uid(&nodes.get(&node_of(&leaving)).await.unwrap());
+    scene
+        .until("the worker to be bound to it", async || {
+            let workers = scene.workers().await;
+            let it = workers.iter().find(|worker| worker["id"] == leaving.as_str());
+            it.is_some_and(|it| it["node"]["uid"] == now.as_str()) && scene.are_ready(2).await
+        })
+        .await;
+    assert_eq!(scene.ended(), 0);
+    let spec = nodes.get(&node_of(&leaving)).await.unwrap().spec.unwrap();
+    assert!(spec.unschedulable.is_none() && spec.taints.is_none(), "{spec:?}");
+}
