@@ -147,6 +147,8 @@ pub enum WorkerEvent {
     StartDrain,
     /// Nothing is left to evict.
     Drained,
+    /// The provider takes its machine while it is on its way out: from now on that is why it leaves.
+    Noticed,
     /// It is taken back.
     Release,
     /// The point of no return.
@@ -216,6 +218,7 @@ impl Worker {
             WorkerEvent::Joined { node } => self.node = Some(node.clone()),
             WorkerEvent::BecameReady => self.ready = self.ready.or(Some(now)),
             WorkerEvent::Cordon { purpose } => self.purpose = Some(*purpose),
+            WorkerEvent::Noticed => self.purpose = Some(Purpose::Notice),
             WorkerEvent::Release => self.purpose = None,
             WorkerEvent::StartDrain
             | WorkerEvent::Drained
@@ -303,6 +306,7 @@ impl WorkerState {
             (Self::Ready, E::Cordon { .. }) => Self::Cordoned,
             (Self::Cordoned, E::StartDrain) => Self::Draining,
             (Self::Draining, E::Drained) => Self::Drained,
+            (Self::Cordoned | Self::Draining | Self::Drained, E::Noticed) => self,
             (Self::Joined, E::BecameReady)
             | (Self::Cordoned | Self::Draining | Self::Drained, E::Release) => Self::Ready,
             (Self::Drained | Self::Failed { .. }, E::Terminate) => Self::Terminating,
@@ -363,6 +367,7 @@ impl WorkerEvent {
             Self::Cordon { .. } => "cordon",
             Self::StartDrain => "start_drain",
             Self::Drained => "drained",
+            Self::Noticed => "noticed",
             Self::Release => "release",
             Self::Terminate => "terminate",
             Self::Finished => "finished",

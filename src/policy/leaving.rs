@@ -26,7 +26,10 @@ pub(super) fn reclaimable<'a>(scene: &Scene<'a>, pool: &PoolName) -> Vec<&'a Wor
     let idle = scene
         .workers(pool)
         .filter(|worker| worker.is_leaving() && worker.purpose == Some(Purpose::Idle));
-    let mut workers: Vec<&Worker> = idle.filter(|worker| scene.node(worker).is_some()).collect();
+    // One that the provider takes is of no use any more.
+    let list = scene.instances(pool).unwrap_or_default();
+    let stays = idle.filter(|worker| notice(scene, worker, &list).is_none());
+    let mut workers: Vec<&Worker> = stays.filter(|worker| scene.node(worker).is_some()).collect();
     let progress = |worker: &Worker| match worker.state {
         WorkerState::Cordoned => 0,
         WorkerState::Draining => 1,
@@ -53,6 +56,13 @@ pub(super) fn proceed(scene: &Scene<'_>, court: &Court<'_>, draft: &mut Draft) {
             draft.moved(worker, WorkerEvent::Release, reason);
             continue;
         };
+        if worker.purpose != Some(Purpose::Notice)
+            && let Some(at) = notice(scene, worker, &list)
+        {
+            // It leaves within its two minutes now, whoever asked for it and whatever he says since.
+            draft.moved(worker, WorkerEvent::Noticed, Reason::SpotNotice { at });
+            continue;
+        }
         let leaver = Leaver { worker, node };
         if let Some(reason) = give_back(scene, court, &leaver, &taken_back) {
             release(scene, worker, node, reason, draft);
@@ -226,6 +236,11 @@ fn advance<'a>(
     }
 }
 
+/// When the provider takes the machine, if it does.
+fn notice<'a>(scene: &Scene<'a>, worker: &Worker, list: &[&'a Instance]) -> Option<Timestamp> {
+    scene.machine(worker, list).live()?.notice
+}
+
 /// When the provider takes the machine, if that is so near that its pods go whatever their budgets say: they would be killed
 /// without their grace. One that is there past that time was not taken.
 fn taken_in_a_moment<'a>(
@@ -233,7 +248,7 @@ fn taken_in_a_moment<'a>(
     worker: &Worker,
     list: &[&'a Instance],
 ) -> Option<Timestamp> {
-    let notice = scene.machine(worker, list).live()?.notice?;
+    let notice = notice(scene, worker, list)?;
     let last = scene.pool(&worker.pool)?.drain.force_last;
     let is_near = scene.now >= duration::before(notice, last) && scene.now < notice;
     is_near.then_some(notice)

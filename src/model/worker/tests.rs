@@ -28,6 +28,7 @@ fn events() -> Vec<WorkerEvent> {
         WorkerEvent::Cordon { purpose: Purpose::Idle },
         WorkerEvent::StartDrain,
         WorkerEvent::Drained,
+        WorkerEvent::Noticed,
         WorkerEvent::Release,
         WorkerEvent::Terminate,
         WorkerEvent::Finished,

@@ -270,6 +270,7 @@ fn cordoned() -> World {
 fn taken_in_a_moment() -> World {
     let mut world = draining();
     world.instance(1).notice = Some(duration::after(world.now, SECOND * 20));
+    world.worker(1).purpose = Some(Purpose::Notice);
     world
 }
 

@@ -1,6 +1,6 @@
 //! What a worker on its way out waits for, and what is told of it.
 
-use crate::model::{Act, Cordon, Plan, Purpose, Reason, WorkerState, duration};
+use crate::model::{Act, Cordon, Plan, Purpose, Reason, WorkerEvent, WorkerState, duration};
 use crate::policy::fixtures::{MINUTE, Reads as _, SECOND, World};
 use std::time::Duration;
 
@@ -152,5 +152,29 @@ fn in_the_last_half_minute_of_a_notice_no_budget_holds_a_pod() {
     assert_eq!(over.plan().act(3), "force", "a pod came back");
     let mut idle = taken_in(SECOND * 10);
     idle.worker(3).purpose = Some(Purpose::Idle);
+    let plan = idle.plan();
+    assert_eq!(plan.event(3), Some(&WorkerEvent::Noticed));
+    idle.apply(&plan);
     assert_eq!(idle.plan().act(3), "force", "whatever it left for");
+}
+
+/// It was idle, and the provider takes it: demand does not take it back, and no monitoring that is away holds it up.
+#[test]
+fn a_worker_that_is_taken_amid_its_drain_leaves_for_that() {
+    let mut world = World::of(3);
+    world.leaving(3, WorkerState::Draining, Purpose::Idle);
+    world.pod_on(3, 100);
+    let at = duration::after(world.now, MINUTE * 2);
+    world.instance(3).notice = Some(at);
+    world.up(None);
+    world.pending(1, 1_900);
+    world.alertmanager_away();
+    let plan = world.plan();
+    assert_eq!(plan.event(3), Some(&WorkerEvent::Noticed));
+    assert_eq!(plan.step(3), None, "one state in a pass");
+    world.apply(&plan);
+    assert_eq!(world.worker(3).purpose, Some(Purpose::Notice));
+    assert_eq!(world.worker(3).state, WorkerState::Draining);
+    let plan = world.plan();
+    assert_eq!((plan.event(3), plan.act(3)), (None, "evict"));
 }
