@@ -10,6 +10,7 @@ mod scene;
 mod shadow;
 #[cfg(feature = "killpoints")]
 mod steps;
+mod stock;
 
 use crate::support::control_plane::{
     self, ControlPlane, FakeNode, LIMIT, Part, RESTRICTED, Setting, create, is_bound, pod, until,

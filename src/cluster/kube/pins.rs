@@ -1,5 +1,6 @@
 //! What keeps a pod on its node, by what its owners wrote on it and by what it has there.
 
+use super::KUBE_SYSTEM;
 use super::marks::KEPT;
 use super::pods::{annotation, controller, is_marked};
 use super::time;
@@ -31,7 +32,8 @@ pub(super) fn of(pod: &api::Pod, spec: &api::PodSpec) -> Vec<Pin> {
     }
     let safe: HashSet<&str> =
         annotation(pod, SAFE_VOLUMES).unwrap_or_default().split(',').map(str::trim).collect();
-    if spec.volumes.iter().flatten().any(|one| is_local(one) && !safe.contains(one.name.as_str())) {
+    let is_data = |one: &api::Volume| is_local(one) && !is_scratch_of_the_system(pod, one);
+    if spec.volumes.iter().flatten().any(|one| is_data(one) && !safe.contains(one.name.as_str())) {
         pins.push(Pin::LocalStorage);
     }
     pins
@@ -60,6 +62,12 @@ fn said<'p>(pod: &'p api::Pod, key: &str) -> Option<&'p str> {
 fn is_local(volume: &api::Volume) -> bool {
     let scratch = volume.empty_dir.as_ref();
     volume.host_path.is_some() || scratch.is_some_and(|dir| dir.medium.as_deref() != Some("Memory"))
+}
+
+/// What stock distributions run in kube-system writes nothing there that outlives it: k3s's metrics-server and Traefik have
+/// an `emptyDir` for `/tmp`, and no node could ever go that they are on. How long they hold it is said for the namespace.
+fn is_scratch_of_the_system(pod: &api::Pod, volume: &api::Volume) -> bool {
+    volume.empty_dir.is_some() && pod.metadata.namespace.as_deref() == Some(KUBE_SYSTEM)
 }
 
 #[cfg(test)]
@@ -102,6 +110,15 @@ mod tests {
             marked(SAFE_VOLUMES, "scratch")(pod);
         };
         assert_eq!(pins(one_is_safe), [Pin::LocalStorage], "the other is not");
+        let of_the_system = |volumes: &'static str| {
+            move |pod: &mut Value| {
+                pod["metadata"]["namespace"] = "kube-system".into();
+                pod["spec"]["volumes"] = serde_json::from_str(volumes).unwrap();
+            }
+        };
+        assert_eq!(pins(of_the_system(r#"[{ "name": "tmp", "emptyDir": {} }]"#)), []);
+        let disk = r#"[{ "name": "disk", "hostPath": { "path": "/data" } }]"#;
+        assert_eq!(pins(of_the_system(disk)), [Pin::LocalStorage]);
         let all_are_safe = |pod: &mut Value| {
             volumes(pod);
             marked(SAFE_VOLUMES, "scratch, disk")(pod);
