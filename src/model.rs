@@ -24,7 +24,8 @@ pub mod resources;
 pub mod shape;
 pub mod signal;
 pub mod silence;
-pub mod truth;
+pub mod template;
+mod truth;
 pub mod worker;
 
 pub use affinity::{
@@ -57,5 +58,6 @@ pub use resources::Resources;
 pub use shape::{Market, Offering, Price, Shape};
 pub use signal::{Ask, Direction, Signal, Source};
 pub use silence::{Matcher, Silence, SilenceState};
+pub use template::Template;
 pub use truth::{AlertState, PeerState, Truth};
 pub use worker::{Failure, IllegalTransition, Purpose, Worker, WorkerEvent, WorkerState};

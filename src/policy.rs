@@ -207,6 +207,9 @@ fn asides(
         let why = "it lacks machines whose nodes are Ready, so it proves no loss of any other";
         draft.also(&pool.name, scene::unknown("the list of machines", why));
     }
+    if let Some(drifted) = replace::drifted(scene, pool) {
+        draft.also(&pool.name, drifted);
+    }
     if let Some(first) = demand.packing.unhostable.first() {
         let pods = u32::try_from(demand.packing.unhostable.len()).unwrap_or(u32::MAX);
         let (pod, why) = (first.pod.to_string(), first.why.clone());

@@ -247,6 +247,7 @@ fn worker(n: usize, created: Timestamp) -> Worker {
         held: Duration::ZERO,
         held_since: None,
         blocked: None,
+        template: None,
         last_words: None,
     }
 }

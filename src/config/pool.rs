@@ -7,7 +7,7 @@ use self::parts::{default_launches, read_resources, resources_value};
 use super::cluster::MODES;
 use super::reader::Section;
 use super::{Mode, value};
-use crate::model::{Effect, PoolName, Price, Resources, Taint, duration};
+use crate::model::{Effect, PoolName, Price, Resources, Taint, Template, duration};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -60,6 +60,8 @@ pub struct PoolConfig {
     pub min_age: Duration,
     /// `max_age`: older workers are replaced. Default never.
     pub max_age: Option<Duration>,
+    /// `replace_drifted`: workers that were launched with other labels or taints are replaced. Default false: they are told.
+    pub replace_drifted: bool,
     /// `evict`: which pods may be moved.
     pub evict: EvictConfig,
     /// `mode`: the cluster's, unless set.
@@ -103,6 +105,13 @@ pub struct NodeTemplate {
     pub startup_taints: BTreeSet<String>,
     /// `reserved`: what the node keeps for itself.
     pub reserved: Resources,
+}
+
+impl NodeTemplate {
+    /// What a new worker is launched as.
+    pub fn template(&self) -> Template {
+        Template { labels: self.labels.clone(), taints: self.taints.clone() }
+    }
 }
 
 /// How many workers one decision may add or remove.
@@ -252,6 +261,7 @@ impl PoolConfig {
             settle_max: Duration::from_secs(1),
             min_age: Duration::from_mins(10),
             max_age: None,
+            replace_drifted: false,
             evict: EvictConfig::default(),
             mode: Mode::Act,
             order: OrderBy::Emptiest,
@@ -283,6 +293,9 @@ impl PoolConfig {
             settle_max: s.take("settle_max", value::duration).unwrap_or(base.settle_max),
             min_age: s.take("min_age", value::duration).unwrap_or(base.min_age),
             max_age: s.take("max_age", value::lasting),
+            replace_drifted: s
+                .take("replace_drifted", value::truth)
+                .unwrap_or(base.replace_drifted),
             evict: s.section("evict", EvictConfig::read),
             mode: s.take("mode", value::one_of(&MODES)).unwrap_or(mode),
             order: s.take("order", value::one_of(&ORDERS)).unwrap_or(base.order),
@@ -347,6 +360,7 @@ impl PoolConfig {
             "settle_max": duration::format(self.settle_max),
             "min_age": duration::format(self.min_age),
             "max_age": self.max_age.map(duration::format),
+            "replace_drifted": self.replace_drifted,
             "evict": self.evict.to_value(),
             "mode": value::word(&MODES, &self.mode),
             "order": value::word(&ORDERS, &self.order),

@@ -1,6 +1,8 @@
 //! What we are about to ask of a provider, written down before we ask.
 
-use super::{BatchId, ClusterName, ClusterUid, Offering, Permit, PoolName, Taint, Uid, WorkerId};
+use super::{
+    BatchId, ClusterName, ClusterUid, Offering, Permit, PoolName, Taint, Template, Uid, WorkerId,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -47,4 +49,11 @@ pub struct Order {
     pub worker: WorkerId,
     /// What to buy first.
     pub offering: Offering,
+}
+
+impl LaunchRequest {
+    /// What its workers are launched as.
+    pub fn template(&self) -> Template {
+        Template { labels: self.labels.clone(), taints: self.taints.clone() }
+    }
 }

@@ -344,6 +344,13 @@ pub enum Reason {
     },
     /// Older than `max_age`.
     MaxAge,
+    /// Workers that were launched before the pool's labels or taints changed.
+    Drifted {
+        /// How many.
+        workers: u32,
+        /// What differs, of the first.
+        what: String,
+    },
     /// Another replacement is under way.
     ReplaceBusy {
         /// Of which worker.
@@ -464,7 +471,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every code, in the order of the list.
-    pub const CODES: [&'static str; 88] = [
+    pub const CODES: [&'static str; 89] = [
         "nothing_asked",
         "pods_pending",
         "alert_step",
@@ -525,6 +532,7 @@ impl Reason {
         "node_alert",
         "spot_notice",
         "max_age",
+        "drifted",
         "replace_busy",
         "replace_per_hour",
         "replacement_too",
@@ -619,6 +627,7 @@ impl Reason {
             Self::NodeAlert { .. } => "node_alert",
             Self::SpotNotice { .. } => "spot_notice",
             Self::MaxAge => "max_age",
+            Self::Drifted { .. } => "drifted",
             Self::ReplaceBusy { .. } => "replace_busy",
             Self::ReplacePerHour { .. } => "replace_per_hour",
             Self::ReplacementToo { .. } => "replacement_too",
@@ -762,6 +771,9 @@ impl fmt::Display for Reason {
             Self::NodeAlert { alert } => write!(f, "alert {alert} asks for a replacement"),
             Self::SpotNotice { at } => write!(f, "spot notice: ends at {at}"),
             Self::MaxAge => f.write_str("older than max_age"),
+            Self::Drifted { workers, what } => {
+                write!(f, "{workers} worker(s) were launched before the pool changed: {what}")
+            }
             Self::ReplaceBusy { worker } => write!(f, "replacement of {worker} is under way"),
             Self::ReplacePerHour { limit } => write!(f, "{limit} replacements within the hour"),
             Self::ReplacementToo { alert } => {

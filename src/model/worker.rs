@@ -1,6 +1,8 @@
 //! A worker: our record of one machine through its life, and the only ways it can change.
 
-use super::{BatchId, InstanceId, Market, NodeRef, PoolName, ShapeName, WorkerId, Zone, duration};
+use super::{
+    BatchId, InstanceId, Market, NodeRef, PoolName, ShapeName, Template, WorkerId, Zone, duration,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -46,6 +48,9 @@ pub struct Worker {
     /// What kept a pod on its node when its pods were last evicted; `None` once it comes into another state.
     #[serde(default)]
     pub blocked: Option<String>,
+    /// What it was launched as; `None` of one that was adopted, of which nobody knows.
+    #[serde(default)]
+    pub template: Option<Template>,
     /// The last lines of its console, of one that did not become Ready by its deadline; what may be a secret is masked.
     #[serde(default)]
     pub last_words: Option<String>,

@@ -68,6 +68,7 @@ fn adopted(scene: &Scene<'_>, instance: &Instance) -> Worker {
         held: Duration::ZERO,
         held_since: None,
         blocked: None,
+        template: None,
         last_words: None,
     }
 }
@@ -91,6 +92,7 @@ fn left_over_record(scene: &Scene<'_>, pool: &PoolName, node: &Node) -> Worker {
         held: Duration::ZERO,
         held_since: None,
         blocked: None,
+        template: None,
         last_words: None,
     }
 }

@@ -166,6 +166,7 @@ impl World {
             held: Duration::ZERO,
             held_since: None,
             blocked: None,
+            template: None,
             last_words: None,
         };
         self.add_instance(&worker);

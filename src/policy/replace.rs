@@ -1,4 +1,4 @@
-//! One worker for another: a spot notice, `max_age`, or an alert about one node.
+//! One worker for another: a spot notice, an alert about one node, drift, or `max_age`.
 //!
 //! The replacement is launched first (`max` + `surge`), then the old one is drained. One at a time,
 //! and so many per hour; except spot notices, which leave two minutes and are drained at once.
@@ -99,14 +99,28 @@ pub(super) fn cause<'a>(
         let reason = Reason::NodeAlert { alert: signal.name.clone() };
         return Some(Cause { reason, purpose: Purpose::Replace, signals: vec![signal.id.clone()] });
     }
-    let max_age = scene.pool(&worker.pool)?.max_age?;
-    let is_old = duration::since(worker.created, scene.now) > max_age;
+    let pool = scene.pool(&worker.pool)?;
+    let is_old = |max_age| duration::since(worker.created, scene.now) > max_age;
+    let what = pool.replace_drifted.then(|| drift(worker, pool)).flatten();
+    let drifted = what.map(|what| Reason::Drifted { workers: 1, what });
+    let reason = drifted.or_else(|| pool.max_age.is_some_and(is_old).then_some(Reason::MaxAge))?;
     // No alert asks for this, so what every alert is asked is asked here.
-    (is_old && court.removal().is_ok()).then(|| Cause {
-        reason: Reason::MaxAge,
-        purpose: Purpose::Replace,
-        signals: Vec::new(),
-    })
+    let cause = Cause { reason, purpose: Purpose::Replace, signals: Vec::new() };
+    court.removal().is_ok().then_some(cause)
+}
+
+/// What a new worker of the pool would be launched with and this one was not.
+fn drift(worker: &Worker, pool: &PoolConfig) -> Option<String> {
+    worker.template.as_ref()?.differs_from(&pool.node.template())
+}
+
+/// Workers that drifted and that nobody asked to replace: for people.
+pub(super) fn drifted(scene: &Scene<'_>, pool: &PoolConfig) -> Option<Reason> {
+    let all = scene.workers(&pool.name).filter(|worker| worker.is_serving());
+    let mut differences = all.filter_map(|worker| drift(worker, pool));
+    let what = differences.next().filter(|_| !pool.replace_drifted)?;
+    let others = u32::try_from(differences.count()).unwrap_or(u32::MAX);
+    Some(Reason::Drifted { workers: others.saturating_add(1), what })
 }
 
 /// A replace-alert that counts and speaks of this node, not of an older one under its name.

@@ -274,6 +274,7 @@ fn requested(order: &crate::model::Order, intent: &Intent, turn: &Turn<'_>) -> W
         held: Duration::ZERO,
         held_since: None,
         blocked: None,
+        template: Some(intent.request.template()),
         last_words: None,
     }
 }

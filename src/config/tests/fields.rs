@@ -213,6 +213,7 @@ fn pool() -> Vec<Case> {
         case("settle_max", "2s", "1ms"),
         case("min_age", "2m", "10"),
         case("max_age", "7d", "4m"),
+        case("replace_drifted", true, "sometimes"),
         case("evict.kube_system_after", "2h", 2),
         case("evict.local_storage", true, "maybe"),
         case("mode", "dry_run", 1),

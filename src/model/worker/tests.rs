@@ -100,6 +100,7 @@ fn worker(state: WorkerState) -> Worker {
         held: Duration::from_secs(10),
         held_since: Some(at(50)),
         blocked: Some("a budget".to_owned()),
+        template: None,
         last_words: None,
     }
 }

@@ -4,7 +4,7 @@
 use crate::config::{Amount, Expander, Mode, OrderBy, Require};
 use crate::model::{
     Breaker, BreakerState, Cordon, Effect, Failure, Intent, LaunchRequest, PeerState, Permit, Pin,
-    Price, Purpose, Readiness, Refusal, Resources, Taint, Toleration, Unhelpable, View,
+    Price, Purpose, Readiness, Refusal, Resources, Taint, Template, Toleration, Unhelpable, View,
     WorkerState, duration,
 };
 use crate::policy::fixtures::{DAY, GIB, MINUTE, SECOND, World, shape};
@@ -13,7 +13,7 @@ use std::time::Duration;
 /// A field, a world in which it decides, and another value.
 type Row = (&'static str, fn() -> World, fn(&mut World));
 
-const POOL: [Row; 40] = [
+const POOL: [Row; 41] = [
     ("min", || World::of(1), |w| w.pool().min = 2),
     ("max", || rising(2), |w| w.pool().max = 2),
     ("priority", second_pool, |w| w.pool_named("workers").priority = 1),
@@ -41,6 +41,7 @@ const POOL: [Row; 40] = [
     ("settle_max", settling, |w| w.pool().settle_max = Duration::from_millis(500)),
     ("min_age", idle, |w| w.pool().min_age = DAY * 2),
     ("max_age", || World::of(2), |w| w.pool().max_age = Some(MINUTE * 60)),
+    ("replace_drifted", drifted, |w| w.pool().replace_drifted = true),
     ("evict.kube_system_after", with_kube_system, |w| w.pool().evict.kube_system_after = MINUTE),
     ("evict.local_storage", with_local_storage, |w| w.pool().evict.local_storage = true),
     ("mode", || rising(1), |w| w.pool().mode = Mode::DryRun),
@@ -342,6 +343,13 @@ fn wished_a_while_ago() -> World {
     let mut world = World::of(1);
     let at = duration::before(world.now, MINUTE * 5);
     world.manual(1).last_seen = at;
+    world
+}
+
+fn drifted() -> World {
+    let mut world = World::of(2);
+    let other = Taint { key: "old".to_owned(), value: String::new(), effect: Effect::NoSchedule };
+    world.worker(1).template = Some(Template { taints: vec![other], ..Template::default() });
     world
 }
 

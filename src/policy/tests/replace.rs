@@ -1,8 +1,8 @@
 //! One worker for another.
 
 use crate::model::{
-    Act, Ask, Cordon, Failure, Permit, Pin, Plan, Purpose, Readiness, Reason, Refusal, Verdict,
-    WorkerEvent, WorkerState, duration,
+    Act, Ask, Cordon, Failure, Permit, Pin, Plan, Purpose, Readiness, Reason, Refusal, Template,
+    Verdict, WorkerEvent, WorkerState, duration,
 };
 use crate::policy::fixtures::{DAY, MINUTE, Reads as _, SECOND, World, launches, shape, small};
 
@@ -75,6 +75,42 @@ fn a_worker_above_its_age_is_replaced() {
     assert_eq!(world.launches(), 1);
     world.alertmanager_away();
     assert_eq!(world.held(), Reason::NothingAsked, "whoever cannot ask, removes nothing");
+}
+
+/// Two were launched before the file gave the pool another label, the third after it, and of the fourth nobody knows.
+fn drifted() -> World {
+    let mut world = World::of(4);
+    for number in 1..=2 {
+        world.worker(number).template = Some(Template::default());
+    }
+    world.pool().node.labels.insert("tier".to_owned(), "web".to_owned());
+    let now = world.pool().node.template();
+    world.worker(3).template = Some(now);
+    world
+}
+
+#[test]
+fn workers_that_drifted_are_told_and_replaced_where_that_is_asked_for() {
+    let mut world = drifted();
+    let told = Reason::Drifted { workers: 2, what: "label tier is new".to_owned() };
+    assert!(world.decision().also.contains(&told), "{:#?}", world.decision());
+    assert_eq!(world.launches(), 0);
+    world.pool().replace_drifted = true;
+    let decision = world.decision();
+    assert_eq!(launches(&decision), 1, "one at a time");
+    assert!(!decision.also.contains(&told));
+    let plans = world.run();
+    let gone: Vec<&str> = plans.iter().flat_map(cordons).collect();
+    assert_eq!(gone, ["w1", "w2"], "each once, and none of those that came for them");
+    assert!(world.memory.workers.values().filter(|it| it.is_serving()).count() == 4);
+}
+
+#[test]
+fn whoever_cannot_ask_replaces_nothing_that_drifted() {
+    let mut world = drifted();
+    world.pool().replace_drifted = true;
+    world.alertmanager_away();
+    assert_eq!(world.held(), Reason::NothingAsked);
 }
 
 #[test]

@@ -493,6 +493,7 @@ pub(crate) fn worker(pool: &str) -> Worker {
         held: Duration::ZERO,
         held_since: None,
         blocked: None,
+        template: None,
         last_words: None,
     }
 }
