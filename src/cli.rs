@@ -4,6 +4,7 @@
 
 mod check_config;
 mod client;
+mod plan;
 mod store;
 mod table;
 
@@ -128,7 +129,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Status(connection) => client::status(&connection).await,
         Command::Workers(connection) => client::workers(&connection).await,
         Command::Signals(connection) => client::signals(&connection).await,
-        Command::Plan(connection) => client::plan(&connection).await,
+        Command::Plan(connection) => plan::plan(&connection).await,
         Command::Explain(what) => client::explain(&what).await,
         Command::History(options) => client::history(&options).await,
         Command::Scale(options) => client::scale(&options).await,

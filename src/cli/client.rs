@@ -24,7 +24,7 @@ pub(super) struct Connection {
     cluster: Option<String>,
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
-    output: Output,
+    pub(super) output: Output,
 }
 
 /// Which history.
@@ -126,7 +126,7 @@ impl Connection {
         Ok(value)
     }
 
-    async fn get(&self, path: &str) -> anyhow::Result<Value> {
+    pub(super) async fn get(&self, path: &str) -> anyhow::Result<Value> {
         let path = match &self.cluster {
             Some(cluster) => {
                 format!("{path}{}cluster={cluster}", if path.contains('?') { '&' } else { '?' })
@@ -233,12 +233,6 @@ pub(super) async fn signals(connection: &Connection) -> anyhow::Result<ExitCode>
     ))
 }
 
-/// The last plan, whole.
-pub(super) async fn plan(connection: &Connection) -> anyhow::Result<ExitCode> {
-    print_json(&connection.get("/v1/plan").await?);
-    Ok(ExitCode::SUCCESS)
-}
-
 /// Why a pod is where it is or nowhere, or why a node stays.
 pub(super) async fn explain(what: &Explain) -> anyhow::Result<ExitCode> {
     let (path, connection) = match what {
@@ -337,6 +331,6 @@ fn print_lines(lines: &[String]) {
 }
 
 #[expect(clippy::print_stdout, reason = "the command line speaks to a person")]
-fn print_json(value: &Value) {
+pub(super) fn print_json(value: &Value) {
     println!("{value:#}");
 }

@@ -59,6 +59,16 @@ async fn decision(program: &Server) -> Value {
     answer.json::<Value>().await.unwrap()["clusters"]["default"]["decisions"][0].take()
 }
 
+/// What `bellwether plan` prints.
+fn planned(program: &Server) -> String {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_bellwether"))
+        .args(["plan", "--url", &program.url])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
 #[tokio::test]
 async fn a_dry_run_says_what_it_would_do_and_asks_the_apiserver_to_change_nothing() {
     let Some(plane) =
@@ -88,6 +98,9 @@ async fn a_dry_run_says_what_it_would_do_and_asks_the_apiserver_to_change_nothin
         create::<Pod>(&plane.pods().await, pod(&format!("waits-{number}"), "1")).await;
     }
     wait::until(LIMIT, "more passes", || async { passes().await > before }).await;
+    let told = planned(&dry);
+    assert!(told.contains("launch 2 × ") || told.contains("launch 1 × "), "{told}");
+    assert!(told.contains("dry run: not done") && told.contains("of at least 2 workers"), "{told}");
     let verbs = asked(&plane);
     assert!(LOOKS[1..].iter().all(|verb| verbs.contains(*verb)), "{verbs:?}");
     assert!(verbs.iter().all(|verb| LOOKS.contains(&verb.as_str())), "{verbs:?}");
