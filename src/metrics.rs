@@ -90,7 +90,7 @@ pub struct SeenMetrics {
     pub signals: IntGaugeVec,
     /// `bellwether_paused{cluster,pool}`: 1 while a silence pauses something of it.
     pub paused: IntGaugeVec,
-    /// `bellwether_breaker_state{cluster,pool}`: 0 closed, 1 open, 2 half open.
+    /// `bellwether_breaker_state{cluster,pool}`: 0 closed, 1 open until its time, 2 half open.
     pub breaker: IntGaugeVec,
     /// `bellwether_offerings_backed_off{cluster,pool}`: offerings that every other is preferred to for a while.
     pub backed_off: IntGaugeVec,
@@ -222,7 +222,7 @@ impl SeenMetrics {
             ),
             breaker: f.int_gauges(
                 "breaker_state",
-                "0 closed, 1 open, 2 half open.",
+                "0 closed, 1 open until its time, 2 half open.",
                 &["cluster", "pool"],
             ),
             backed_off: f.int_gauges(

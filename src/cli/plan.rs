@@ -2,7 +2,7 @@
 
 use super::client::{Connection, print_json};
 use super::{Output, table};
-use crate::model::{Act, Decision, Order, Plan, Step, Verdict};
+use crate::model::{Act, Decision, Order, Plan, Step, Verdict, WorkerId};
 use anyhow::Context as _;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -45,7 +45,7 @@ fn of_pool(cluster: &str, decision: &Decision) -> Row {
         Verdict::Hold => "nothing".to_owned(),
         Verdict::Launch { intent } => format!("launch {}", bought(&intent.request.orders)),
         Verdict::Drain { workers } => {
-            let names: Vec<&str> = workers.iter().map(|worker| worker.as_str()).collect();
+            let names: Vec<&str> = workers.iter().map(WorkerId::as_str).collect();
             format!("drain {}", names.join(", "))
         }
     };

@@ -189,6 +189,8 @@ pub struct BackOff {
     pub market: Market,
     /// How often in a row; the time doubles with it.
     pub count: u32,
+    /// When it came to nothing last.
+    pub since: Timestamp,
     /// Like any other again from then on.
     pub until: Timestamp,
     /// Why, for people.

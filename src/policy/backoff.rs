@@ -1,6 +1,6 @@
-//! Offerings whose machines came to nothing lately: every other is preferred for a growing time.
+//! Offerings whose machines came to nothing lately: every other of the pool is preferred for a growing time.
 //!
-//! Preferred, not forbidden: where nothing else would do, or all others came to nothing too, it is tried again, and the
+//! Preferred, not forbidden: where nothing else of the pool would do, or all others came to nothing too, it is tried again, and the
 //! breaker holds a pool of which nothing becomes Ready.
 
 use super::breaker::{doubled, is_launched};
@@ -8,8 +8,8 @@ use super::draft::Draft;
 use super::scene::Scene;
 use crate::config::Timing;
 use crate::model::{
-    BackOff, Failure, Market, Offering, PoolMemory, PoolName, Reason, ShapeName, Transition,
-    WorkerEvent, Zone, duration,
+    BackOff, Failure, Market, Offering, PoolMemory, PoolName, Price, Reason, Shape, ShapeName,
+    Transition, WorkerEvent, Zone, duration,
 };
 use jiff::Timestamp;
 
@@ -35,7 +35,10 @@ pub(super) fn follow(scene: &Scene<'_>, pool: &PoolName, draft: &mut Draft) {
             price: None,
         };
         match event {
-            WorkerEvent::BecameReady => memory.retain(|one| !one.is_of(&offering)),
+            WorkerEvent::BecameReady => {
+                // One that was bought before says nothing about what can be had since.
+                memory.retain(|one| !one.is_of(&offering) || worker.created <= one.since);
+            }
             WorkerEvent::Fail { failure: Failure::NeverJoined | Failure::NeverReady } => {
                 let why = format!("{}: {reason}", worker.id);
                 let (timing, now) = (&scene.limits.timing, scene.now);
@@ -82,7 +85,7 @@ fn note(
     let until = duration::after(now, full.saturating_sub(less));
     all.retain(|one| !one.is_of(offering));
     let count = count.saturating_add(1);
-    all.push(BackOff { shape, zone, market, count, until, why });
+    all.push(BackOff { shape, zone, market, count, since: now, until, why });
 }
 
 /// Up to a fifth, in thousandths, by the offering's name (FNV-1a): those that failed together are not all tried again at
@@ -91,6 +94,14 @@ fn spread(shape: &ShapeName, zone: &Zone, market: Market, count: u32) -> u32 {
     let name = format!("{shape}/{zone}/{market}/{count}");
     let mix = |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
     name.bytes().fold(0x811c_9dc5, mix) % 200
+}
+
+/// What a pool would pay for a shape at least, where it is not backed off everywhere: those that are come last.
+pub(super) fn cost(scene: &Scene<'_>, pool: &PoolName, shape: &Shape) -> (bool, Price) {
+    let taken = shape.offerings.iter().filter(|offering| !is_backed_off(scene, pool, offering));
+    let open = Shape { offerings: taken.cloned().collect(), ..shape.clone() };
+    let is_off = open.offerings.is_empty();
+    (is_off, if is_off { shape.lowest_price() } else { open.lowest_price() })
 }
 
 /// Whether every other offering of the pool is preferred to this one now.

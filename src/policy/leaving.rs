@@ -57,7 +57,8 @@ pub(super) fn proceed(scene: &Scene<'_>, court: &Court<'_>, draft: &mut Draft) {
             continue;
         };
         if worker.purpose != Some(Purpose::Notice)
-            && let Some(at) = notice(scene, worker, &list)
+            && let Some(at) = notice(scene, worker, &list).filter(|at| scene.now < *at)
+            && unpaused(scene, court, worker)
         {
             // It leaves within its two minutes now, whoever asked for it and whatever he says since.
             draft.moved(worker, WorkerEvent::Noticed, Reason::SpotNotice { at });
@@ -234,6 +235,12 @@ fn advance<'a>(
         }
         _ => {}
     }
+}
+
+/// Whether nobody paused what a notice asks for: else the drain would be given back for it, and goes on as it began.
+fn unpaused(scene: &Scene<'_>, court: &Court<'_>, worker: &Worker) -> bool {
+    let labels = scene.labels("replace", &worker.pool);
+    pauses::check(&labels, court.memory, court.truth, scene.now).is_ok()
 }
 
 /// When the provider takes the machine, if it does.

@@ -5,6 +5,7 @@
 //! packing answers it.
 
 use super::asks::Court;
+use super::backoff::cost;
 use super::candidates::has_headroom;
 use super::demand::{Demand, ups};
 use super::fit::{self, Chosen, Grower};
@@ -153,7 +154,7 @@ fn by_packing(
 /// the cheapest shape, and no more than the pool could ever have.
 fn spare(scene: &Scene<'_>, pool: &PoolConfig, demand: &Demand<'_>) -> Vec<Chosen> {
     let sold = scene.new_nodes(&pool.name).iter().filter(|node| !node.sites.is_empty());
-    let Some(node) = sold.min_by_key(|node| node.shape.lowest_price()) else {
+    let Some(node) = sold.min_by_key(|node| cost(scene, &pool.name, node.shape)) else {
         return Vec::new();
     };
     let mut free = demand.packing.free.get(&pool.name).cloned().unwrap_or_default();

@@ -1,6 +1,6 @@
 //! The exact request: ids, and for every worker where to buy it first, and where next.
 
-use super::backoff::is_backed_off;
+use super::backoff::{cost, is_backed_off};
 use super::fit::Chosen;
 use super::scene::{Scene, unknown};
 use crate::config::PoolConfig;
@@ -26,7 +26,7 @@ pub(super) fn request(
     for number in 0..count {
         let chosen = chosen.get(number as usize);
         let named = chosen.and_then(|one| known.iter().find(|shape| shape.name == one.shape));
-        let shape = named.or_else(|| cheapest(known, is_off));
+        let shape = named.or_else(|| cheapest(scene, pool, known));
         let shape =
             shape.ok_or_else(|| unknown("what can be bought", "the provider offers no shape"))?;
         let zone = chosen.and_then(|one| one.zone.as_ref());
@@ -100,11 +100,11 @@ fn least_populated<'s>(
         .min_by_key(|offering| (is_off(offering), zones.get(&offering.zone).copied().unwrap_or(0)))
 }
 
-fn cheapest(shapes: &[Shape], is_off: impl Fn(&Offering) -> bool) -> Option<&Shape> {
+fn cheapest<'s>(scene: &Scene<'_>, pool: &PoolConfig, shapes: &'s [Shape]) -> Option<&'s Shape> {
     let offered = shapes.iter().filter(|shape| !shape.offerings.is_empty());
     offered.min_by_key(|shape| {
-        let all_off = shape.offerings.iter().all(&is_off);
-        (all_off, shape.lowest_price(), shape.capacity.cpu_milli, shape.capacity.memory)
+        let size = (shape.capacity.cpu_milli, shape.capacity.memory);
+        (cost(scene, &pool.name, shape), size)
     })
 }
 

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long a console is waited for: it is told to people, and holds nothing.
+/// How long a console is waited for: it is told to people, and the end of its machine waits for it.
 const CONSOLE: Duration = Duration::from_secs(5);
 
 /// How a provider is guarded.

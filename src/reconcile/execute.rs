@@ -38,8 +38,6 @@ enum Done {
     Failed(&'static str, String),
     /// The check right before it said no.
     Refused(Reason),
-    /// A machine that did not become Ready is ended; what it wrote last.
-    GivenUp(String),
     /// A launch was asked again.
     Replayed(provider::Result<provider::Launched>, BatchId),
 }
@@ -64,11 +62,15 @@ impl<'a> Executor<'a> {
         let made = |step: &&Step| !step.dry_run && !skipped.contains(&step.worker);
         let steps = self.turn.plan.steps.iter().filter(made);
         // Boxed: the compiler cannot see by itself that these futures may move between threads.
-        let calls: Vec<BoxFuture<'_, (&Step, Done)>> =
+        let calls: Vec<BoxFuture<'_, (&Step, Option<String>, Done)>> =
             steps.map(|step| self.step(step).boxed()).collect();
         let mut under_way = stream::iter(calls).buffer_unordered(PARALLEL);
-        while let Some((step, done)) = under_way.next().await {
-            self.settle(step, done, ledger);
+        while let Some((step, words, done)) = under_way.next().await {
+            if let Some(words) = &words {
+                // Whatever came of the call: nobody asks again.
+                ledger.last_words(&step.worker, words);
+            }
+            self.settle(step, words.as_deref(), done, ledger);
         }
     }
 
@@ -87,18 +89,16 @@ impl<'a> Executor<'a> {
         launched(request, answer, ledger);
     }
 
-    async fn step<'s>(&self, step: &'s Step) -> (&'s Step, Done) {
+    /// What a machine that is given up wrote last, where that was asked, and what came of the call.
+    async fn step<'s>(&self, step: &'s Step) -> (&'s Step, Option<String>, Done) {
         if matches!(step.act, Act::Terminate { .. } | Act::Replay { .. }) {
             self.parts.provider.turn().await;
         }
         // Asked before the check, so that nothing waits between that and the call.
         let words = self.last_words(step).await;
         match self.permitted(&step.permit, &step.pool).await {
-            Ok(()) => match (self.call(step).await, words) {
-                (Done::Ok { .. }, Some(words)) => (step, Done::GivenUp(words)),
-                (done, _) => (step, done),
-            },
-            Err(reason) => (step, Done::Refused(reason)),
+            Ok(()) => (step, words, self.call(step).await),
+            Err(reason) => (step, words, Done::Refused(reason)),
         }
     }
 
@@ -193,7 +193,7 @@ impl<'a> Executor<'a> {
         }
     }
 
-    fn settle(&self, step: &Step, done: Done, ledger: &mut Ledger<'_>) {
+    fn settle(&self, step: &Step, words: Option<&str>, done: Done, ledger: &mut Ledger<'_>) {
         let name = act_name(&step.act);
         match done {
             Done::Ok { event, note } => {
@@ -209,13 +209,9 @@ impl<'a> Executor<'a> {
                     ledger.moved(&step.worker, &event);
                 }
                 if note {
-                    ledger.step(EntryKind::Done, step, step.reason.clone(), String::new());
+                    let detail = words.map(in_a_line).unwrap_or_default();
+                    ledger.step(EntryKind::Done, step, step.reason.clone(), detail);
                 }
-            }
-            Done::GivenUp(words) => {
-                ledger.count(&step.pool, name, "ok");
-                ledger.last_words(&step.worker, &words);
-                ledger.step(EntryKind::Done, step, step.reason.clone(), in_a_line(&words));
             }
             Done::Waiting => ledger.count(&step.pool, name, "waiting"),
             Done::Evicted(blocked) => {

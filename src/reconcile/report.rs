@@ -275,9 +275,12 @@ fn decisions(metrics: &Metrics, turn: &Turn<'_>, cluster: &str) {
         }
         let state =
             turn.plan.pools.get(&decision.pool).or_else(|| turn.memory.pools.get(&decision.pool));
-        let breaker = match state.map(|memory| memory.breaker.state).unwrap_or_default() {
-            BreakerState::Closed => 0,
-            BreakerState::Open => 1,
+        let breaker = state.map(|memory| memory.breaker).unwrap_or_default();
+        let holds = breaker.retry_at.is_some_and(|until| turn.now < until);
+        let breaker = match breaker.state {
+            // Once its time is over it holds nothing: the next that is needed is tried.
+            BreakerState::Open if holds => 1,
+            BreakerState::Closed | BreakerState::Open => 0,
             BreakerState::HalfOpen => 2,
         };
         metrics.seen.breaker.with_label_values(&[cluster, pool]).set(breaker);

@@ -2,7 +2,7 @@
 
 use super::KUBE_SYSTEM;
 use super::marks::KEPT;
-use super::pods::{annotation, controller, is_marked};
+use super::pods::{annotation, controller, essential, is_marked};
 use super::time;
 use crate::model::Pin;
 use jiff::SignedDuration;
@@ -66,8 +66,13 @@ fn is_local(volume: &api::Volume) -> bool {
 
 /// What stock distributions run in kube-system writes nothing there that outlives it: k3s's metrics-server and Traefik have
 /// an `emptyDir` for `/tmp`, and no node could ever go that they are on. How long they hold it is said for the namespace.
+/// What keeps data is not of that kind: a `StatefulSet`, and what our own loop depends on.
 fn is_scratch_of_the_system(pod: &api::Pod, volume: &api::Volume) -> bool {
-    volume.empty_dir.is_some() && pod.metadata.namespace.as_deref() == Some(KUBE_SYSTEM)
+    let keeps_data = controller(pod).is_none_or(|owner| owner == "StatefulSet");
+    volume.empty_dir.is_some()
+        && pod.metadata.namespace.as_deref() == Some(KUBE_SYSTEM)
+        && !keeps_data
+        && essential(pod).is_none()
 }
 
 #[cfg(test)]
@@ -117,6 +122,16 @@ mod tests {
             }
         };
         assert_eq!(pins(of_the_system(r#"[{ "name": "tmp", "emptyDir": {} }]"#)), []);
+        let data = |pod: &mut Value| {
+            of_the_system(r#"[{ "name": "data", "emptyDir": {} }]"#)(pod);
+            pod["metadata"]["ownerReferences"][0]["kind"] = "StatefulSet".into();
+        };
+        assert_eq!(pins(data), [Pin::LocalStorage]);
+        let monitoring = |pod: &mut Value| {
+            of_the_system(r#"[{ "name": "data", "emptyDir": {} }]"#)(pod);
+            pod["metadata"]["labels"] = json!({ "app.kubernetes.io/name": "prometheus" });
+        };
+        assert_eq!(pins(monitoring), [Pin::LocalStorage]);
         let disk = r#"[{ "name": "disk", "hostPath": { "path": "/data" } }]"#;
         assert_eq!(pins(of_the_system(disk)), [Pin::LocalStorage]);
         let all_are_safe = |pod: &mut Value| {

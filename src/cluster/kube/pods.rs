@@ -173,7 +173,7 @@ fn uses(pod: &str, spec: &api::PodSpec) -> Box<[Use]> {
     spec.volumes.iter().flatten().filter_map(one).collect()
 }
 
-fn essential(pod: &api::Pod) -> Option<Essential> {
+pub(super) fn essential(pod: &api::Pod) -> Option<Essential> {
     let label = pod.metadata.labels.as_ref().and_then(|labels| labels.get(NAME_LABEL));
     match annotation(pod, ESSENTIAL).or(label.map(String::as_str))? {
         "alertmanager" => Some(Essential::Alertmanager),

@@ -59,6 +59,7 @@ impl Chosen {
 }
 
 /// One node that may be taken.
+#[derive(Clone, Copy)]
 pub(super) struct Choice<'a> {
     /// Index of the grower.
     pub(super) grower: usize,
@@ -113,7 +114,13 @@ pub(super) fn choose<'a>(
         let bin = growers[choice.grower].bin(choice.node, choice.site);
         judge.first_of_new(room, &bin).is_none()
     };
-    choices.filter(fits).min_by_key(|choice| {
+    let fitting: Vec<Choice<'a>> = choices.filter(fits).collect();
+    // Of one pool only: whether another may launch at all, is not known here.
+    let is_second = |choice: &Choice<'a>| {
+        let is_first = |one: &Choice<'a>| one.grower == choice.grower && !one.site.backed_off;
+        choice.site.backed_off && fitting.iter().any(is_first)
+    };
+    fitting.iter().filter(|choice| !is_second(choice)).copied().min_by_key(|choice| {
         let holds = choice.holds(judge.spec, waiting.min(judge.most_on_a_node()));
         let mut ranks = [0; Expander::ALL.len()];
         for (rank, expander) in ranks.iter_mut().zip(expanders) {
@@ -122,14 +129,7 @@ pub(super) fn choose<'a>(
         let allocatable = &choice.node.allocatable;
         let there = choice.site.zone.and_then(|zone| zones[choice.grower].get(zone));
         let there = there.copied().unwrap_or(0);
-        (
-            choice.site.backed_off,
-            ranks,
-            allocatable.cpu_milli,
-            allocatable.memory,
-            choice.grower,
-            there,
-        )
+        (ranks, allocatable.cpu_milli, allocatable.memory, choice.grower, there)
     })
 }
 

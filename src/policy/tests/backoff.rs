@@ -1,13 +1,13 @@
 //! Offerings whose machines came to nothing: others are preferred for a growing time.
 
+use crate::config::Mode;
 use crate::model::{
-    BackOff, Failure, LaunchRequest, Market, Plan, Reason, Verdict, WorkerState, duration,
+    BackOff, Failure, LaunchRequest, Market, Plan, Price, Reason, Resources, Verdict, WorkerState,
+    duration,
 };
 use crate::policy::fixtures::{MINUTE, Reads as _, SECOND, World, shape, small};
 use crate::policy::without_capacity;
 use std::time::Duration;
-
-const HOUR: Duration = Duration::from_hours(1);
 
 fn request(world: &World) -> LaunchRequest {
     let decision = world.decision();
@@ -37,6 +37,16 @@ fn given_up(world: &mut World, number: u32) -> Plan {
     // The breaker is about the pool, and no matter here.
     world.remembered().breaker = crate::model::Breaker::default();
     plan
+}
+
+/// One that was launched just now in this zone and is Ready for the first time.
+fn comes_in(world: &mut World, zone: &str) -> u32 {
+    let (number, now) = (world.ready("workers"), world.now);
+    world.set(number, WorkerState::Joined);
+    let worker = world.worker(number);
+    (worker.zone, worker.created) = (zone.into(), now);
+    (worker.ready, worker.batch) = (None, Some("b9".into()));
+    number
 }
 
 /// For how long the zone's offering is backed off after so many machines in a row did not join there.
@@ -96,7 +106,9 @@ fn the_wait_doubles_to_its_limit_and_a_fifth_of_it_at_most_is_left_to_chance() {
 fn the_other_market_of_the_zone_comes_first() {
     let mut world = World::of(1);
     let mut spot = world.shapes()[0].offerings.clone();
-    spot.iter_mut().for_each(|offering| offering.market = Market::Spot);
+    for offering in &mut spot {
+        offering.market = Market::Spot;
+    }
     world.shapes()[0].offerings.extend(spot);
     let number = late_in(&mut world, "b");
     given_up(&mut world, number);
@@ -119,10 +131,8 @@ fn one_that_becomes_ready_speaks_for_its_offering_again() {
     let mut world = World::of(1);
     let number = late_in(&mut world, "b");
     given_up(&mut world, number);
-    let next = world.ready("workers");
-    world.worker(next).zone = "b".into();
-    (world.worker(next).ready, world.worker(next).batch) = (None, Some("b9".into()));
-    world.set(next, WorkerState::Joined);
+    world.later(SECOND);
+    let next = comes_in(&mut world, "b");
     let plan = world.plan();
     assert_eq!(plan.event(next).map(crate::model::WorkerEvent::name), Some("became_ready"));
     assert!(back_offs(&plan).is_empty());
@@ -134,9 +144,9 @@ fn how_often_it_was_is_forgotten_an_hour_after_it_is_over() {
     let number = late_in(&mut world, "b");
     let plan = given_up(&mut world, number);
     let over = back_offs(&plan)[0].until;
-    world.later(duration::until(over, world.now) + HOUR - SECOND);
+    world.later(duration::until(over, world.now) + MINUTE * 59);
     assert_eq!(back_offs(&world.plan()).len(), 1);
-    world.later(SECOND);
+    world.later(MINUTE);
     assert!(back_offs(&world.plan()).is_empty());
 }
 
@@ -156,7 +166,7 @@ fn where_nothing_else_would_do_it_is_bought_all_the_same() {
 }
 
 #[test]
-fn pods_get_another_shape_or_another_pool_while_theirs_is_backed_off() {
+fn pods_get_another_shape_while_theirs_is_backed_off() {
     let mut world = World::of(1);
     world.pod_on(1, 2_000);
     world.shapes().push(shape("dear", small(), Some(900_000)));
@@ -167,18 +177,63 @@ fn pods_get_another_shape_or_another_pool_while_theirs_is_backed_off() {
     world.up(None);
     world.pending(1, 1_000);
     assert_eq!(request(&world).orders[0].offering.shape, "dear".into());
-    world.shapes().pop();
+    world.pool().headroom = Resources::new(3_000, 0);
+    let orders = request(&world).orders;
+    assert!(orders.len() == 2 && orders.iter().all(|one| one.offering.shape == "dear".into()));
+}
+
+/// Another pool may be unable to launch for reasons of its own, and the pods would wait for it.
+#[test]
+fn a_pool_whose_only_offering_is_backed_off_keeps_its_pods() {
+    let mut world = World::of(1);
+    world.pod_on(1, 2_000);
+    for zone in ["a", "b"] {
+        let number = late_in(&mut world, zone);
+        given_up(&mut world, number);
+    }
     world.add_pool("others", 3);
-    world.signal_named("Up").pool = None;
+    world.pool_named("others").mode = Mode::DryRun;
     world.pool().priority = 9;
-    let pools = |plan: &Plan| {
-        let bought =
-            plan.decisions.iter().filter(|it| matches!(it.verdict, Verdict::Launch { .. }));
-        bought.map(|decision| decision.pool.to_string()).collect::<Vec<_>>()
-    };
-    assert_eq!(pools(&world.plan()), ["others"], "whatever its priority");
-    world.later(HOUR);
-    assert_eq!(pools(&world.plan()), ["workers"]);
+    world.up(None);
+    world.signal_named("Up").pool = None;
+    world.pending(1, 1_000);
+    assert_eq!(request(&world).orders.len(), 1);
+}
+
+#[test]
+fn a_step_is_bought_for_what_is_really_asked_there() {
+    let mut world = World::of(1);
+    let mut spot = world.shapes()[0].offerings.clone();
+    for offering in &mut spot {
+        (offering.market, offering.price) = (Market::Spot, Some(Price(10_000)));
+    }
+    let offerings = &mut world.shapes()[0].offerings;
+    offerings.iter_mut().for_each(|one| one.price = Some(Price(900_000)));
+    offerings.extend(spot.clone());
+    world.shapes().push(shape("other", small(), Some(50_000)));
+    world.up(Some(1));
+    assert_eq!(request(&world).orders[0].offering.shape, "small".into(), "spot is cheaper");
+    let (timing, now) = (world.limits.timing, world.now);
+    for offering in &spot {
+        without_capacity(world.remembered(), offering, "no capacity", &timing, now);
+    }
+    assert_eq!(request(&world).orders[0].offering.shape, "other".into());
+}
+
+/// It says nothing about what can be had since.
+#[test]
+fn a_machine_that_was_bought_before_a_shortage_does_not_end_it() {
+    let mut world = World::of(1);
+    let offering = world.shapes()[0].offerings[1].clone();
+    let (timing, now) = (world.limits.timing, world.now);
+    without_capacity(world.remembered(), &offering, "no capacity", &timing, now);
+    let number = comes_in(&mut world, "b");
+    world.worker(number).created = now;
+    assert_eq!(back_offs(&world.plan()).len(), 1);
+    world.later(SECOND);
+    let now = world.now;
+    world.worker(number).created = now;
+    assert!(back_offs(&world.plan()).is_empty());
 }
 
 /// What the provider told in a launch: a quarter of the time that one costs whose machine did not join.

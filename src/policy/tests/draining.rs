@@ -178,3 +178,26 @@ fn a_worker_that_is_taken_amid_its_drain_leaves_for_that() {
     let plan = world.plan();
     assert_eq!((plan.event(3), plan.act(3)), (None, "evict"));
 }
+
+/// A silence on replacing would give the worker back as soon as it leaves for its notice.
+#[test]
+fn where_replacing_is_paused_a_notice_leaves_the_drain_as_it_is() {
+    let mut world = World::of(3);
+    world.down();
+    world.leaving(3, WorkerState::Draining, Purpose::Idle);
+    world.pod_on(3, 100);
+    world.instance(3).notice = Some(duration::after(world.now, MINUTE * 2));
+    world.silence("replace");
+    let plan = world.plan();
+    assert_eq!((plan.event(3), plan.act(3)), (None, "evict"));
+}
+
+#[test]
+fn a_notice_that_is_over_changes_no_drain() {
+    let mut world = World::of(3);
+    world.down();
+    world.leaving(3, WorkerState::Draining, Purpose::Idle);
+    world.pod_on(3, 100);
+    world.instance(3).notice = Some(world.now);
+    assert_eq!(world.plan().event(3), None, "it was not taken");
+}

@@ -17,13 +17,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 async fn budgets_that_come_amid_a_drain_hold_what_is_left_and_each_is_named() {
     let Some(scene) = Scene::start("5m").await else { return };
     scene.blocked_drain().await;
-    scene.is_kept_by("web").await;
-    scene.guard("late").await;
+    scene.is_kept_by("budget web needs").await;
+    scene.guard("second").await;
     scene.is_kept_by("several PodDisruptionBudgets choose it").await;
     scene.unguard("web").await;
-    scene.is_kept_by("late").await;
+    scene.is_kept_by("budget second needs").await;
     assert_eq!(scene.ended(), 0);
-    scene.unguard("late").await;
+    scene.unguard("second").await;
     scene.ends_one().await;
 }
 

@@ -82,6 +82,17 @@ impl Deed {
         self.verb == verb && self.resource == resource
     }
 
+    /// What the history calls it, of what it has a line for.
+    fn act(&self) -> Option<&'static str> {
+        match (self.verb.as_str(), self.resource.as_str(), self.closes()) {
+            (_, _, Some(true)) => Some("cordon"),
+            (_, _, Some(false)) => Some("uncordon"),
+            ("create", "pods/eviction", _) => Some("evict"),
+            ("delete", "nodes", _) => Some("remove_node"),
+            _ => None,
+        }
+    }
+
     /// Whether it closes a node, or opens it; neither, where it is about something else.
     fn closes(&self) -> Option<bool> {
         let is_about_it =
@@ -159,12 +170,13 @@ impl State {
                 self.wrong.push(format!("I3: {what}: {left:?} are on it, by UID: {by_uid}"));
             }
         }
+        let Some(act) = deed.act() else { return };
         let before = |line: &Value| {
             let is_of = line["worker"].as_str().is_some_and(|worker| node.ends_with(worker));
             let said: Timestamp = line["at"].as_str().unwrap().parse().unwrap();
-            is_of && line["kind"] == "intent" && said <= *at
+            is_of && line["kind"] == "intent" && line["what"] == act && said <= *at
         };
-        if resource != "pods" && !history.iter().any(before) {
+        if !history.iter().any(before) {
             self.wrong.push(format!("I8: {what}: no line of history says so"));
         }
     }

@@ -126,7 +126,6 @@ clusters:
     }
 
     /// What the program did and why, as it tells.
-    #[cfg(feature = "killpoints")]
     pub(crate) async fn history(&self) -> Vec<Value> {
         let answer = reqwest::get(format!("{}/v1/history?limit=1000", self.program.url)).await;
         let told: Value = answer.unwrap().json().await.unwrap();
