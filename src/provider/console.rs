@@ -75,8 +75,9 @@ mod tests {
 
     #[test]
     fn the_last_lines_are_kept_without_what_a_terminal_would_obey() {
-        let console: String =
-            (1..=40).map(|number| format!("\x1b[31mline {number}\r\n\n")).collect();
+        let lines: Vec<String> =
+            (1..=40).map(|number| format!("\x1b[31mline {number}\x1b[0m\r")).collect();
+        let console = lines.join("\n\n");
         let words = last_words(&console).unwrap();
         let lines: Vec<&str> = words.lines().collect();
         assert_eq!((lines.len(), lines[0], lines[14]), (15, "line 26", "line 40"));

@@ -110,6 +110,14 @@ impl Story {
         workers.len() == count && workers.iter().all(|one| one["state"]["state"] == "ready")
     }
 
+    /// How often a drain was given up, as the metrics tell it.
+    async fn given_up(&self) -> String {
+        let url = format!("{}/metrics", self.chain.program.url);
+        let told = reqwest::get(url).await.unwrap().text().await.unwrap();
+        let is_it = |line: &&str| line.starts_with("bellwether_drains_given_up_total");
+        told.lines().find(is_it).unwrap_or_default().to_owned()
+    }
+
     /// What a worker that is emptied is kept by.
     async fn blocked(&self) -> Option<String> {
         let workers = self.workers().await;
@@ -183,11 +191,6 @@ async fn workers_come_leave_when_idle_are_replaced_and_stay_where_a_budget_holds
     let why = "drain failed before (not drained within 15s, given back: default/web-";
     assert!(told.iter().any(|told| told.contains(why)), "{told:#?}");
     assert!(story.runs(2).await && story.chain.launched() == 5);
-    let metrics = reqwest::get(format!("{}/metrics", story.chain.program.url)).await.unwrap();
-    let metrics = metrics.text().await.unwrap();
-    let counted = metrics.lines().find(|line| line.starts_with("bellwether_drains_given_up_total"));
-    assert!(
-        counted.is_some_and(|line| line.ends_with(" 1")),
-        "what a rule tells people by: {counted:?}"
-    );
+    let counted = story.given_up().await;
+    assert!(counted.ends_with(" 1"), "what a rule tells people by: {counted:?}");
 }

@@ -208,7 +208,9 @@ fn a_step_is_bought_for_what_is_really_asked_there() {
         (offering.market, offering.price) = (Market::Spot, Some(Price(10_000)));
     }
     let offerings = &mut world.shapes()[0].offerings;
-    offerings.iter_mut().for_each(|one| one.price = Some(Price(900_000)));
+    for one in offerings.iter_mut() {
+        one.price = Some(Price(900_000));
+    }
     offerings.extend(spot.clone());
     world.shapes().push(shape("other", small(), Some(50_000)));
     world.up(Some(1));

@@ -91,6 +91,29 @@ async fn orders_without_capacity_fail_and_leave_nothing_behind(stage: Stage) {
     assert!(stage.provider.list(&pool()).await.unwrap().is_empty());
 }
 
+async fn an_offering_without_capacity_is_told_though_another_had_a_machine(stage: Stage) {
+    let request = request(&stage, &["w1"]).await;
+    let first = request.orders[0].offering.clone();
+    let dry = Faults { no_capacity_for: [first.zone.to_string()].into(), ..Faults::default() };
+    stage.world.set_faults(dry);
+    let launched = stage.provider.launch(&request).await.unwrap();
+    assert_eq!(launched.instances.len(), 1);
+    assert!(launched.instances[0].2.zone != first.zone);
+    let told = launched.short.iter().find(|(offering, _)| {
+        (&offering.shape, &offering.zone, offering.market)
+            == (&first.shape, &first.zone, first.market)
+    });
+    assert!(matches!(told, Some((_, Error::Capacity(_)))), "{launched:#?}");
+}
+
+async fn a_console_is_of_a_machine_that_is_known(stage: Stage) {
+    let request = request(&stage, &["w1"]).await;
+    let id = stage.provider.launch(&request).await.unwrap().instances[0].1.clone();
+    assert!(stage.provider.console(&pool(), &id).await.is_ok());
+    let nobody = stage.provider.console(&pool(), &"nobody".into()).await;
+    assert_eq!(nobody, Err(Error::NotFound));
+}
+
 async fn terminating_twice_and_terminating_nobody_is_well(stage: Stage) {
     let request = request(&stage, &["w1"]).await;
     let id = stage.provider.launch(&request).await.unwrap().instances[0].1.clone();
@@ -145,6 +168,8 @@ contract! {
     launching_twice_with_one_token_is_one_machine,
     a_lost_answer_leaves_the_effect_unknown_and_the_same_request_settles_it,
     orders_without_capacity_fail_and_leave_nothing_behind,
+    an_offering_without_capacity_is_told_though_another_had_a_machine,
+    a_console_is_of_a_machine_that_is_known,
     terminating_twice_and_terminating_nobody_is_well,
     a_list_holds_this_pool_only_with_everything_it_was_tagged_with,
     a_list_that_fails_is_an_error_and_not_empty,
