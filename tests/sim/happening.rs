@@ -208,7 +208,10 @@ impl fmt::Display for What {
 fn on(faults: &Faults) -> String {
     let value = serde_json::to_value(faults).unwrap();
     let on = value.as_object().unwrap().iter().filter(|(_, value)| {
-        *value != &serde_json::json!(false) && !value.is_null() && *value != &serde_json::json!([])
+        *value != &serde_json::json!(false)
+            && !value.is_null()
+            && *value != &serde_json::json!([])
+            && *value != &serde_json::json!(0)
     });
     on.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
 }
