@@ -24,7 +24,9 @@ static NAMED: LazyLock<Regex> = LazyLock::new(|| {
 
 /// Such a name as an option of a command, or one of the short ones that k3s and curl have.
 static OPTION: LazyLock<Regex> = LazyLock::new(|| {
-    regex(r"(?i)(\s-(?:[\w-]*(?:token|secret|pass|credential|key|auth)[\w-]*|[tup])\s+)\S+")
+    let name = r"(?:^|\s)-(?:[\w-]*(?:token|secret|pass|credential|key|auth)[\w-]*|[tup])";
+    let value = r#"(?:"[^"]*"?|'[^']*'?|\S+)"#;
+    regex(&format!(r"(?i)({name}\s+){value}"))
 });
 
 /// Who an address is asked as.
@@ -102,6 +104,8 @@ mod tests {
         ];
         let others = [
             "k3s agent -s https://10.0.0.1:6443 -t hunter2",
+            "  --token hunter2 \\",
+            r#"k3s agent --token "correct horse hunter2" --debug"#,
             "X-Auth-Token: Bearer hunter2",
             r#"{"tokens": ["hunter2"]}"#,
             r#"level=info msg="{\"token\":\"hunter2\"}""#,
