@@ -11,6 +11,7 @@ mod shadow;
 #[cfg(feature = "killpoints")]
 mod steps;
 mod stock;
+mod workers;
 
 use crate::support::control_plane::{
     self, ControlPlane, FakeNode, LIMIT, Part, RESTRICTED, Setting, create, is_bound, pod, until,

@@ -15,6 +15,9 @@
 #   $CACHE/kwok-0.8/bin/kwok                              built with Go; share/stages.yaml is how its nodes and pods live
 #   $CACHE/control-plane-1.36/bin/control-plane           tests/controlplane, built with Go: its first argument is etcd,
 #                                                         kube-apiserver, kube-scheduler, kube-controller-manager or kubelet
+#   $CACHE/docker-20.10/bin/{dockerd,docker}              Debian's package, unpacked; bin/secluded-dockerd runs it apart
+#   $CACHE/worker-image-12/share/worker.tar               tests/worker: the root file system of a real worker's container, of
+#                                                         Debian 12's containerd and runc; the kubelet is the control plane's
 #
 # A folder appears by one rename, when it is complete and its programs have told the right version: what is there
 # can be used. Run it as often as you like; two at once wait for each other.
@@ -23,7 +26,8 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly here
 readonly DEMO=(prometheus-2.42 alertmanager-0.25)
-readonly ALL=("${DEMO[@]}" redis-7.0 alertmanager-0.31 prometheus-3.16 kwok-0.8 control-plane-1.36)
+readonly ALL=("${DEMO[@]}" redis-7.0 docker-20.10 worker-image-12 alertmanager-0.31 prometheus-3.16 kwok-0.8
+  control-plane-1.36)
 
 say() { printf '[servers] %s\n' "$*"; }
 die() { printf '[servers] %s\n' "$@" >&2; exit 1; }
@@ -39,6 +43,7 @@ programs() {
     redis-*) echo redis-server redis-cli ;;
     kwok-*) echo kwok ;;
     control-plane-*) echo control-plane ;;
+    docker-*) echo dockerd docker ;;
   esac
 }
 version() {
@@ -46,13 +51,19 @@ version() {
     prometheus-3.16) echo 3.16.0 ;; # released as Go module v0.316.0
     alertmanager-0.31) echo 0.31.1 ;;
     kwok-0.8) echo 0.8.0 ;;
-    control-plane-1.36) echo "1.36.3, sources $(sources)" ;; # one of older sources is built anew
+    control-plane-1.36) echo "1.36.3, sources $(sources controlplane)" ;; # one of older sources is built anew
     *) echo "${1##*-}" ;; # Debian's patch level may move
   esac
 }
 
-# What tests/controlplane is built from, in short.
-sources() { cd "$here/../controlplane" && cat go.mod go.sum main.go | sha256sum | cut -c1-12; }
+# sources FOLDER: what is built from a folder beside this one, in short.
+sources() (
+  cd "$here/../$1"
+  case $1 in
+    controlplane) cat go.mod go.sum main.go ;;
+    worker) cat entrypoint containerd.toml pods.conflist pause.c ;;
+  esac | sha256sum | cut -c1-12
+)
 
 # How each program introduces its version.
 introduction() {
@@ -74,6 +85,8 @@ complete() {
   done
   [[ $2 != alertmanager-0.25 || -r $1/share/default.tmpl ]] || return 1
   [[ $2 != kwok-* || -r $1/share/stages.yaml ]] || return 1
+  [[ $2 != worker-image-* || $(cat "$1/share/sources" 2>/dev/null) == "$(sources worker)" ]] || return 1
+  [[ $2 != docker-* ]] || cmp -s "$1/bin/secluded-dockerd" "$here/secluded-dockerd" || return 1
   [[ $2 != redis-* || -r $1/lib/clock.so ]]
 }
 
@@ -99,9 +112,9 @@ watched() {
   pid=
 }
 
-# debian PACKAGE: unpacks it into $work/root. Package lists of our own where the system's are empty or stale.
+# debian PACKAGE…: unpacks them into $work/root. Package lists of our own where the system's are empty or stale.
 debian() {
-  local package=$1 hint="The servers of the demo are Debian 12's packages, so it runs on Debian 12 (a container will do)."
+  local package hint="The servers of the demo are Debian 12's packages, so it runs on Debian 12 (a container will do)."
   local private=("-oDir::State=$work/apt/state" "-oDir::State::lists=$work/apt/state/lists"
     "-oDir::State::status=/var/lib/dpkg/status" "-oDir::Cache=$work/apt/cache"
     "-oAPT::Sandbox::User=$(id -un)")
@@ -110,12 +123,12 @@ debian() {
   rm -rf "$work/deb"
   mkdir -p "$work/deb" "$work/apt/state/lists/partial" "$work/apt/cache/archives/partial"
   cd "$work/deb"
-  if ! apt-get download -q "-oAPT::Sandbox::User=$(id -un)" "$package" >>"$work/log" 2>&1; then
+  if ! apt-get download -q "-oAPT::Sandbox::User=$(id -un)" "$@" >>"$work/log" 2>&1; then
     # A source that fails is no matter as long as the package is found in another.
     watched "reading the package lists" sh -c 'apt-get "$@" update || true' sh "${private[@]}"
-    watched "downloading" apt-get download -q "${private[@]}" "$package"
+    watched "downloading" apt-get download -q "${private[@]}" "$@"
   fi
-  watched "unpacking" dpkg -x ./*.deb "$work/root"
+  for package in ./*.deb; do watched "unpacking" dpkg -x "$package" "$work/root"; done
   cd - >/dev/null
 }
 
@@ -137,7 +150,7 @@ build_control_plane() {
   need_go
   watched "building with $(go env GOVERSION)" env CGO_ENABLED=0 GOFLAGS= GOWORK=off \
     go build -C "$here/../controlplane" -v -trimpath -buildvcs=false -o "$work/out/bin/control-plane" \
-    -ldflags "-s -w -X $version.gitVersion=v1.36.3 -X $version.gitMajor=1 -X $version.gitMinor=36 -X main.sources=$(sources)" .
+    -ldflags "-s -w -X $version.gitVersion=v1.36.3 -X $version.gitMajor=1 -X $version.gitMinor=36 -X main.sources=$(sources controlplane)" .
 }
 
 # stages MODULE@VERSION FOLDER…: kwok's rules for nodes and pods, from the folders of its module.
@@ -187,6 +200,45 @@ EOF
   chmod +x "$program"
 }
 
+# worker_image: the root file system of a worker, from Debian's packages alone, so that neither root nor a mirror's script is needed.
+worker_image() {
+  local root=$work/root program
+  debian busybox-static containerd runc containernetworking-plugins iptables mount util-linux libc6 libseccomp2 libip4tc2 libip6tc2 \
+    libxtables12 libmount1 libblkid1 libselinux1 libpcre2-8-0 libsmartcols1
+  need cc "Install a C compiler; Rust links with it too."
+  rm -rf "$root"/usr/share/{doc,man,locale,bash-completion,gocode}
+  mkdir -p "$root"/{images,tmp,proc,sys,dev,run,root,etc/containerd,etc/cni/net.d,usr/local/bin,var/lib,var/log}
+  watched "building a pause" cc -static -O1 -Wall -o "$work/pause" "$here/../worker/pause.c"
+  mkdir -p "$work/files/pause" "$work/files/busybox/bin" "$work/files/busybox/tmp"
+  cp "$work/pause" "$work/files/pause"
+  cp "$root/bin/busybox" "$work/files/busybox/bin"
+  for program in cat echo sh sleep wget; do ln -s busybox "$work/files/busybox/bin/$program"; done
+  image pause '["/pause"]' >"$root/images/pause.tar"
+  image busybox '[]' >"$root/images/busybox.tar"
+  cp "$here/../worker/entrypoint" "$root"
+  cp "$here/../worker/containerd.toml" "$root/etc/containerd/config.toml"
+  cp "$here/../worker/pods.conflist" "$root/etc/cni/net.d"
+  for program in ip{,6}tables{,-save,-restore}; do ln -sf xtables-legacy-multi "$root/usr/sbin/$program"; done
+  echo root:x:0:0:root:/root:/bin/sh >"$root/etc/passwd"
+  echo root:x:0: >"$root/etc/group"
+  echo 62656c6c776574686572206120776b72 >"$root/etc/machine-id"
+  mkdir -p "$work/out/share"
+  watched "packing" tar -C "$root" --owner=0 --group=0 -cf "$work/out/share/worker.tar" .
+  sources worker >"$work/out/share/sources"
+}
+
+# image NAME ENTRYPOINT: the files of $work/files/NAME as the image local/NAME:1, as `docker save` would write it.
+image() {
+  local name=$1 entrypoint=$2 folder=$work/image-$1 layer
+  mkdir -p "$folder"
+  tar -C "$work/files/$name" --owner=0 --group=0 -cf "$folder/layer.tar" .
+  layer=$(sha256sum "$folder/layer.tar" | cut -d' ' -f1)
+  printf '{"architecture":"%s","os":"linux","config":{"Entrypoint":%s},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' \
+    "$(dpkg --print-architecture)" "$entrypoint" "$layer" >"$folder/config.json"
+  printf '[{"Config":"config.json","RepoTags":["local/%s:1"],"Layers":["layer.tar"]}]' "$name" >"$folder/manifest.json"
+  tar -C "$folder" -c manifest.json config.json layer.tar
+}
+
 # Puts the programs into $work/out/bin.
 make_it() {
   local prometheus=github.com/prometheus/common/version.Version
@@ -203,7 +255,7 @@ make_it() {
       ;;
     redis-7.0)
       # One program under several names; the package of the server is a link to it, and a service.
-      for package in redis-tools liblzf1 libjemalloc2 libatomic1; do debian "$package"; done
+      debian redis-tools liblzf1 libjemalloc2 libatomic1
       mv "$work/root/usr/bin/redis-check-rdb" "$work/out/bin/redis-server"
       mv "$work/root/usr/bin/redis-cli" "$work/out/bin"
       cp -r "$work"/root/usr/lib/*-linux-gnu "$work/out/lib"
@@ -211,6 +263,24 @@ make_it() {
       accompany redis-cli
       need cc "Install a C compiler; Rust links with it too."
       watched "building the clock" cc -O1 -Wall -shared -fPIC -o "$work/out/lib/clock.so" "$here/clock.c"
+      ;;
+    docker-20.10)
+      # What is not in every Debian is there with its libraries, so that no package of the machine is changed.
+      debian docker.io containerd runc iptables iproute2 libip4tc2 libip6tc2 libxtables12 libdevmapper1.02.1 libbpf1 libelf1 libmnl0 libbsd0
+      for program in {,s}bin/{docker,containerd,containerd-shim-runc-v2,dockerd,docker-proxy,runc,xtables-legacy-multi,ip}; do
+        for place in "$work/root/usr/$program" "$work/root/$program"; do
+          [[ ! -f $place || -L $place ]] || mv "$place" "$work/out/bin"
+        done
+      done
+      mkdir -p "$work/out/lib"
+      cp -r "$work"/root/{,usr/}lib/*-linux-gnu/. "$work/out/lib"
+      for program in dockerd docker; do accompany "$program"; done
+      mv "$work"/out/bin/{containerd,containerd-shim-runc-v2,docker-proxy,runc,xtables-legacy-multi,ip} "$work/out/libexec"
+      for program in ip{,6}tables{,-save,-restore}; do ln -s xtables-legacy-multi "$work/out/libexec/$program"; done
+      cp "$here/secluded-dockerd" "$work/out/bin"
+      ;;
+    worker-image-12)
+      worker_image
       ;;
     prometheus-3.16)
       # Without the tags a discovery module is missing; file, HTTP and static discovery are always there.

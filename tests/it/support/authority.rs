@@ -50,7 +50,7 @@ impl Authority {
 
     /// Writes a client's certificate and key of this authority.
     pub(crate) fn write_client(&self, file: &Path) {
-        let (certificate, key) = self.sign("client");
+        let (certificate, key) = self.sign(&["client"]);
         std::fs::write(file, certificate + &key).unwrap();
     }
 
@@ -88,12 +88,12 @@ basic_auth_users: {{ {USER}: \"{HASH}\" }}
 
     /// Writes `server.pem` and `server.key`, of a server called localhost.
     pub(crate) fn write_pair(&self, folder: &Path) {
-        self.write_pair_of("localhost", folder);
+        self.write_pair_of(&["localhost"], folder);
     }
 
-    /// The same of a server with this name or address.
-    pub(crate) fn write_pair_of(&self, name: &str, folder: &Path) {
-        let (certificate, key) = self.sign(name);
+    /// The same of a server with these names or addresses.
+    pub(crate) fn write_pair_of(&self, names: &[&str], folder: &Path) {
+        let (certificate, key) = self.sign(names);
         std::fs::write(folder.join("server.pem"), certificate).unwrap();
         std::fs::write(folder.join("server.key"), key).unwrap();
     }
@@ -110,9 +110,11 @@ basic_auth_users: {{ {USER}: \"{HASH}\" }}
             .unwrap()
     }
 
-    fn sign(&self, name: &str) -> (String, String) {
+    fn sign(&self, names: &[&str]) -> (String, String) {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let params =
+            CertificateParams::new(names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>())
+                .unwrap();
         (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
     }
 }

@@ -41,19 +41,24 @@ pub(crate) struct Setting {
     pub(crate) flags: Vec<(Part, &'static str)>,
     /// Fields of the scheduler's configuration file; `None` is none.
     pub(crate) scheduler: Option<Value>,
+    /// The address of this machine at which the API server listens.
+    pub(crate) address: String,
 }
+
+/// Where nobody else can reach it.
+const LOOPBACK: &str = "127.0.0.1";
 
 impl Default for Setting {
     fn default() -> Self {
         let parts = vec![Part::Controllers, Part::Scheduler, Part::Kwok];
-        Self { parts, flags: Vec::new(), scheduler: None }
+        Self { parts, flags: Vec::new(), scheduler: None, address: LOOPBACK.to_owned() }
     }
 }
 
 impl Setting {
     /// The API server alone: nobody schedules, and no object changes but by who writes it.
     pub(crate) fn bare() -> Self {
-        Self { parts: Vec::new(), flags: Vec::new(), scheduler: None }
+        Self { parts: Vec::new(), ..Self::default() }
     }
 }
 
@@ -73,6 +78,7 @@ struct Site {
     /// The ports of etcd and of the API server, which the others must know.
     etcd: u16,
     api_server: u16,
+    address: String,
 }
 
 /// A whole one; `None` after a printed skip where it is missing.
@@ -82,14 +88,14 @@ pub(crate) async fn start() -> Option<ControlPlane> {
 
 /// One with what the test wants of it.
 pub(crate) async fn start_with(setting: &Setting) -> Option<ControlPlane> {
-    let site = Site::new()?;
+    let site = Site::new(setting)?;
     let room = ROOM.acquire().await.unwrap();
     Some(ControlPlane::start(site, setting, room).await)
 }
 
 /// Two at once: of tests that started one after the other, two could wait for each other.
 pub(crate) async fn start_two(setting: &Setting) -> Option<[ControlPlane; 2]> {
-    let (first, second) = (Site::new()?, Site::new()?);
+    let (first, second) = (Site::new(setting)?, Site::new(setting)?);
     let mut room = ROOM.acquire_many(2).await.unwrap();
     let half = room.split(1).unwrap();
     let first = ControlPlane::start(first, setting, room);
@@ -98,7 +104,7 @@ pub(crate) async fn start_two(setting: &Setting) -> Option<[ControlPlane; 2]> {
 }
 
 impl Site {
-    fn new() -> Option<Self> {
+    fn new(setting: &Setting) -> Option<Self> {
         let site = Self {
             control_plane: server::find("control-plane-1.36", "control-plane")?,
             kwok: server::find("kwok-0.8", "kwok")?,
@@ -106,9 +112,10 @@ impl Site {
             authority: Authority::new(),
             etcd: ports::free(),
             api_server: ports::free(),
+            address: setting.address.clone(),
         };
         // One pair for every part that speaks TLS, so that none makes keys of its own.
-        site.authority.write_pair_of("127.0.0.1", site.folder.path());
+        site.authority.write_pair_of(&[LOOPBACK, &site.address], site.folder.path());
         access::write_users(site.folder.path());
         access::write_audit_policy(site.folder.path());
         let contexts = [(ADMIN, &site, ADMIN), (RESTRICTED, &site, RESTRICTED)];
@@ -121,7 +128,7 @@ impl Site {
     }
 
     fn url(&self) -> String {
-        format!("https://127.0.0.1:{}", self.api_server)
+        format!("https://{}:{}", self.address, self.api_server)
     }
 
     async fn start(&self, part: Part, setting: &Setting) -> (Part, Server) {
@@ -140,7 +147,8 @@ impl Site {
         }
         let folder = tempfile::tempdir().unwrap();
         let ready = Ready { path: part.ready(), client: self.access(), limit: LIMIT };
-        let url = format!("{}://127.0.0.1:{port}", part.scheme());
+        let at = if part == Part::ApiServer { &self.address } else { LOOPBACK };
+        let url = format!("{}://{at}:{port}", part.scheme());
         (part, Server::start_at(program.clone(), words, folder, (url, ready)).await)
     }
 

@@ -1,7 +1,8 @@
-//! Plays the kubelets of simulated machines on a real control plane: they join, and are heard of no more when their machine
-//! ends. kwok does the rest.
+//! The kubelets of simulated machines on a real control plane: they join, and are heard of no more when their machine ends.
+//! They are played, as far as kwok does not do it, or real ones in containers.
 
-use super::control_plane::{FakeNode, create};
+use super::control_plane::{ControlPlane, FakeNode, create};
+use super::dockerd::Dockerd;
 use bellwether::model::{Instance, InstanceState, POOL_LABEL, WORKER_LABEL, ZONE_LABEL};
 use bellwether::sim::World;
 use k8s_openapi::api::core::v1::Node;
@@ -9,6 +10,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 pub(crate) struct Kubelets {
@@ -16,6 +18,14 @@ pub(crate) struct Kubelets {
     nodes: Api<Node>,
     /// Workers that are nodes.
     joined: Mutex<BTreeSet<String>>,
+    real: Option<Real>,
+}
+
+/// Where real ones run, and what leads them to the control plane.
+struct Real {
+    dockerd: Dockerd,
+    kubeconfig: PathBuf,
+    ca: PathBuf,
 }
 
 /// The node of a worker.
@@ -25,7 +35,18 @@ pub(crate) fn node_of(worker: &str) -> String {
 
 impl Kubelets {
     pub(crate) fn new(world: World, client: kube::Client) -> Self {
-        Self { world, nodes: Api::all(client), joined: Mutex::default() }
+        Self { world, nodes: Api::all(client), joined: Mutex::default(), real: None }
+    }
+
+    /// Real ones.
+    pub(crate) async fn real(world: World, plane: &ControlPlane, dockerd: Dockerd) -> Self {
+        let real = Real { dockerd, kubeconfig: plane.kubeconfig(), ca: plane.ca_file() };
+        Self { real: Some(real), ..Self::new(world, plane.client().await) }
+    }
+
+    /// What the real ones run in.
+    pub(crate) fn dockerd(&self) -> &Dockerd {
+        &self.real.as_ref().unwrap().dockerd
     }
 
     /// Machines that run and did not join yet become nodes.
@@ -42,6 +63,10 @@ impl Kubelets {
                 ("node.kubernetes.io/instance-type", machine.shape.as_str()),
             ];
             let name = node_of(worker.as_str());
+            if let Some(Real { dockerd, kubeconfig, ca }) = &self.real {
+                dockerd.run(&name, &labels, kubeconfig, ca).await;
+                continue;
+            }
             let node =
                 FakeNode { name: &name, labels: &labels, memory: "16Gi", ..FakeNode::default() };
             create(&self.nodes, node.json()).await;
@@ -53,7 +78,7 @@ impl Kubelets {
         assert!(self.joined.lock().unwrap().remove(worker));
     }
 
-    /// Nodes whose machines ended are not Ready.
+    /// Nodes whose machines ended are not Ready. Where they are real, that takes the control plane some seconds.
     pub(crate) async fn end(&self) {
         let running = self.running();
         let runs = |worker: &String| {
@@ -62,7 +87,10 @@ impl Kubelets {
         let ended: Vec<String> =
             self.joined.lock().unwrap().extract_if(.., |worker| !runs(worker)).collect();
         for worker in ended {
-            self.silence(&worker).await;
+            match &self.real {
+                Some(real) => real.dockerd.remove(&node_of(&worker)).await,
+                None => self.silence(&worker).await,
+            }
         }
     }
 
@@ -80,8 +108,11 @@ impl Kubelets {
         }
     }
 
+    /// Machines that run and belong to this cluster: foreign ones join another.
     fn running(&self) -> Vec<Instance> {
         let machines = self.world.machines().into_iter();
-        machines.filter(|machine| machine.state == InstanceState::Running).collect()
+        let runs =
+            |machine: &Instance| machine.state == InstanceState::Running && machine.batch.is_some();
+        machines.filter(runs).collect()
     }
 }

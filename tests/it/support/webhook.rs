@@ -28,7 +28,7 @@ impl Webhook {
     pub(crate) async fn start(words: &'static str) -> Self {
         bellwether::wire::install_crypto();
         let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
-        authority.write_pair_of("127.0.0.1", folder.path());
+        authority.write_pair_of(&["127.0.0.1"], folder.path());
         let chain = vec![CertificateDer::from_pem_file(folder.path().join("server.pem")).unwrap()];
         let key = PrivateKeyDer::from_pem_file(folder.path().join("server.key")).unwrap();
         let config = rustls::ServerConfig::builder().with_no_client_auth();

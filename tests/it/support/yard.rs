@@ -2,6 +2,7 @@
 //! are simulated, in a file that the program and its observer share.
 
 use super::control_plane::{self, ControlPlane, LIMIT, Setting};
+use super::dockerd::Dockerd;
 use super::kubelets::Kubelets;
 use super::ports;
 use super::server::{Ready, Server};
@@ -28,6 +29,17 @@ impl Yard {
     /// The program has the rights of `deploy/rbac.yaml`. `None` after a printed skip where a server is missing. What `pool` says of the pool stands above what it says here:
     /// it grows and shrinks without rest.
     pub(crate) async fn start(setting: &Setting, pool: &str) -> Option<Self> {
+        Self::start_in(None, setting, pool).await
+    }
+
+    /// The same, and its workers are real ones in containers.
+    pub(crate) async fn start_real(setting: &Setting, pool: &str) -> Option<Self> {
+        let dockerd = Dockerd::start().await?;
+        let setting = Setting { address: dockerd.gateway.clone(), ..setting.clone() };
+        Self::start_in(Some(dockerd), &setting, pool).await
+    }
+
+    async fn start_in(dockerd: Option<Dockerd>, setting: &Setting, pool: &str) -> Option<Self> {
         let plane = control_plane::start_with(setting).await?;
         let kubeconfig = plane.service().await;
         let folder = tempfile::tempdir().unwrap();
@@ -57,7 +69,10 @@ clusters:
         let program = Server::start_at(program, words.into(), own, site).await;
         let sim = SimConfig { state: Some(state), ..SimConfig::default() };
         let world = World::new(&sim, Clock::system()).unwrap();
-        let kubelets = Kubelets::new(world.clone(), plane.client().await);
+        let kubelets = match dockerd {
+            Some(dockerd) => Kubelets::real(world.clone(), &plane, dockerd).await,
+            None => Kubelets::new(world.clone(), plane.client().await),
+        };
         Some(Self { plane, world, kubelets, program, _folder: folder })
     }
 

@@ -21,7 +21,7 @@ const ETCD: &str = "etcd --name=one --data-dir=data --unsafe-no-fsync --log-leve
 
 /// It advertises an address of documentation, since it takes none of the loopback and a machine may have no other.
 const API_SERVER: &str = "kube-apiserver --etcd-servers=http://127.0.0.1:ETCD
-    --bind-address=127.0.0.1 --secure-port=PORT --advertise-address=192.0.2.1 --endpoint-reconciler-type=none
+    --bind-address=ADDRESS --secure-port=PORT --advertise-address=192.0.2.1 --endpoint-reconciler-type=none
     --cert-dir=. --tls-cert-file=FOLDER/server.pem --tls-private-key-file=FOLDER/server.key
     --token-auth-file=FOLDER/tokens.csv --authorization-mode=Node,RBAC
     --service-account-issuer=https://kubernetes.default.svc
@@ -64,6 +64,7 @@ impl Part {
             .replace("PORT", &port.to_string())
             .replace("PEER", &ports::free().to_string())
             .replace("ETCD", &site.etcd.to_string())
+            .replace("ADDRESS", &site.address)
             .replace("PLUGINS", plugins);
         // Paths come last and into single words, whatever they hold.
         let folder = site.folder.path().display().to_string();
