@@ -4,10 +4,11 @@ use super::fit;
 use super::scene::Scene;
 use crate::config::{OrderBy, PoolConfig};
 use crate::model::{
-    Cordon, Essential, Instance, Market, Node, NodeName, Pin, Pod, Reason, Resources, Worker,
-    WorkerId, Zone, duration,
+    ClusterView, Cordon, Instance, Market, Node, NodeName, Pin, Pod, PodSpec, Reason, Resources,
+    Worker, WorkerId, Zone, duration,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 /// A worker that may go.
 #[derive(Clone, Debug)]
@@ -159,8 +160,52 @@ fn pinned<'p>(scene: &Scene<'_>, pool: &PoolConfig, pods: &[&'p Pod]) -> Option<
     pins.min_by_key(|(_, pin)| *pin == Pin::KubeSystem)
 }
 
-/// Nominated first; workers that host what our loop depends on last; then the configured order,
-/// spot before on-demand and the fullest zone first among equals.
+/// What would be disturbed if a worker left, the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Disturbed {
+    /// Others of their kind serve on while its pods move.
+    Nothing,
+    /// Of a kind of pods all are there: a single replica, or one of a `StatefulSet`, none of which stands for another.
+    Single,
+    /// What Kubernetes' own priorities call critical to the cluster.
+    Critical,
+    /// What our own loop depends on.
+    Loop,
+}
+
+/// The priority of `system-cluster-critical`; `system-node-critical` is above it, and people's own classes are below.
+const CRITICAL: i32 = 2_000_000_000;
+
+/// Of each kind of pods the node on which all of them are; `None` of one that is on several. Pods of one kind share their
+/// spec, so it is known by its address.
+type Homes<'a> = HashMap<*const PodSpec, Option<&'a NodeName>>;
+
+fn homes<'a>(scene: &Scene<'a>) -> Homes<'a> {
+    let mut homes = Homes::new();
+    for pod in scene.observed.cluster.known().into_iter().flat_map(ClusterView::pods) {
+        let Some(node) = pod.node() else { continue };
+        let home = homes.entry(Arc::as_ptr(&pod.spec)).or_insert(Some(node));
+        *home = home.filter(|home| *home == node);
+    }
+    homes
+}
+
+fn disturbed(scene: &Scene<'_>, candidate: &Candidate<'_>, homes: &Homes<'_>) -> Disturbed {
+    let node = &candidate.node.at.name;
+    let is_single = |pod: &&Pod| homes.get(&Arc::as_ptr(&pod.spec)) == Some(&Some(node));
+    if scene.pods_on(node).iter().any(|pod| pod.essential.is_some()) {
+        Disturbed::Loop
+    } else if candidate.pods.iter().any(|pod| pod.spec.priority >= CRITICAL) {
+        Disturbed::Critical
+    } else if candidate.pods.iter().any(is_single) {
+        Disturbed::Single
+    } else {
+        Disturbed::Nothing
+    }
+}
+
+/// Nominated first; then those that disturb the least, in the configured order; spot before on-demand and the fullest zone
+/// first among equals.
 fn sort(
     scene: &Scene<'_>,
     pool: &PoolConfig,
@@ -171,7 +216,8 @@ fn sort(
     for worker in scene.workers(&pool.name).filter(|worker| worker.is_serving()) {
         *zones.entry(&worker.zone).or_default() += 1;
     }
-    candidates.sort_by_key(|candidate| {
+    let homes = homes(scene);
+    candidates.sort_by_cached_key(|candidate| {
         let worker = candidate.worker;
         let requested: u64 = candidate.pods.iter().map(|pod| pod.spec.requests.cpu_milli).sum();
         let age = worker.created.as_millisecond();
@@ -182,7 +228,7 @@ fn sort(
         };
         (
             Some(&candidate.node.at.name) != nominated,
-            essential_on(scene, candidate).is_some(),
+            disturbed(scene, candidate, &homes),
             rank,
             worker.market != Market::Spot,
             std::cmp::Reverse(zones.get(&worker.zone).copied().unwrap_or(0)),
@@ -190,10 +236,6 @@ fn sort(
             worker.id.clone(),
         )
     });
-}
-
-fn essential_on(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Option<Essential> {
-    scene.pods_on(&candidate.node.at.name).iter().find_map(|pod| pod.essential)
 }
 
 /// Picks up to `count` workers whose pods all fit elsewhere together, with headroom left, never the

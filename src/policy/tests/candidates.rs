@@ -2,11 +2,12 @@
 
 use crate::config::OrderBy;
 use crate::model::{
-    Cordon, Essential, InstanceState, Market, Pin, PodKind, Readiness, Reason, Refusal, Resources,
-    WorkerState, duration,
+    Cordon, Essential, InstanceState, Market, Pin, PodKind, PodSpec, Readiness, Reason, Refusal,
+    Resources, WorkerState, duration,
 };
 use crate::policy::fixtures::{MINUTE, SECOND, World, blocked};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Three workers of one zone with a pod each, and an alert that says idle.
 fn idle() -> World {
@@ -184,6 +185,26 @@ fn kube_system_pods_without_a_budget_hold_their_worker_for_an_hour() {
     assert_eq!(blocked(&world.held())["w1"].code(), "pod_fits_nowhere");
     world.view().pods.retain(|pod| pod.pins != [Pin::KubeSystem] || pod.node().is_none());
     assert_eq!(world.drains(), ["w1"]);
+}
+
+/// what has no other of its kind elsewhere is moved last, and what the cluster needs later still.
+#[test]
+fn who_would_disturb_the_least_goes_first_whatever_the_order() {
+    let mut world = idle();
+    assert_eq!(world.drains(), ["w1"], "each is the only one of its kind");
+    let kind = Arc::clone(&world.pods().nth(1).unwrap().spec);
+    world.pods().nth(2).unwrap().spec = Arc::clone(&kind);
+    assert_eq!(world.drains(), ["w2"], "another of its kind is on w3");
+    world.pod_on(2, 1).spec = kind;
+    let there = world.pods().nth(1).unwrap().placement.clone();
+    world.pods().nth(2).unwrap().placement = there;
+    assert_eq!(world.drains(), ["w3"], "all that run of a kind are on w2");
+    world.first_pod().spec = Arc::new(PodSpec { priority: 2_000_000_000, ..PodSpec::default() });
+    world.pool().order = OrderBy::Oldest;
+    world.worker(1).created = duration::before(world.now, MINUTE * 9_000);
+    assert_eq!(world.drains(), ["w3"]);
+    world.pinned_on(3, Pin::Bare);
+    assert_eq!(world.drains(), ["w2"], "a single replica rather than what is critical");
 }
 
 /// the documented order is the emptiest first; newest and oldest are choices.
