@@ -1,5 +1,6 @@
 //! A real cluster, seen and changed: what the apiserver has is what a pass looks at, and what we may not see is unknown.
 
+mod drainability;
 mod drains;
 mod faults;
 mod hindered;
