@@ -161,13 +161,15 @@ fn ready(
         return;
     }
     let unseen = &mut draft.plan.memory.unseen_since;
+    if node.is_some_and(Node::is_ready) {
+        unseen.remove(&worker.id);
+        return;
+    }
+    let seen = *unseen.entry(worker.id.clone()).or_insert(scene.now);
     let since = match node.map(|node| node.readiness) {
-        Some(Readiness::Ready) => {
-            unseen.remove(&worker.id);
-            return;
-        }
-        Some(Readiness::NotReady { since }) => since,
-        None => *unseen.entry(worker.id.clone()).or_insert(scene.now),
+        // Told by the clock of the control plane, which is not ours: only as long as both say.
+        Some(Readiness::NotReady { since }) => since.max(seen),
+        _ => seen,
     };
     let deadline = scene.pool(&worker.pool).map_or(Duration::MAX, |pool| pool.not_ready_deadline);
     if duration::since(since, scene.now) <= deadline {

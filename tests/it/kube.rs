@@ -6,6 +6,7 @@ mod faults;
 mod hindered;
 #[cfg(feature = "killpoints")]
 mod links;
+mod notices;
 mod rights;
 mod scene;
 mod shadow;

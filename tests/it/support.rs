@@ -5,6 +5,8 @@ pub(crate) mod authority;
 pub(crate) mod chain;
 pub(crate) mod configuration;
 pub(crate) mod control_plane;
+pub(crate) mod dockerd;
+pub(crate) mod heard;
 pub(crate) mod inlet;
 pub(crate) mod interposed;
 pub(crate) mod kubelets;

@@ -4,8 +4,8 @@
 use crate::config::{Amount, Expander, Mode, OrderBy, Require};
 use crate::model::{
     Breaker, BreakerState, Cordon, Effect, Failure, Intent, LaunchRequest, PeerState, Permit, Pin,
-    Price, Purpose, Readiness, Refusal, Resources, Taint, Template, Toleration, Unhelpable, View,
-    WorkerState, duration,
+    Price, Purpose, Refusal, Resources, Taint, Template, Toleration, Unhelpable, View, WorkerState,
+    duration,
 };
 use crate::policy::fixtures::{DAY, GIB, MINUTE, SECOND, World, shape};
 use std::time::Duration;
@@ -293,15 +293,13 @@ fn booting() -> World {
 
 fn not_ready() -> World {
     let mut world = World::of(4);
-    let since = duration::before(world.now, MINUTE * 3);
-    world.node(1).readiness = Readiness::NotReady { since };
+    world.sick_for(1, MINUTE * 3);
     world
 }
 
 fn many_not_ready() -> World {
     let mut world = World::of(4);
-    let since = duration::before(world.now, MINUTE * 30);
-    (1..=3).for_each(|number| world.node(number).readiness = Readiness::NotReady { since });
+    (1..=3).for_each(|number| world.sick_for(number, MINUTE * 30));
     world
 }
 

@@ -208,12 +208,40 @@ fn machines_of_another_cluster_and_nodes_of_nobody_are_never_touched() {
 fn a_node_that_is_not_ready_for_long_is_repaired() {
     let mut world = World::of(4);
     world.node(1).readiness = Readiness::NotReady { since: world.now };
+    world.look();
     world.later(MINUTE * 10);
     assert!(world.plan().is_quiet());
     world.later(SECOND);
     assert_eq!(failed(&world.plan()), Some(Failure::NotReady));
     world.run();
     assert_eq!(world.worker(1).state, WorkerState::Gone);
+}
+
+/// Since when, is told by the control plane's clock, which may be wrong by any time.
+#[test]
+fn a_node_is_not_ready_for_long_only_if_both_clocks_say_so() {
+    let hours = [duration::before, duration::after];
+    for (skewed, patience) in hours.into_iter().zip([MINUTE * 10, MINUTE * 70]) {
+        let mut world = World::of(4);
+        world.node(1).readiness = Readiness::NotReady { since: skewed(world.now, MINUTE * 60) };
+        world.look();
+        world.later(patience);
+        assert!(world.plan().is_quiet(), "{patience:?}");
+        world.later(SECOND);
+        assert_eq!(failed(&world.plan()), Some(Failure::NotReady), "{patience:?}");
+    }
+}
+
+/// What it was before does not count.
+#[test]
+fn a_node_that_was_ready_in_between_is_not_ready_anew() {
+    let mut world = World::of(4);
+    world.sick_for(1, MINUTE * 9);
+    world.node(1).readiness = Readiness::Ready;
+    world.look();
+    world.node(1).readiness = Readiness::NotReady { since: jiff::Timestamp::UNIX_EPOCH };
+    world.later(MINUTE * 5);
+    assert!(world.plan().is_quiet());
 }
 
 #[test]
@@ -223,6 +251,7 @@ fn many_sick_at_once_are_not_repaired() {
     for number in 1..=4 {
         world.node(number).readiness = Readiness::NotReady { since: world.now };
     }
+    world.look();
     world.later(MINUTE * 11);
     let decision = world.decision();
     assert_eq!(failed(&world.plan()), None);
