@@ -57,7 +57,15 @@ struct Kept<V> {
     /// A list that is under way: it takes the place of the items when it is whole.
     coming: Option<Coming<V>>,
     is_whole: bool,
-    error: Option<String>,
+    error: Option<Failed>,
+}
+
+/// A try that failed.
+#[derive(Debug)]
+struct Failed {
+    why: String,
+    /// Until when all was known before it.
+    known_until: Duration,
 }
 
 #[derive(Debug)]
@@ -95,10 +103,11 @@ impl Heard {
         signs.last = signs.last.max(now);
     }
 
-    /// It was none: what is known is from before it.
-    fn failed(&self) {
+    /// It was none: what is known is from before it; until when.
+    fn failed(&self) -> Duration {
         let mut signs = self.lock();
         signs.last = signs.before;
+        signs.last
     }
 
     /// All was told that there was then.
@@ -131,15 +140,20 @@ impl<V> Watch<V> {
 
     pub(super) fn as_of(&self, now: Duration) -> AsOf {
         let kept = self.lock();
-        let error =
-            kept.error.as_ref().map(|error| format!("{} cannot be watched: {error}", self.what));
+        let told = |error: &Failed| format!("{} cannot be watched: {}", self.what, error.why);
+        let error = kept.error.as_ref();
         match &kept.coming {
             _ if !kept.is_whole => {
-                AsOf::Never(error.unwrap_or_else(|| format!("{} are not listed yet", self.what)))
+                let unlisted = || format!("{} are not listed yet", self.what);
+                AsOf::Never(error.map_or_else(unlisted, told))
             }
             // What is kept is from before the list began.
-            Some(coming) => AsOf::At(coming.kept_at, error),
-            None => AsOf::At(self.heard.at(now), error),
+            Some(coming) => AsOf::At(coming.kept_at, error.map(told)),
+            None => {
+                let at = self.heard.at(now);
+                // Where nothing changes, no event says that it is over; a later good answer does.
+                AsOf::At(at, error.filter(|error| at <= error.known_until).map(told))
+            }
         }
     }
 
@@ -195,14 +209,14 @@ impl<V> Watch<V> {
     }
 
     fn fail(&self, error: &watcher::Error) {
-        self.heard.failed();
-        let error = told_of_watch(error);
-        let is_new = self.lock().error.replace(error.clone()).as_ref() != Some(&error);
-        if is_new {
+        let known_until = self.heard.failed();
+        let why = told_of_watch(error);
+        let before = self.lock().error.replace(Failed { why: why.clone(), known_until });
+        if before.is_none_or(|before| before.why != why) {
             tracing::warn!(
                 section = "cluster",
                 what = self.what,
-                error,
+                error = why,
                 "watch failed; trying again"
             );
         }
@@ -406,6 +420,21 @@ mod tests {
         assert_eq!(at(&watch, 130), SECOND * 103);
         watch.heard.begins(SECOND * 140);
         assert_eq!(at(&watch, 141), SECOND * 140);
+    }
+
+    #[test]
+    fn a_failure_is_over_once_the_server_is_heard_again_though_nothing_changed() {
+        let watch = watched();
+        let error = |now: u32| match watch.as_of(SECOND * now) {
+            AsOf::At(_, error) => error,
+            AsOf::Never(why) => panic!("{why}"),
+        };
+        watch.heard.begins(SECOND * 123);
+        watch.fail(&gone());
+        assert_eq!(error(124).as_deref(), Some("namespaces cannot be watched: too old"));
+        watch.heard.begins(SECOND * 140);
+        assert!(error(140).is_some(), "it may be no good answer yet");
+        assert_eq!(error(141), None);
     }
 
     #[test]

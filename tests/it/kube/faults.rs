@@ -8,6 +8,7 @@ use crate::support::yard::Yard;
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::json;
+use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_amid_a_drain_it_goes_on_with_the_same_worker() {
@@ -71,6 +72,38 @@ async fn a_node_that_somebody_deletes_amid_a_drain_ends_no_other() {
     nodes.delete(&node_of(&leaving), &DeleteParams::default()).await.unwrap();
     scene.until("the worker to be released", async || scene.are_ready(2).await).await;
     assert_eq!((scene.ended(), scene.nodes().await.len()), (0, 1), "what it asks is not known");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_that_somebody_else_evicts_amid_a_drain_are_gone_for_it_too() {
+    let Some(scene) = Scene::start("5m").await else { return };
+    let leaving = node_of(&scene.blocked_drain().await);
+    let pods = scene.plane.pods().await;
+    let on_it = ListParams::default().fields(&format!("spec.nodeName={leaving}"));
+    for pod in pods.list(&on_it).await.unwrap() {
+        let name = pod.metadata.name.unwrap();
+        pods.delete(&name, &DeleteParams::default()).await.unwrap();
+    }
+    scene.ends_one().await;
+}
+
+/// Nobody is there to end its pods in peace, and the budget speaks for them still: the machine ends as that of any worker that is
+/// not Ready for too long, and not sooner.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_falls_silent_amid_its_drain_is_given_back_and_then_ended_as_sick() {
+    let pool = "drain: { timeout: 10s }, not_ready_deadline: 15s";
+    let Some(scene) = Scene::start_with(pool).await else { return };
+    let leaving = scene.blocked_drain().await;
+    let silent = std::time::Instant::now();
+    scene.kubelets.silence(&leaving).await;
+    scene.until("the end of its machine", async || scene.ended() == 1).await;
+    assert!(silent.elapsed() > Duration::from_secs(15), "not sooner than any sick one");
+    let ends = scene.history().await;
+    let why = ends.iter().find(|line| line["what"] == "terminate").unwrap()["reason"].to_string();
+    assert!(why.contains("not_ready"), "{why}");
+    scene.until("the other alone", async || scene.are_ready(1).await).await;
+    assert!(!scene.workers().await.iter().any(|worker| worker["id"] == leaving.as_str()));
+    assert_eq!(scene.ended(), 1);
 }
 
 /// Three workers whose nodes may be sick for five seconds.

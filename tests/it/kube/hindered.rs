@@ -5,6 +5,8 @@ use super::scene::Scene;
 use crate::support::control_plane::{create, until};
 use crate::support::kubelets::node_of;
 use crate::support::webhook::Webhook;
+#[cfg(feature = "killpoints")]
+use crate::support::{proxy::Link, yard::Yard};
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::{Node, Taint};
 use kube::Api;
@@ -12,6 +14,8 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+#[cfg(feature = "killpoints")]
+use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn budgets_that_come_amid_a_drain_hold_what_is_left_and_each_is_named() {
@@ -56,6 +60,23 @@ async fn what_a_webhook_says_that_denies_an_eviction_is_told_and_so_is_that_it_i
     scene.is_kept_by("failed calling webhook").await;
     assert_eq!(scene.ended(), 0);
     hooks.delete("guard", &DeleteParams::default()).await.unwrap();
+    scene.ends_one().await;
+}
+
+/// Each word takes half a second, there and back.
+#[cfg(feature = "killpoints")]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_apiserver_that_is_slow_or_away_for_a_while_only_makes_a_drain_longer() {
+    let Some(yard) = Yard::start_linked("drain: { timeout: 5m }").await else { return };
+    let Some(scene) = Scene::on(yard).await else { return };
+    scene.blocked_drain().await;
+    let link = scene.link.as_ref().unwrap();
+    link.set(Link::Cut);
+    scene.unguard("web").await;
+    // It asks in vain, and ends nothing of which it does not know how it is.
+    scene.passes(3).await;
+    assert_eq!(scene.ended(), 0);
+    link.set(Link::Late(Duration::from_millis(500)));
     scene.ends_one().await;
 }
 

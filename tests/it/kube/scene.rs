@@ -22,8 +22,16 @@ impl std::ops::Deref for Scene {
 
 impl Scene {
     pub(super) async fn start(timeout: &str) -> Option<Self> {
-        let pool = format!("drain: {{ timeout: {timeout} }}");
-        let scene = Self(Yard::start(&Setting::default(), &pool).await?);
+        Self::start_with(&format!("drain: {{ timeout: {timeout} }}")).await
+    }
+
+    /// The same, with what else is said of the pool.
+    pub(super) async fn start_with(pool: &str) -> Option<Self> {
+        Self::on(Yard::start(&Setting::default(), pool).await?).await
+    }
+
+    pub(super) async fn on(yard: Yard) -> Option<Self> {
+        let scene = Self(yard);
         scene.grow(2, 2).await;
         scene.runs("first").await;
         scene.runs("second").await;

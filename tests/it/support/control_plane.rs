@@ -233,7 +233,13 @@ impl ControlPlane {
     /// The same, by way of another port.
     #[cfg(feature = "killpoints")]
     pub(crate) fn kubeconfig_through(&self, port: u16) -> PathBuf {
-        let direct = std::fs::read_to_string(self.kubeconfig()).unwrap();
+        self.through(port, &self.kubeconfig())
+    }
+
+    /// A kubeconfig that leads there by way of another port.
+    #[cfg(feature = "killpoints")]
+    pub(crate) fn through(&self, port: u16, kubeconfig: &std::path::Path) -> PathBuf {
+        let direct = std::fs::read_to_string(kubeconfig).unwrap();
         let through = direct.replace(&self.url(), &format!("https://127.0.0.1:{port}"));
         assert_ne!(direct, through);
         let path = self.site.folder.path().join(format!("kubeconfig-{port}"));

@@ -5,6 +5,8 @@ use super::control_plane::{self, ControlPlane, LIMIT, Setting};
 use super::dockerd::Dockerd;
 use super::kubelets::Kubelets;
 use super::ports;
+#[cfg(feature = "killpoints")]
+use super::proxy::Proxy;
 use super::server::{Ready, Server};
 use super::wait;
 use bellwether::clock::Clock;
@@ -14,6 +16,7 @@ use k8s_openapi::api::core::v1::Node;
 use kube::Api;
 use kube::api::ListParams;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use tempfile::TempDir;
 
 /// Everything ends with it.
@@ -22,28 +25,50 @@ pub(crate) struct Yard {
     pub(crate) world: World,
     pub(crate) kubelets: Kubelets,
     pub(crate) program: Server,
+    /// Between the program and the API server, where a test asks for it.
+    #[cfg(feature = "killpoints")]
+    pub(crate) link: Option<Proxy>,
     _folder: TempDir,
 }
 
 impl Yard {
-    /// The program has the rights of `deploy/rbac.yaml`. `None` after a printed skip where a server is missing. What `pool` says of the pool stands above what it says here:
-    /// it grows and shrinks without rest.
+    /// The program has the rights of `deploy/rbac.yaml`. Its pool grows and shrinks without rest, to 40 workers where `pool`
+    /// does not say otherwise, and is whatever else that says. `None` after a printed skip where a server is missing.
     pub(crate) async fn start(setting: &Setting, pool: &str) -> Option<Self> {
-        Self::start_in(None, setting, pool).await
+        Self::start_on(control_plane::start_with(setting).await?, None, pool).await
+    }
+
+    /// The same, and what the program asks of the API server goes through a proxy.
+    #[cfg(feature = "killpoints")]
+    pub(crate) async fn start_linked(pool: &str) -> Option<Self> {
+        let plane = control_plane::start().await?;
+        let proxy = Proxy::start(plane.port()).await;
+        let kubeconfig = plane.through(proxy.port, &plane.service().await);
+        let yard = Self::start_by(plane, kubeconfig, None, pool).await;
+        Some(Self { link: Some(proxy), ..yard })
     }
 
     /// The same, and its workers are real ones in containers.
     pub(crate) async fn start_real(setting: &Setting, pool: &str) -> Option<Self> {
         let dockerd = Dockerd::start().await?;
         let setting = Setting { address: dockerd.gateway.clone(), ..setting.clone() };
-        Self::start_in(Some(dockerd), &setting, pool).await
+        Self::start_on(control_plane::start_with(&setting).await?, Some(dockerd), pool).await
     }
 
-    async fn start_in(dockerd: Option<Dockerd>, setting: &Setting, pool: &str) -> Option<Self> {
-        let plane = control_plane::start_with(setting).await?;
+    async fn start_on(plane: ControlPlane, dockerd: Option<Dockerd>, pool: &str) -> Option<Self> {
         let kubeconfig = plane.service().await;
+        Some(Self::start_by(plane, kubeconfig, dockerd, pool).await)
+    }
+
+    async fn start_by(
+        plane: ControlPlane,
+        kubeconfig: PathBuf,
+        dockerd: Option<Dockerd>,
+        pool: &str,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (port, state) = (ports::free(), folder.path().join("world"));
+        let max = if pool.contains("max: ") { "" } else { "max: 40," };
         let config = format!(
             "listen: 127.0.0.1:{port}
 store: {{ url: \"file:{store}\" }}
@@ -53,7 +78,7 @@ reconcile: {{ interval: 5s }}
 clusters:
   default:
     kubernetes: {{ kubeconfig: {kubeconfig}, sim: {{ boot: 10ms, state: {state}, shapes: [{{ name: four, cpu: 4, memory: 16Gi, price_per_hour: 0.04 }}] }} }}
-    pools: {{ workers: {{ provider: {{ sim: {{}} }}, max: 40, min_age: 0s, cooldown: {{ up: 0s, down: 0s }}, {pool} }} }}
+    pools: {{ workers: {{ provider: {{ sim: {{}} }}, {max} min_age: 0s, cooldown: {{ up: 0s, down: 0s }}, {pool} }} }}
 ",
             store = folder.path().join("store").display(),
             kubeconfig = kubeconfig.display(),
@@ -73,7 +98,15 @@ clusters:
             Some(dockerd) => Kubelets::real(world.clone(), &plane, dockerd).await,
             None => Kubelets::new(world.clone(), plane.client().await),
         };
-        Some(Self { plane, world, kubelets, program, _folder: folder })
+        Self {
+            plane,
+            world,
+            kubelets,
+            program,
+            #[cfg(feature = "killpoints")]
+            link: None,
+            _folder: folder,
+        }
     }
 
     /// An operator asks for so many workers more, or fewer.
