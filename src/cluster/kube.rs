@@ -120,7 +120,8 @@ impl super::Cluster for Kube {
 
     async fn remove_node(&self, node: &NodeRef) -> Result<()> {
         let pods = self.objects.movable_on(&node.name);
-        self.within(removal::remove(&self.client, &self.nodes(), node, pods)).await
+        let seen = self.objects.version(node);
+        self.within(removal::remove(&self.client, &self.nodes(), node, seen, pods)).await
     }
 }
 

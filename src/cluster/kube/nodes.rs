@@ -3,13 +3,14 @@
 use super::constraints::taint;
 use super::marks::{self, DRAIN_TAINT, UNSCHEDULABLE};
 use super::quantity::{Unreadable, resources};
-use super::time;
+use super::{removal, time};
 use crate::model::{
     Cordon, Labels, Node, NodeName, NodeRef, POOL_LABEL, PoolName, Readiness, Uid, WORKER_LABEL,
     WorkerId, ZONE_LABEL, Zone,
 };
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as api;
+use std::sync::Arc;
 
 /// Labels that tell a node's zone, the older one last.
 const ZONES: [&str; 2] = [ZONE_LABEL, "failure-domain.beta.kubernetes.io/zone"];
@@ -17,6 +18,26 @@ const ZONES: [&str; 2] = [ZONE_LABEL, "failure-domain.beta.kubernetes.io/zone"];
 /// Labels of a node that carries the control plane, the older one last.
 const CONTROL_PLANE: [&str; 2] =
     ["node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"];
+
+/// A node as the watch keeps it.
+#[derive(Debug)]
+pub(super) struct SeenNode {
+    pub(super) node: Arc<Node>,
+    /// The state in which it may be deleted by one call; `None` where more goes with it.
+    pub(super) version: Option<String>,
+}
+
+/// It is news only where what is looked at changes: a kubelet reports all the time.
+impl PartialEq for SeenNode {
+    fn eq(&self, other: &Self) -> bool {
+        self.node == other.node
+    }
+}
+
+/// What is kept of a node; `None` of one that [`view`] cannot show.
+pub(super) fn seen(node: &api::Node) -> Option<SeenNode> {
+    Some(SeenNode { node: Arc::new(view(node)?), version: removal::version(node) })
+}
 
 /// A small view of a node; `None` of one without a name or a UID, which nobody could act on.
 pub(super) fn view(node: &api::Node) -> Option<Node> {

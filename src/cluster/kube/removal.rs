@@ -16,8 +16,32 @@ const AT_ONCE: usize = 10;
 /// Source: k3s and RKE2 document it under node registration.
 const PASSWORDS: [&str; 2] = ["k3s", "rke2"];
 
-/// In this order, so that whoever dies in between finds the node there and does it again. Absent is success each time.
+/// The state that a node is in, if nobody remembers its password: then its end is one call.
+pub(super) fn version(node: &Node) -> Option<String> {
+    let version = || node.metadata.resource_version.clone();
+    remembers_password(node).is_none().then(version).flatten()
+}
+
+/// As it was seen, if it is in that state still and nothing else goes with it; otherwise it is looked at first, since both
+/// pods and passwords are known by its name alone.
 pub(super) async fn remove(
+    client: &Client,
+    api: &Api<Node>,
+    at: &NodeRef,
+    seen: Option<String>,
+    pods: Vec<PodRef>,
+) -> Result<()> {
+    if let Some(version) = seen.filter(|_| pods.is_empty()) {
+        match delete(api, at, Some(version)).await {
+            Err(Error::Conflict) => {}
+            done => return done,
+        }
+    }
+    look_and_remove(client, api, at, pods).await
+}
+
+/// In this order, so that whoever dies in between finds the node there and does it again. Absent is success each time.
+async fn look_and_remove(
     client: &Client,
     api: &Api<Node>,
     at: &NodeRef,
@@ -40,11 +64,14 @@ pub(super) async fn remove(
         let name = format!("{}.node-password.{distribution}", at.name);
         gone(secrets.delete(&name, &DeleteParams::default()).await)?;
     }
-    let (uid, resource_version) = (Some(at.uid.to_string()), node.metadata.resource_version);
-    let as_it_was = Preconditions { uid, resource_version };
+    delete(api, at, node.metadata.resource_version).await
+}
+
+/// This very node, in this state: where somebody changed it since, it is a conflict.
+async fn delete(api: &Api<Node>, at: &NodeRef, version: Option<String>) -> Result<()> {
+    let as_it_was = Preconditions { uid: Some(at.uid.to_string()), resource_version: version };
     let params = DeleteParams { preconditions: Some(as_it_was), ..DeleteParams::default() };
     match api.delete(at.name.as_str(), &params).await {
-        // Somebody changed it since: it is looked at anew.
         Err(cause @ kube::Error::Api(_)) if error(&cause) == Error::Conflict => {
             Err(Error::Conflict)
         }

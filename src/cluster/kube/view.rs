@@ -3,14 +3,15 @@
 use super::access::Access;
 use super::attachments::{self, Attachment};
 use super::constraints::selector;
+use super::nodes::SeenNode;
 use super::pods::{Seen, Specs};
 use super::volumes::{Claim, Class, Storage, Volume};
 use super::watch::{self, AsOf, Watch};
 use super::{KUBE_SYSTEM, nodes, pods, volumes};
 use crate::clock::Clock;
 use crate::model::{
-    ClusterUid, ClusterView, Labels, Node, NodeName, Pin, Pod, PodKind, PodRef, PodSpec, Selector,
-    Uid, View, duration,
+    ClusterUid, ClusterView, Labels, NodeName, NodeRef, Pin, Pod, PodKind, PodRef, PodSpec,
+    Selector, Uid, View, duration,
 };
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1 as api;
@@ -27,7 +28,7 @@ const LATE: Duration = Duration::from_secs(45);
 /// One watch per kind of object.
 #[derive(Debug)]
 pub(super) struct Objects {
-    nodes: Arc<Watch<Arc<Node>>>,
+    nodes: Arc<Watch<SeenNode>>,
     pods: Arc<Watch<Seen>>,
     namespaces: Arc<Watch<Namespace>>,
     daemons: Arc<Watch<Arc<PodSpec>>>,
@@ -64,11 +65,10 @@ impl Objects {
         let (of_pods, of_daemons) = (specs.clone(), specs.clone());
         let news = Arc::new(Notify::new());
         let told = (clock, &news);
-        let node = |node: &api::Node| nodes::view(node).map(Arc::new);
         let pod = move |pod: &api::Pod| pods::view(pod, &mut lock(&of_pods));
         let daemon = move |set: &DaemonSet| pods::daemon(set, &mut lock(&of_daemons));
         Ok(Self {
-            nodes: watch::start(access, "nodes", told, tasks, node)?,
+            nodes: watch::start(access, "nodes", told, tasks, nodes::seen)?,
             pods: watch::start(access, "pods", told, tasks, pod)?,
             namespaces: watch::start(access, "namespaces", told, tasks, namespace)?,
             daemons: watch::start(access, "daemonsets", told, tasks, daemon)?,
@@ -149,14 +149,21 @@ impl Objects {
         let (pods, attached) = self.pods();
         Some(ClusterView {
             uid: uid?,
-            nodes: sorted(self.nodes.look(|all| all.values().cloned().collect()), |node| {
-                node.at.name.as_str()
-            }),
+            nodes: sorted(
+                self.nodes.look(|all| all.values().map(|seen| seen.node.clone()).collect()),
+                |node| node.at.name.as_str(),
+            ),
             pods,
             attached: self.knows_attachments(now).then_some(attached),
             daemons: self.daemons.look(|all| all.values().cloned().collect()),
             namespaces,
         })
+    }
+
+    /// The state in which a node may be deleted by one call; `None` of one that is not there, or is Ready.
+    pub(super) fn version(&self, node: &NodeRef) -> Option<String> {
+        let is_it = |seen: &&SeenNode| seen.node.at == *node && !seen.node.is_ready();
+        self.nodes.look(|all| all.values().find(is_it)?.version.clone())
     }
 
     /// Pods on a node that do not go with it by themselves.
