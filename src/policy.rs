@@ -322,7 +322,15 @@ fn tidy(scene: &Scene<'_>, draft: &mut Draft) {
         |id: &WorkerId| scene.memory.workers.get(id).is_some_and(crate::model::Worker::is_live);
     memory.refusals.retain(|id, _| exists(id));
     memory.kube_system_since.retain(|id, _| exists(id));
-    memory.unseen_since.retain(|id, _| exists(id));
+    let is_ready = |id: &WorkerId| {
+        scene
+            .memory
+            .workers
+            .get(id)
+            .is_some_and(|worker| worker.state == crate::model::WorkerState::Ready)
+    };
+    memory.unseen_since.retain(|id, _| is_ready(id));
+    memory.sick_since.retain(|id, _| is_ready(id));
     // One that is away for a while keeps its start time: else its restart would pass unseen.
     let peers: BTreeSet<&String> =
         scene.observed.truth.peers.iter().map(|peer| &peer.url).collect();

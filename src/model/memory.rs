@@ -121,8 +121,10 @@ pub struct ClusterMemory {
     pub refusals: BTreeMap<WorkerId, Refusal>,
     /// Since when nothing but kube-system pods without a budget holds this worker.
     pub kube_system_since: BTreeMap<WorkerId, Timestamp>,
-    /// Since when we see no Ready node of this Ready worker, by our own clock.
+    /// Since when the node of this Ready worker is not seen.
     pub unseen_since: BTreeMap<WorkerId, Timestamp>,
+    /// Since when it is seen, and is not Ready, by our own clock.
+    pub sick_since: BTreeMap<WorkerId, Timestamp>,
     /// The last replacements' times, for the limit per hour.
     pub replacements: Vec<Timestamp>,
     /// What became of need that was foreseen.

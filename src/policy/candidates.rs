@@ -4,11 +4,10 @@ use super::fit;
 use super::scene::Scene;
 use crate::config::{OrderBy, PoolConfig};
 use crate::model::{
-    ClusterView, Cordon, Instance, Market, Node, NodeName, Pin, Pod, PodSpec, Reason, Resources,
-    Worker, WorkerId, Zone, duration,
+    Cordon, Instance, Market, Node, NodeName, Pin, Pod, Reason, Resources, Worker, WorkerId, Zone,
+    duration,
 };
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 /// A worker that may go.
 #[derive(Clone, Debug)]
@@ -176,23 +175,9 @@ enum Disturbed {
 /// The priority of `system-cluster-critical`; `system-node-critical` is above it, and people's own classes are below.
 const CRITICAL: i32 = 2_000_000_000;
 
-/// Of each kind of pods the node on which all of them are; `None` of one that is on several. Pods of one kind share their
-/// spec, so it is known by its address.
-type Homes<'a> = HashMap<*const PodSpec, Option<&'a NodeName>>;
-
-fn homes<'a>(scene: &Scene<'a>) -> Homes<'a> {
-    let mut homes = Homes::new();
-    for pod in scene.observed.cluster.known().into_iter().flat_map(ClusterView::pods) {
-        let Some(node) = pod.node() else { continue };
-        let home = homes.entry(Arc::as_ptr(&pod.spec)).or_insert(Some(node));
-        *home = home.filter(|home| *home == node);
-    }
-    homes
-}
-
-fn disturbed(scene: &Scene<'_>, candidate: &Candidate<'_>, homes: &Homes<'_>) -> Disturbed {
+fn disturbed(scene: &Scene<'_>, candidate: &Candidate<'_>) -> Disturbed {
     let node = &candidate.node.at.name;
-    let is_single = |pod: &&Pod| homes.get(&Arc::as_ptr(&pod.spec)) == Some(&Some(node));
+    let is_single = |pod: &&Pod| scene.only_home(pod) == Some(node);
     if scene.pods_on(node).iter().any(|pod| pod.essential.is_some()) {
         Disturbed::Loop
     } else if candidate.pods.iter().any(|pod| pod.spec.priority >= CRITICAL) {
@@ -216,7 +201,6 @@ fn sort(
     for worker in scene.workers(&pool.name).filter(|worker| worker.is_serving()) {
         *zones.entry(&worker.zone).or_default() += 1;
     }
-    let homes = homes(scene);
     candidates.sort_by_cached_key(|candidate| {
         let worker = candidate.worker;
         let requested: u64 = candidate.pods.iter().map(|pod| pod.spec.requests.cpu_milli).sum();
@@ -228,7 +212,7 @@ fn sort(
         };
         (
             Some(&candidate.node.at.name) != nominated,
-            disturbed(scene, candidate, &homes),
+            disturbed(scene, candidate),
             rank,
             worker.market != Market::Spot,
             std::cmp::Reverse(zones.get(&worker.zone).copied().unwrap_or(0)),

@@ -9,6 +9,7 @@ use crate::model::{
     Act, Cordon, Failure, Node, Permit, PoolName, Readiness, Reason, Step, Transition, Worker,
     WorkerEvent, WorkerState, duration,
 };
+use jiff::Timestamp;
 use std::time::Duration;
 
 /// Moves every record by at most one state.
@@ -160,17 +161,7 @@ fn ready(
         }
         return;
     }
-    let unseen = &mut draft.plan.memory.unseen_since;
-    if node.is_some_and(Node::is_ready) {
-        unseen.remove(&worker.id);
-        return;
-    }
-    let seen = *unseen.entry(worker.id.clone()).or_insert(scene.now);
-    let since = match node.map(|node| node.readiness) {
-        // Told by the clock of the control plane, which is not ours: only as long as both say.
-        Some(Readiness::NotReady { since }) => since.max(seen),
-        _ => seen,
-    };
+    let Some(since) = not_ready_since(scene, worker, node, draft) else { return };
     let deadline = scene.pool(&worker.pool).map_or(Duration::MAX, |pool| pool.not_ready_deadline);
     if duration::since(since, scene.now) <= deadline {
         return;
@@ -184,6 +175,33 @@ fn ready(
             draft,
         ),
         Err(reason) => draft.also(&worker.pool, reason),
+    }
+}
+
+/// Since when a Ready worker has no Ready node, as far as we saw it: its node is not Ready, or is not there.
+fn not_ready_since(
+    scene: &Scene<'_>,
+    worker: &Worker,
+    node: Option<&Node>,
+    draft: &mut Draft,
+) -> Option<Timestamp> {
+    let memory = &mut draft.plan.memory;
+    let (sick, unseen) = (&mut memory.sick_since, &mut memory.unseen_since);
+    match node.map(|node| node.readiness) {
+        Some(Readiness::Ready) => {
+            (sick.remove(&worker.id), unseen.remove(&worker.id));
+            None
+        }
+        Some(Readiness::NotReady { since }) => {
+            unseen.remove(&worker.id);
+            let seen = *sick.entry(worker.id.clone()).or_insert(scene.now);
+            // Told by the clock of the control plane, which is not ours: only as long as both say.
+            Some(since.max(seen))
+        }
+        None => {
+            sick.remove(&worker.id);
+            Some(*unseen.entry(worker.id.clone()).or_insert(scene.now))
+        }
     }
 }
 

@@ -6,11 +6,12 @@ use super::new_nodes;
 use crate::config::{ClusterConfig, PoolConfig};
 use crate::model::{
     Ask, ClusterView, Instance, InstanceState, Memory, Node, NodeName, Observed, Placement, Pod,
-    PodKind, PoolName, Reason, Signal, View, Worker, WorkerId, WorkerState, duration,
+    PodKind, PodSpec, PoolName, Reason, Signal, View, Worker, WorkerId, WorkerState, duration,
 };
 use jiff::Timestamp;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a machine may be missing from a provider's list after it was asked for: lists are
@@ -28,6 +29,9 @@ pub(super) struct Scene<'a> {
     nodes: HashMap<&'a WorkerId, Vec<&'a Node>>,
     /// Made once, where anybody asks, as those below.
     pods: OnceCell<HashMap<&'a NodeName, Vec<&'a Pod>>>,
+    /// Of each kind of pods the Ready node on which all of them are; none of one that is on several. Pods of one kind share their
+    /// spec, so it is known by its address.
+    homes: OnceCell<HashMap<*const PodSpec, Option<&'a NodeName>>>,
     room: OnceCell<Room<'a>>,
     new_nodes: OnceCell<BTreeMap<&'a PoolName, Vec<NewNode<'a>>>>,
 }
@@ -48,8 +52,9 @@ impl<'a> Scene<'a> {
                 nodes.entry(worker).or_default().push(node);
             }
         }
-        let (pods, room, new_nodes) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
-        Self { observed, signals, memory, limits, now, nodes, pods, room, new_nodes }
+        let (pods, homes) = (OnceCell::new(), OnceCell::new());
+        let (room, new_nodes) = (OnceCell::new(), OnceCell::new());
+        Self { observed, signals, memory, limits, now, nodes, pods, homes, room, new_nodes }
     }
 
     /// Nodes and pods, or why they are not known.
@@ -148,6 +153,24 @@ impl<'a> Scene<'a> {
             pods
         });
         made.get(node).map_or(&[], Vec::as_slice)
+    }
+
+    /// The Ready node on which all pods of this one's kind are, if there is just one.
+    pub(super) fn only_home(&self, pod: &Pod) -> Option<&'a NodeName> {
+        let made = self.homes.get_or_init(|| {
+            let view = self.observed.cluster.known();
+            let ready =
+                view.into_iter().flat_map(ClusterView::nodes).filter(|node| node.is_ready());
+            let ready: HashSet<&NodeName> = ready.map(|node| &node.at.name).collect();
+            let mut homes = HashMap::new();
+            for pod in view.into_iter().flat_map(ClusterView::pods) {
+                let Some(node) = pod.node().filter(|node| ready.contains(node)) else { continue };
+                let home = homes.entry(Arc::as_ptr(&pod.spec)).or_insert(Some(node));
+                *home = home.filter(|home| *home == node);
+            }
+            homes
+        });
+        made.get(&Arc::as_ptr(&pod.spec)).copied().flatten()
     }
 
     /// Pods on a node that a drain must move.

@@ -1,6 +1,8 @@
 //! What a pass remembers and drops: Alertmanagers, the cluster's UID, refusals, signals.
 
-use crate::model::{Ask, Breaker, BreakerState, Refusal, SignalId, WorkerId, duration};
+use crate::model::{
+    Ask, Breaker, BreakerState, Refusal, SignalId, WorkerId, WorkerState, duration,
+};
 use crate::policy::fixtures::{DAY, MINUTE, SECOND, UID, World, intents};
 use crate::policy::without_launch;
 
@@ -68,11 +70,18 @@ fn what_is_known_of_a_worker_goes_with_it() {
         let refusal = Refusal { count: 1, until, why: String::new() };
         world.memory.cluster.refusals.insert(id.into(), refusal);
         world.memory.cluster.unseen_since.insert(id.into(), world.now);
+        world.memory.cluster.sick_since.insert(id.into(), world.now);
     }
     world.unjoined(1);
     let memory = world.plan().memory;
     assert!(memory.refusals.keys().eq([&WorkerId::from("w1")]));
     assert!(memory.unseen_since.keys().eq([&WorkerId::from("w1")]));
+    assert!(memory.sick_since.is_empty(), "its node is not there");
+    let mut world = known();
+    world.sick_for(1, MINUTE);
+    assert!(world.plan().memory.sick_since.keys().eq([&WorkerId::from("w1")]));
+    world.set(1, WorkerState::Draining);
+    assert!(world.plan().memory.sick_since.is_empty(), "it leaves");
 }
 
 #[test]
