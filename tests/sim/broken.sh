@@ -8,8 +8,8 @@ cd "$(dirname "$0")/../.."
 seeds=${SEEDS:-200}
 copy=target/broken
 mkdir -p "$copy"
-# One for all of the builds, so that what they have in common is compiled once.
-target=${CARGO_TARGET_DIR:-$PWD/$copy/target}
+# One for all of these builds, so that what they have in common is compiled once, and for no other: they are not to be used.
+target=$PWD/$copy/target
 
 # invariant, file, the guard and what stands in its place (perl), in words
 guards=(

@@ -50,10 +50,9 @@ const SAFE_VOLUMES: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict-local
 const UNDISTURBED: &str = "karpenter.sh/do-not-disrupt";
 
 /// All of them are a `ReplicaSet`'s unless they say otherwise.
-const PODS: [Case; 31] = [
+const PODS: [Case; 30] = [
     ("a pod of a ReplicaSet", |_| (), GOES),
     ("a pod of a StatefulSet", |pod| owned_by(pod, "StatefulSet", true), GOES),
-    ("a pod of a Job that runs", |pod| owned_by(pod, "Job", true), GOES),
     ("a pod of a controller that nobody knows", |pod| owned_by(pod, "Foo", true), GOES),
     ("a pod that something owns and does not control", |pod| owned_by(pod, "Foo", false), BARE),
     ("a bare pod", bare, BARE),
@@ -299,9 +298,11 @@ async fn what_holds_a_node_by_the_rules_that_people_know_holds_it_and_nothing_el
         let ((case, _, words), worker) = cases[last];
         wait::until(LIMIT, case, || async { told(&yard, worker).await.contains(words) }).await;
     }
+    // Budgets are heard of beside them.
     for ((case, _, words), worker) in cases {
-        let told = told(&yard, worker).await;
-        assert!(told.contains(words), "{case}: {words:?}, but {told}");
+        let telling =
+            wait::until(LIMIT * 2, case, || async { told(&yard, worker).await.contains(words) });
+        let in_time = tokio::time::timeout(LIMIT / 8, telling).await.is_ok();
+        assert!(in_time, "{case}: {words:?}, but {}", told(&yard, worker).await);
     }
-    assert_eq!(yard.ended(), 0);
 }

@@ -7,29 +7,38 @@ use crate::support::heard::Heard;
 use crate::support::kubelets::node_of;
 use crate::support::wait;
 use crate::support::yard::Yard;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Its silence is noticed within seconds, since its kubelets tell of themselves each second.
 const WATCHFUL: [(Part, &str); 2] = [
-    (Part::Controllers, "--node-monitor-grace-period=8s"),
+    (Part::Controllers, "--node-monitor-grace-period=16s"),
     (Part::Controllers, "--node-monitor-period=1s"),
 ];
 
 /// A control plane for real workers, and an ear that their pods reach.
 async fn start(pool: &str) -> Option<(Yard, Heard)> {
+    start_with(&format!("drain: {{ detach: 0s }}, {pool}")).await
+}
+
+async fn start_with(pool: &str) -> Option<(Yard, Heard)> {
     let parts = vec![Part::Controllers, Part::Scheduler];
     let setting = Setting { parts, flags: WATCHFUL.into(), ..Setting::default() };
-    let yard = Yard::start_real(&setting, &format!("drain: {{ detach: 0s }}, {pool}")).await?;
+    let yard = Yard::start_real(&setting, pool).await?;
     let heard = Heard::start(&yard.kubelets.dockerd().gateway).await;
     Some((yard, heard))
 }
 
 /// A pod that something would make again, and that runs a script. In it, `tell WORD` is heard.
 async fn runs(yard: &Yard, heard: &Heard, name: &str, script: &str) {
+    runs_with_grace(yard, heard, name, script, 6).await;
+}
+
+/// The same, with so many seconds to end in.
+async fn runs_with_grace(yard: &Yard, heard: &Heard, name: &str, script: &str, grace: u32) {
     let script = format!("tell() {{ wget -q -O - {}$1; }}; {script}", heard.url);
     let container = json!({
         "name": "main",
@@ -40,7 +49,7 @@ async fn runs(yard: &Yard, heard: &Heard, name: &str, script: &str) {
     let object = json!({
         "metadata": { "name": name, "annotations": { "cluster-autoscaler.kubernetes.io/safe-to-evict": "true" } },
         "spec": {
-            "terminationGracePeriodSeconds": 6,
+            "terminationGracePeriodSeconds": grace,
             "automountServiceAccountToken": false,
             "containers": [container],
         },
@@ -60,13 +69,18 @@ async fn ids(yard: &Yard) -> Vec<String> {
     workers.iter().map(|worker| worker["id"].as_str().unwrap().to_owned()).collect()
 }
 
-/// A person wants all of them to stay but one.
+/// A person wants all of them to stay but one, and it is heard of.
 async fn keep_all_but(yard: &Yard, leaving: &str) {
     let nodes = yard.plane.nodes().await;
     let kept = json!({ "metadata": { "annotations": { "cluster-autoscaler.kubernetes.io/scale-down-disabled": "true" } } });
     for worker in ids(yard).await.iter().filter(|id| *id != leaving) {
         let kept = Patch::Merge(&kept);
         nodes.patch(&node_of(worker), &PatchParams::default(), &kept).await.unwrap();
+        let url = format!("{}/v1/explain/node/{}", yard.program.url, node_of(worker));
+        wait::until(LIMIT, "the mark to be seen", || async {
+            reqwest::get(&url).await.unwrap().text().await.unwrap().contains("scale-down-disabled")
+        })
+        .await;
     }
 }
 
@@ -88,9 +102,11 @@ async fn what_a_pod_has_to_finish_is_finished_before_its_machine_ends() {
     yard.grow(1, 2).await;
     keep_all_but(&yard, &leaving).await;
     yard.wish(-1).await;
+    let pods = yard.plane.pods().await;
     yard.until("the worker to be gone", async || {
         let ended = yard.ended() > 0;
         assert!(!ended || heard.first("finished").is_some(), "the machine ended amid its work");
+        assert!(!ended || !exists(&pods, "stubborn").await, "the machine ended before its pod");
         ended && yard.nodes().await.len() == 1 && yard.are_ready(1).await
     })
     .await;
@@ -99,13 +115,40 @@ async fn what_a_pod_has_to_finish_is_finished_before_its_machine_ends() {
     assert_eq!((yard.ended(), ids(&yard).await.contains(&leaving)), (1, false));
 }
 
-/// Three workers, one of which falls silent in some way, with a pod on it: it is ended, and the pod is not forgotten before.
-async fn falls_silent(signal: &str) -> Option<()> {
-    let (yard, heard) = start("not_ready_deadline: 3s").await?;
+///
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_whose_grace_is_longer_than_the_drain_keeps_its_machine() {
+    let Some((yard, heard)) = start_with("drain: { timeout: 12s }").await else { return };
+    yard.grow(1, 1).await;
+    let leaving = ids(&yard).await.remove(0);
+    let ignores = "trap '' TERM; while :; do tell alive; sleep 0.1; done";
+    runs_with_grace(&yard, &heard, "stubborn", ignores, 600).await;
+    hears(&heard, "alive").await;
+    yard.grow(1, 2).await;
+    keep_all_but(&yard, &leaving).await;
+    yard.wish(-1).await;
+    let pods = yard.plane.pods().await;
+    let is_asked = |pod: &Pod| pod.metadata.deletion_timestamp.is_some();
+    until(&pods, "stubborn", "the pod to be asked to end", is_asked).await;
+    yard.until("the drain to be given up", async || {
+        let closed = |node: &Node| node.spec.as_ref().unwrap().unschedulable == Some(true);
+        !yard.nodes().await.iter().any(closed) && yard.are_ready(2).await
+    })
+    .await;
+    let now = Instant::now();
+    wait::until(LIMIT, "the pod to work on", || async { heard.last("alive").unwrap() > now }).await;
+    assert_eq!(yard.ended(), 0);
+}
+
+/// Three workers, one of which falls silent by a signal, with a pod on it: it is ended, and the pod is not forgotten before. How
+/// long the pod ran on.
+async fn falls_silent(signal: &str) -> Option<Duration> {
+    let (yard, heard) = start("not_ready_deadline: 8s").await?;
     yard.grow(1, 1).await;
     let silent = ids(&yard).await.remove(0);
     runs(&yard, &heard, "web", "while :; do tell alive; sleep 0.1; done").await;
     yard.grow(2, 3).await;
+    let signalled = Instant::now();
     yard.kubelets.dockerd().signal(&node_of(&silent), signal).await;
     let pods = yard.plane.pods().await;
     yard.until("the others", async || {
@@ -116,16 +159,18 @@ async fn falls_silent(signal: &str) -> Option<()> {
     .await;
     assert!(!ids(&yard).await.contains(&silent));
     yard.until("its pod to be gone", async || !exists(&pods, "web").await).await;
-    Some(())
+    Some(heard.last("alive").unwrap().duration_since(signalled))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_is_killed_is_ended_and_its_node_goes_with_its_pods() {
-    falls_silent("KILL").await;
+    let Some(longer) = falls_silent("KILL").await else { return };
+    assert!(longer < Duration::from_secs(5), "{longer:?}");
 }
 
 /// Its pods run on, which nobody can know.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kubelet_that_is_frozen_is_ended_with_its_machine() {
-    falls_silent("STOP").await;
+    let Some(longer) = falls_silent("STOP").await else { return };
+    assert!(longer > Duration::from_secs(5), "{longer:?}");
 }

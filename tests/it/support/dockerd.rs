@@ -2,11 +2,10 @@
 //! containerd and a real kubelet, of the image that `tests/worker` says.
 
 use super::server;
-use super::wait;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long it may take to start.
@@ -14,6 +13,9 @@ const LIMIT: Duration = Duration::from_mins(1);
 
 /// What a kubelet and what it starts may do beyond what Docker lets every container do.
 const RIGHTS: [&str; 4] = ["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "SYSLOG"];
+
+/// What runs it, apart.
+const SECLUDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/servers/secluded-dockerd");
 
 /// The image of a worker.
 const IMAGE: &str = "local/worker:1";
@@ -29,41 +31,43 @@ pub(crate) struct Dockerd {
 }
 
 impl Dockerd {
-    /// Starts one that knows the image of a worker. `None` after a printed skip where a part of it is missing, or who runs
-    /// the tests is not root.
+    /// Starts one that knows the image of a worker. `None` after a printed skip where a part of it is missing, or this
+    /// machine lets nobody run one.
     pub(crate) async fn start() -> Option<Self> {
-        let program = server::find("docker-20.10", "secluded-dockerd")?;
+        let client = server::find("docker-20.10", "docker")?;
         let kubelet = server::find("control-plane-1.36", "control-plane")?;
         let image = server::find("worker-image-12", "../share/worker.tar")?;
-        if !rustix::process::geteuid().is_root() {
-            server::lacks("only root may run a dockerd");
+        if let Err(why) = is_possible() {
+            server::skip(why);
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
         let (link, gateway, inside) = way_out();
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let child = Command::new(&program)
-            .args([folder.path().to_str().unwrap(), &link, &gateway, &inside])
-            .stdin(Stdio::null())
+        let root = client.parent().unwrap().parent().unwrap();
+        let child = Command::new(SECLUDED)
+            .args([root, folder.path()])
+            .args([&link, &gateway, &inside])
+            .stdin(Stdio::piped())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
             .unwrap();
-        let client = program.with_file_name("docker");
-        let dockerd = Self { child, folder, client, kubelet, gateway };
+        let mut dockerd = Self { child, folder, client, kubelet, gateway };
         dockerd.is_ready().await;
         let entrypoint = "ENTRYPOINT [\"/entrypoint\"]";
         dockerd.does(&["import", "--change", entrypoint, image.to_str().unwrap(), IMAGE]).await;
         Some(dockerd)
     }
 
-    async fn is_ready(&self) {
-        let answers = wait::until(LIMIT * 2, "dockerd", || async {
-            self.ask(&["version"]).await.status.success()
-        });
-        let in_time = tokio::time::timeout(LIMIT, answers).await.is_ok();
-        let log = || std::fs::read_to_string(self.folder.path().join("log")).unwrap();
-        assert!(in_time, "dockerd does not answer:\n{}", log());
+    async fn is_ready(&mut self) {
+        let log = self.folder.path().join("log");
+        let told = || std::fs::read_to_string(&log).unwrap();
+        let deadline = Instant::now() + LIMIT;
+        while !self.ask(&["version"]).await.status.success() {
+            let runs = self.child.try_wait().unwrap().is_none();
+            assert!(runs && Instant::now() < deadline, "dockerd does not answer:\n{}", told());
+        }
     }
 
     /// Starts a worker, which joins where the kubeconfig leads, as the node of its name with these labels. `ca` is the file
@@ -136,9 +140,22 @@ impl Drop for Dockerd {
             let ids = String::from_utf8_lossy(&listed.stdout);
             let _ = self.command().args(["rm", "--force"]).args(ids.split_whitespace()).output();
         }
-        let _ = self.child.kill();
+        drop(self.child.stdin.take());
         let _ = self.child.wait();
     }
+}
+
+/// Whether this machine lets a dockerd run. Its workers were tried with cgroups of version 1 only.
+fn is_possible() -> Result<(), &'static str> {
+    if !rustix::process::geteuid().is_root() {
+        return Err("only root may run a dockerd");
+    }
+    if !Path::new("/sys/fs/cgroup/memory").is_dir() {
+        return Err("the workers need cgroups of version 1");
+    }
+    let apart = ["--net", "--mount", "--pid", "--fork", "--mount-proc", "true"];
+    let may = Command::new("unshare").args(apart).stderr(Stdio::null()).status();
+    may.is_ok_and(|may| may.success()).then_some(()).ok_or("`unshare --net` is refused here")
 }
 
 /// A link's name, its address on this side and on the other, of which no other test has one. The addresses are of those that RFC
