@@ -14,6 +14,8 @@ mod drain;
 mod fit;
 #[path = "bench/handover.rs"]
 mod handover;
+#[path = "bench/idle.rs"]
+mod idle;
 #[path = "bench/inlet.rs"]
 mod inlet;
 #[path = "bench/pass.rs"]
@@ -41,6 +43,7 @@ mod support {
     pub(crate) mod authority;
     pub(crate) mod chain;
     pub(crate) mod control_plane;
+    pub(crate) mod dockerd;
     pub(crate) mod kubelets;
     pub(crate) mod ports;
     pub(crate) mod proc;
@@ -61,7 +64,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 type Group = (&'static str, fn() -> anyhow::Result<Vec<Measure>>);
 
 /// Every group, in the order in which they run. A new one is a file in `benches/bench/` and a line.
-const GROUPS: [Group; 15] = [
+const GROUPS: [Group; 16] = [
     ("inlet.memory", inlet::memory),
     ("inlet.embedded", inlet::embedded),
     ("inlet.redis", inlet::redis),
@@ -75,6 +78,7 @@ const GROUPS: [Group; 15] = [
     ("chain", chain::chain),
     ("burst", chain::burst),
     ("drain", drain::drain),
+    ("idle", idle::idle),
     ("sim", sim::sim),
     ("soak", soak::soak),
 ];

@@ -89,7 +89,7 @@ async fn keep(yard: &Yard, node: &str) -> anyhow::Result<()> {
 }
 
 /// How often the program asked for something so far, watches and its lease aside: for Events, or for all else.
-fn asked(yard: &Yard, events: bool) -> f64 {
+pub(super) fn asked(yard: &Yard, events: bool) -> f64 {
     let audit = yard.plane.audit();
     let lines = audit.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let count = lines

@@ -1,0 +1,37 @@
+//! A thousand workers of which nobody wants anything: what it costs to look after them. The control plane is real, and kwok's kubelets
+//! tell of themselves as real ones do.
+
+use super::chain::run;
+use super::drain::asked;
+use super::results::Measure;
+use super::support::control_plane::{AUDITED, Setting};
+use super::support::yard::Yard;
+use anyhow::Context as _;
+use std::time::{Duration, Instant};
+
+const WORKERS: usize = 1_000;
+
+/// How long it is watched.
+const WATCHED: Duration = Duration::from_mins(1);
+
+pub(crate) fn idle() -> anyhow::Result<Vec<Measure>> {
+    run(async {
+        let setting = Setting { flags: AUDITED.into(), ..Setting::default() };
+        let pool = format!("max: {WORKERS}, step: {{ up: {WORKERS} }}");
+        let yard = Yard::start(&setting, &pool).await.context("a server is missing")?;
+        yard.grow(i32::try_from(WORKERS)?, WORKERS).await;
+        // What came of the growth is over when a pass has found nothing to do.
+        yard.passes(3).await;
+        let (begun, worked) = (Instant::now(), yard.program.worked());
+        let before = asked(&yard, false) + asked(&yard, true);
+        tokio::time::sleep(WATCHED).await;
+        let requests = asked(&yard, false) + asked(&yard, true) - before;
+        let worked = (yard.program.worked() - worked).as_secs_f64();
+        let seconds = begun.elapsed().as_secs_f64();
+        Ok(vec![
+            Measure::new("idle.cpu_percent", worked / seconds * 100.0, "%"),
+            Measure::new("idle.requests_per_min", requests / seconds * 60.0, "requests"),
+            Measure::new("idle.peak_mb", yard.program.peak_mb(), "MB"),
+        ])
+    })
+}
