@@ -200,6 +200,35 @@ impl World {
         self.change(provider::add_foreign)
     }
 
+    /// A node of somebody else's joins: no machine of ours, no worker, and room for pods.
+    pub fn add_stranger(&self) -> NodeName {
+        self.change(|state| {
+            let number = state.number();
+            let name = NodeName::new(format!("stranger-{number}"));
+            state.nodes.insert(name.clone(), state::stranger(state.now, number));
+            name
+        })
+    }
+
+    /// The provider will refuse to end a machine.
+    ///
+    /// # Errors
+    /// There is no such machine.
+    pub fn protect(&self, instance: &str) -> Result<(), Error> {
+        self.change(|state| {
+            let machine = state.instances.get_mut(&InstanceId::new(instance));
+            machine.ok_or_else(|| Error::NotFound(instance.to_owned()))?.instance.protected = true;
+            Ok(())
+        })
+    }
+
+    /// It will refuse for none.
+    pub fn unprotect_all(&self) {
+        self.change(|state| {
+            state.instances.values_mut().for_each(|machine| machine.instance.protected = false);
+        });
+    }
+
     /// What goes wrong now.
     pub fn faults(&self) -> Faults {
         self.look(|state| state.faults.clone())

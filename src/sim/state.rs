@@ -278,6 +278,19 @@ fn server(now: Timestamp) -> SimNode {
     }
 }
 
+/// A node that nobody here launched.
+pub(super) fn stranger(now: Timestamp, number: u64) -> SimNode {
+    let capacity = Resources::new(4000, 8 << 30).with_pods(110);
+    SimNode {
+        uid: format!("stranger-uid-{number}").as_str().into(),
+        control_plane: false,
+        allocatable: capacity.clone(),
+        capacity,
+        taints: Vec::new(),
+        ..server(now)
+    }
+}
+
 /// `Option<Duration>` as text.
 mod optional_duration {
     use super::duration;

@@ -8,10 +8,11 @@ mod removal;
 use crate::primaries::Primaries;
 use crate::scenario::CLUSTER;
 use bellwether::clock::Clock;
-use bellwether::config::Config;
+use bellwether::config::{Config, Mode};
 use bellwether::model::{
     BatchId, Claim, ClusterName, ClusterView, Entry, EntryKind, Instance, InstanceId,
-    InstanceState, Memory, NodeRef, PoolName, Silence, Token, Uid, View, WorkerId, duration,
+    InstanceState, Memory, NodeRef, PoolName, Silence, SilenceId, Token, Truth, Uid, View,
+    WorkerId, duration,
 };
 use bellwether::reconcile::Claims;
 use bellwether::sim::World;
@@ -84,8 +85,14 @@ struct State {
     permanent: BTreeMap<String, Timestamp>,
     /// Since when a time interval mutes what asks to remove workers.
     muted: Option<Timestamp>,
-    /// Silences that are known: active in an Alertmanager, or remembered by the store.
-    silences: Vec<(Timestamp, Silence)>,
+    /// Silences that are active in an Alertmanager.
+    silences: Vec<Silence>,
+    /// Since when each process was told of each silence, over its own link.
+    told: BTreeMap<(usize, SilenceId), Timestamp>,
+    /// Machines that the provider will not end, and since when.
+    protected: BTreeMap<InstanceId, Timestamp>,
+    /// Pools of which the file says that nothing is to be done, and since when.
+    dry: BTreeMap<PoolName, Timestamp>,
     last_act: Option<Timestamp>,
 }
 
@@ -242,6 +249,11 @@ impl Checker {
             let new = Named { is_there: true, changed: now, when_removed };
             state.named.entry(pool.name.clone()).or_insert(new).when_removed = when_removed;
         }
+        let dry = |name: &PoolName| pools.get(name).is_some_and(|pool| pool.mode == Mode::DryRun);
+        state.dry.retain(|name, _| dry(name));
+        for name in pools.keys().filter(|name| dry(name)) {
+            state.dry.entry(name.clone()).or_insert(now);
+        }
         for name in pools.values().flat_map(|pool| &pool.permanent) {
             state.permanent.entry(name.clone()).or_insert(now);
         }
@@ -256,15 +268,27 @@ impl Checker {
 
     /// Silences that an Alertmanager holds now.
     pub(crate) fn silences(&self, silences: Vec<Silence>) {
+        self.state().silences = silences;
+    }
+
+    /// A process was told of the silences there are.
+    pub(crate) fn told(&self, replica: usize, truth: &Truth) {
         let now = self.now();
         let mut state = self.state();
-        state.silences.retain(|(_, known)| silences.iter().any(|silence| silence.id == known.id));
-        for silence in silences {
-            match state.silences.iter_mut().find(|(_, known)| known.id == silence.id) {
-                Some((_, known)) => *known = silence,
-                None => state.silences.push((now, silence)),
-            }
+        for id in truth.silences.keys() {
+            state.told.entry((replica, id.clone())).or_insert(now);
         }
+    }
+
+    /// The provider will not end a machine from now on.
+    pub(crate) fn protected(&self, machine: &str) {
+        let now = self.now();
+        self.state().protected.entry(InstanceId::new(machine)).or_insert(now);
+    }
+
+    /// It will end all of them.
+    pub(crate) fn unprotected(&self) {
+        self.state().protected.clear();
     }
 
     /// The bounds of a pool that may have been decided by: the widest of late.
@@ -347,8 +371,16 @@ impl Checker {
         told
     }
 
-    /// I3: nobody paused it. A silence counts from a moment after it was set: it must be possible to know of it.
-    fn not_paused(&self, autoscale: &str, pool: &PoolName, memory: &Memory, what: &str) {
+    /// I3: nobody paused it, by a silence of which this process was told a pass ago, or which the store remembers; and the file
+    /// lets it act.
+    fn not_paused(
+        &self,
+        replica: usize,
+        autoscale: &str,
+        pool: &PoolName,
+        memory: &Memory,
+        what: &str,
+    ) {
         let labels = BTreeMap::from([
             ("autoscale".to_owned(), autoscale.to_owned()),
             ("cluster".to_owned(), CLUSTER.to_owned()),
@@ -358,10 +390,15 @@ impl Checker {
         let remembered = memory.cluster.silences.values();
         let known: Vec<Silence> = {
             let state = self.state();
-            let old = |(set, _): &&(Timestamp, Silence)| duration::since(*set, now) > SLOWEST_PASS;
-            let told = state.silences.iter().filter(old).map(|(_, silence)| silence);
-            let told = told.filter(|told| memory.cluster.silences.contains_key(&told.id));
-            told.chain(remembered).cloned().collect()
+            let is_old = |since: &Timestamp| duration::since(*since, now) > SLOWEST_PASS;
+            let is_told = |silence: &&Silence| {
+                state.told.get(&(replica, silence.id.clone())).is_some_and(is_old)
+            };
+            if state.dry.get(pool).is_some_and(is_old) {
+                drop(state);
+                return self.violated("I3", format!("{what} of pool {pool}, which is in dry run"));
+            }
+            state.silences.iter().filter(is_told).chain(remembered).cloned().collect()
         };
         if let Some(silence) = known.iter().find(|silence| silence.mutes(&labels, now)) {
             self.violated("I3", format!("{what} of pool {pool} under the silence {}", silence.id));

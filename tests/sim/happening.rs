@@ -33,7 +33,9 @@ pub(crate) enum Trouble {
     After,
     /// It takes so long, and has its effect at the end.
     Slow(Duration),
-    /// What is seen is what was seen when the trouble began.
+    /// It has its effect at once, and the answer takes so long.
+    Late(Duration),
+    /// What is seen of machines and nodes is what was seen when the trouble began.
     Stale,
     /// So many calls of a hundred fail: half of them before their effect, half after it.
     Flaky(u64),
@@ -112,6 +114,10 @@ pub(crate) enum What {
     Anew { machine: usize, is_deleted: bool },
     /// A machine turns up that carries our pool's tag and another cluster's.
     Foreign,
+    /// A node that nobody here launched joins.
+    Stranger,
+    /// The provider will not end a machine, for a while.
+    Protect { machine: usize, lasts: Duration },
     /// The provider or the cluster has this fault for a while.
     Fault { faults: Box<Faults>, lasts: Duration },
     /// A link of one replica is in trouble for a while.
@@ -157,6 +163,10 @@ impl fmt::Display for What {
             Self::Notice(number) => write!(f, "machine {number} will be taken back"),
             Self::Cordon(number) => write!(f, "somebody cordons node {number}"),
             Self::Foreign => f.write_str("a machine of another cluster turns up"),
+            Self::Stranger => f.write_str("a node of somebody else's joins"),
+            Self::Protect { machine, lasts } => {
+                write!(f, "for {lasts:?} machine {machine} is protected")
+            }
             Self::Fault { faults, lasts } => write!(f, "for {lasts:?}: {}", on(faults)),
             Self::Trouble { replica, link, trouble, lasts } => {
                 write!(f, "for {lasts:?} replica {replica} and its {link:?}: {trouble:?}")

@@ -138,6 +138,11 @@ impl Links {
                 });
                 sent.await.expect("a call does not panic")
             }
+            Some(Trouble::Late(time)) => {
+                let answer = call.await;
+                tokio::time::sleep(time).await;
+                answer
+            }
         }
     }
 
@@ -155,6 +160,11 @@ impl Links {
             Some(Trouble::Slow(time)) => {
                 tokio::time::sleep(time).await;
                 call.await
+            }
+            Some(Trouble::Late(time)) => {
+                let answer = call.await;
+                tokio::time::sleep(time).await;
+                answer
             }
         }
     }
@@ -251,7 +261,7 @@ impl Cluster for Linked {
 
     async fn uncordon(&self, node: &NodeRef) -> cluster::Result<()> {
         let links = &self.0;
-        links.checker.uncordon(links.replica).await;
+        links.checker.uncordon(links.replica, node).await;
         let (cluster, node) = (links.cluster.clone(), node.clone());
         let call = async move { cluster.uncordon(&node).await };
         links.send(Link::Cluster, call, || Err(away())).await
@@ -316,7 +326,9 @@ impl Alertmanager for Linked {
         let now = || links.checker.now();
         let asked = links.ask(Link::Alertmanager, async { true }, || false);
         let is_answered = tokio::time::timeout(PATIENCE, asked).await.unwrap_or(false);
-        links.monitoring.lock().unwrap().truth(is_answered, now())
+        let truth = links.monitoring.lock().unwrap().truth(is_answered, now());
+        links.checker.told(links.replica, &truth);
+        truth
     }
 }
 

@@ -124,6 +124,7 @@ fn happenings(rng: &mut StdRng, scenario: &Scenario) -> Vec<Happening> {
     if scenario.seed.is_multiple_of(3) {
         all.extend(fail_overs(scenario.seed));
     }
+    all.extend(oddities(scenario));
     all.sort_by_key(|happening| happening.at);
     all
 }
@@ -137,6 +138,25 @@ fn fail_overs(seed: u64) -> Vec<Happening> {
         Happening { at, what: What::FailOver { lasts } }
     };
     (0..4).map(one).collect()
+}
+
+/// Drawn apart as well: machines that are protected, nodes of others, answers that come late.
+fn oddities(scenario: &Scenario) -> Vec<Happening> {
+    let rng = &mut StdRng::seed_from_u64(scenario.seed ^ 0x0DD);
+    let one = |_| {
+        let at = Duration::from_secs(rng.random_range(600..HOURS * 3600));
+        let what = match rng.random_range(0..5) {
+            0 => What::Stranger,
+            1 | 2 => What::Protect { machine: rng.random_range(0..8), lasts: lasts(rng) * 2 },
+            _ => {
+                let late = Trouble::Late(Duration::from_millis(rng.random_range(100..90_000)));
+                let (replica, link) = (rng.random_range(0..scenario.replicas), link(rng));
+                What::Trouble { replica, link, trouble: late, lasts: lasts(rng) }
+            }
+        };
+        Happening { at, what }
+    };
+    (0..scenario.seed % 5).map(one).collect()
 }
 
 fn load(rng: &mut StdRng, scenario: &Scenario) -> What {
@@ -243,6 +263,10 @@ fn trouble_of_a_link(rng: &mut StdRng, replica: usize) -> What {
     let (link, mut trouble, mut lasts) = (link(rng), how(rng), lasts(rng));
     if link == Link::Cluster && rng.random_bool(0.3) {
         trouble = Trouble::Stale;
+    }
+    if trouble == Trouble::Stale && !matches!(link, Link::Provider | Link::Cluster) {
+        // Nothing is kept of these that could be old; their answers may be, by as long as they take.
+        trouble = Trouble::Late(lasts.min(Duration::from_secs(90)));
     }
     if (link, trouble) == (Link::Provider, Trouble::Stale) {
         // Lists carry no time, so nobody can tell; providers are behind by seconds, not by hours.

@@ -31,14 +31,16 @@ impl Checker {
         if worker.state != WorkerState::Terminating {
             self.violated("I8", format!("{} is ended while {}", worker.id, worker.state));
         }
-        if machine.protected {
+        let now = self.now();
+        let protected = self.state().protected.get(id).copied();
+        if protected.is_some_and(|since| duration::since(since, now) > super::SLOWEST_PASS) {
             self.violated("I3", format!("{} is protected", worker.id));
         }
         if !is_ours(machine, &memory) {
             self.violated("I3", format!("machine {id} is of another cluster"));
         }
         self.not_permanent(&worker.id, worker.node.as_ref());
-        self.not_paused(word(worker), pool, &memory, "terminate");
+        self.not_paused(replica, word(worker), pool, &memory, "terminate");
         self.drained(worker, machine);
         self.seen_whole(replica, pool, &format!("terminate {}", worker.id));
     }
@@ -63,7 +65,7 @@ impl Checker {
             return self.violated("I3", format!("{} has no record", named(node)));
         };
         self.not_permanent(worker, Some(node));
-        self.not_paused(word(record), &record.pool, &memory, "cordon");
+        self.not_paused(replica, word(record), &record.pool, &memory, "cordon");
         if record.purpose != Some(Purpose::Notice) {
             self.seen_whole(replica, &record.pool, &format!("cordon {worker}"));
         }
@@ -163,8 +165,11 @@ impl Checker {
     }
 
     /// A cordon of ours is taken back.
-    pub(crate) async fn uncordon(&self, replica: usize) {
-        self.any_act(replica, "uncordon", None).await;
+    pub(crate) async fn uncordon(&self, replica: usize, node: &NodeRef) {
+        let view = self.view();
+        let worker = view.nodes().find(|there| there.at == *node);
+        let worker = worker.and_then(|node| node.worker.clone());
+        self.any_act(replica, "uncordon", worker.as_ref()).await;
     }
 
     fn not_permanent(&self, worker: &WorkerId, node: Option<&NodeRef>) {

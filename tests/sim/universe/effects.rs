@@ -33,6 +33,13 @@ impl Universe<'_> {
                 }
             }
             What::Foreign => _ = self.world.add_foreign_instance(),
+            What::Stranger => _ = self.world.add_stranger(),
+            What::Protect { machine, .. } => {
+                if let Some(id) = self.machine(*machine) {
+                    self.world.protect(&id).unwrap();
+                    self.checker.protected(&id);
+                }
+            }
             What::Fault { faults, .. } => self.world.set_faults((**faults).clone()),
             What::Trouble { replica, link, trouble, .. } => {
                 self.links[*replica].begin(*link, *trouble);
@@ -120,6 +127,10 @@ impl Universe<'_> {
                 self.checker.muted(false);
             }
             What::Silent { .. } => self.world.every_kubelet_speaks(),
+            What::Protect { .. } => {
+                self.world.unprotect_all();
+                self.checker.unprotected();
+            }
             What::Edit { .. } => self.edit(None),
             _ => {}
         }
@@ -212,6 +223,7 @@ pub(super) fn lasts(what: &What) -> Option<Duration> {
         | What::Mail { lasts, .. }
         | What::Blind { lasts, .. }
         | What::Silent { lasts, .. }
+        | What::Protect { lasts, .. }
         | What::Rules { lasts, .. }
         | What::Reconfigure { lasts, .. }
         | What::Edit { lasts, .. } => Some(*lasts),
