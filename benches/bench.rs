@@ -48,6 +48,8 @@ mod support {
     pub(crate) mod ports;
     pub(crate) mod proc;
     pub(crate) mod prometheus;
+    #[cfg(feature = "killpoints")]
+    pub(crate) mod proxy;
     pub(crate) mod redis;
     pub(crate) mod server;
     pub(crate) mod wait;

@@ -26,7 +26,7 @@ pub(crate) fn idle() -> anyhow::Result<Vec<Measure>> {
         let before = asked(&yard, false) + asked(&yard, true);
         tokio::time::sleep(WATCHED).await;
         let requests = asked(&yard, false) + asked(&yard, true) - before;
-        let worked = (yard.program.worked() - worked).as_secs_f64();
+        let worked = yard.program.worked().saturating_sub(worked).as_secs_f64();
         let seconds = begun.elapsed().as_secs_f64();
         Ok(vec![
             Measure::new("idle.cpu_percent", worked / seconds * 100.0, "%"),

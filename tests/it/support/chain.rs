@@ -43,7 +43,7 @@ pub(crate) struct Chain {
     is_pushed: bool,
     pub(crate) kubelets: Kubelets,
     _plane: ControlPlane,
-    _prometheus: RunningPrometheus,
+    prometheus: RunningPrometheus,
     _folder: TempDir,
 }
 
@@ -106,10 +106,12 @@ clusters:
             is_pushed,
             kubelets,
             _plane: plane,
-            _prometheus: prometheus,
+            prometheus,
             _folder: folder,
         };
         chain.hears_the_watchdog().await;
+        // It begins to scrape some seconds after it is ready.
+        chain.prometheus.answers("bellwether_unschedulable_pods").await;
         Some(chain)
     }
 

@@ -7,6 +7,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
+use std::future::ready;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use tokio::net::TcpListener;
@@ -37,7 +38,9 @@ impl Heard {
                 let (stream, _) = listener.accept().await.unwrap();
                 let words = Arc::clone(&all);
                 connections.spawn(async move {
-                    let answer = service_fn(move |request| hear(request, Arc::clone(&words)));
+                    let answer = service_fn(move |request| {
+                        ready(Ok::<_, Infallible>(hear(&request, &words)))
+                    });
                     let _ =
                         http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
                 });
@@ -63,11 +66,8 @@ impl Drop for Heard {
     }
 }
 
-async fn hear(
-    request: Request<Incoming>,
-    words: Arc<Mutex<Vec<Word>>>,
-) -> Result<Response<Empty<Bytes>>, Infallible> {
+fn hear(request: &Request<Incoming>, words: &Mutex<Vec<Word>>) -> Response<Empty<Bytes>> {
     let word = request.uri().path().trim_start_matches('/').to_owned();
     words.lock().unwrap().push((word, Instant::now()));
-    Ok(Response::new(Empty::new()))
+    Response::new(Empty::new())
 }
