@@ -5,14 +5,14 @@ mod sensed;
 use super::{Turn, Workers};
 use crate::metrics::Metrics;
 use crate::model::{
-    BreakerState, ClusterName, Decision, Failure, Node, PassId, PeerState, Plan, PoolName,
-    Predictions, Reason, Signal, Silence, Transition, View, Worker, WorkerEvent, WorkerState,
-    duration,
+    BreakerState, ClusterName, ClusterView, Decision, Failure, Node, NodeName, PassId, PeerState,
+    Plan, PoolName, Predictions, Reason, Resources, Signal, Silence, Transition, View, Worker,
+    WorkerEvent, WorkerState, duration,
 };
 use crate::policy::{self, Sensors};
 use jiff::Timestamp;
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// What one turn saw and decided.
@@ -29,7 +29,7 @@ pub struct Report {
     /// Every worker that is not gone.
     pub workers: Vec<Worker>,
     /// Every node, ours or not; empty while unknown.
-    pub nodes: Vec<Arc<Node>>,
+    pub nodes: Vec<NodeReport>,
     /// Pods without a node; `None` while unknown.
     pub pending_pods: Option<usize>,
     /// Signals, each with whether it counts.
@@ -42,6 +42,18 @@ pub struct Report {
     pub findings: Vec<String>,
     /// The whole plan.
     pub plan: Plan,
+}
+
+/// One node, and what its pods ask of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct NodeReport {
+    /// The node.
+    #[serde(flatten)]
+    pub node: Arc<Node>,
+    /// What its pods ask for together; `pods` is how many there are.
+    pub requested: Resources,
+    /// What is left of what it offers.
+    pub free: Resources,
 }
 
 /// One pool.
@@ -85,7 +97,7 @@ pub(super) fn report(turn: &Turn<'_>, workers: &Workers) -> Report {
         pass: turn.pass.clone(),
         pools: turn.plan.decisions.iter().map(|decision| pool(turn, decision, workers)).collect(),
         workers: workers.values().filter(|worker| worker.is_live()).cloned().collect(),
-        nodes: view.map(|view| view.nodes.clone()).unwrap_or_default(),
+        nodes: view.map(nodes).unwrap_or_default(),
         pending_pods: view.map(|view| view.pods().filter(|pod| pod.node().is_none()).count()),
         signals: signals(turn),
         pauses: pauses(turn),
@@ -93,6 +105,22 @@ pub(super) fn report(turn: &Turn<'_>, workers: &Workers) -> Report {
         findings: findings(turn),
         plan: turn.plan.clone(),
     }
+}
+
+fn nodes(view: &ClusterView) -> Vec<NodeReport> {
+    let mut requested: HashMap<&NodeName, Resources> = HashMap::new();
+    for pod in view.pods() {
+        if let Some(node) = pod.node() {
+            requested.entry(node).or_default().add(&pod.spec.requests);
+        }
+    }
+    let told = |node: &Arc<Node>| {
+        let requested = requested.remove(&node.at.name).unwrap_or_default();
+        let mut free = node.allocatable.clone();
+        free.subtract(&requested);
+        NodeReport { node: node.clone(), requested, free }
+    };
+    view.nodes.iter().map(told).collect()
 }
 
 fn pool(turn: &Turn<'_>, decision: &Decision, workers: &Workers) -> PoolReport {

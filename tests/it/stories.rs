@@ -187,8 +187,13 @@ async fn a_pod_that_waits_and_a_node_that_stays_are_explained() {
     assert_eq!(told["subject"], format!("pod default/{name}"));
     let helps = told["helps"][0].as_str().unwrap();
     assert!(helps.contains("would host it, but it is at `max` (2)"), "{told:#}");
-    let node =
-        stage.report().nodes.iter().find(|node| node.worker.is_some()).unwrap().at.name.clone();
+    let report = stage.report();
+    let full = report.nodes.iter().find(|seen| seen.node.worker.is_some()).unwrap();
+    let pods = view.pods().filter(|pod| pod.node() == Some(&full.node.at.name));
+    let cpu: u64 = pods.map(|pod| pod.spec.requests.cpu_milli).sum();
+    assert!(cpu > 0 && full.requested.cpu_milli == cpu, "{full:?}");
+    assert_eq!(full.free.cpu_milli, full.node.allocatable.cpu_milli - cpu);
+    let node = full.node.at.name.clone();
     let told: serde_json::Value = get(format!("{url}/node/{node}")).await.json().await.unwrap();
     assert!(told["clusters"]["default"]["state"].as_str().unwrap().contains("of pool workers"));
     let missing = get(format!("{url}/pod/default/none")).await;

@@ -66,6 +66,7 @@ fn a_worker_without_a_node_by_the_deadline_is_failed_and_its_machine_ended() {
     assert_eq!(world.worker(1).state, WorkerState::Gone);
 }
 
+/// W-63: what is there and not Ready has not joined.
 #[test]
 fn a_node_that_is_not_ready_by_the_deadline_is_failed() {
     let mut world = World::of(2);
