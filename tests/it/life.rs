@@ -8,7 +8,8 @@ use bellwether::clock::Clock;
 use bellwether::model::InstanceState;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
@@ -124,6 +125,46 @@ impl Story {
         workers.iter().find_map(|worker| Some(worker["blocked"].as_str()?.to_owned()))
     }
 
+    /// What `bellwether explain` prints.
+    fn explains(&self, what: &[&str]) -> String {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_bellwether"))
+            .arg("explain")
+            .args(what)
+            .args(["--url", &self.chain.program.url])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// At a terminal: a pod, and a node.
+    async fn is_explained(&self, node: &str) {
+        let pods: Api<Pod> = Api::default_namespaced(self.chain.client());
+        let pod = pods.list(&ListParams::default()).await.unwrap().items.remove(0);
+        let told = self.explains(&["pod", &format!("default/{}", pod.metadata.name.unwrap())]);
+        assert!(told.contains("is on node node-"), "{told}");
+        let told = self.explains(&["node", node]);
+        assert!(told.contains("of pool workers: ready"), "{told}");
+    }
+
+    /// All that was done to nodes and for pods is told where people look at these.
+    async fn is_told_as_events(&self) {
+        let events: Api<Event> = Api::all(self.chain.client());
+        let done = ["Cordoned", "Uncordoned", "Drained", "MachineEnded", "NodeRemoved"];
+        let all =
+            done.map(|reason| ("Node", reason)).into_iter().chain([("Pod", "WorkersLaunched")]);
+        for (kind, reason) in all {
+            wait::until(LIMIT, reason, || async {
+                let told = events.list(&ListParams::default()).await.unwrap();
+                told.iter().any(|event| {
+                    let of = event.regarding.as_ref().and_then(|of| of.kind.as_deref());
+                    (of, event.reason.as_deref()) == (Some(kind), Some(reason))
+                })
+            })
+            .await;
+        }
+    }
+
     async fn explained(&self, node: &str) -> String {
         let url = format!("{}/v1/explain/node/{node}", self.chain.program.url);
         reqwest::get(url).await.unwrap().text().await.unwrap()
@@ -193,4 +234,6 @@ async fn workers_come_leave_when_idle_are_replaced_and_stay_where_a_budget_holds
     assert!(story.runs(2).await && story.chain.launched() == 5);
     let counted = story.given_up().await;
     assert!(counted.ends_with(" 1"), "what a rule tells people by: {counted:?}");
+    story.is_told_as_events().await;
+    story.is_explained(&nodes[0]).await;
 }
