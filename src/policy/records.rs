@@ -189,7 +189,8 @@ fn not_ready_since(
     let (sick, unseen) = (&mut memory.sick_since, &mut memory.unseen_since);
     match node.map(|node| node.readiness) {
         Some(Readiness::Ready) => {
-            (sick.remove(&worker.id), unseen.remove(&worker.id));
+            sick.remove(&worker.id);
+            unseen.remove(&worker.id);
             None
         }
         Some(Readiness::NotReady { since }) => {

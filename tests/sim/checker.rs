@@ -376,10 +376,9 @@ impl Checker {
     fn not_paused(
         &self,
         replica: usize,
-        autoscale: &str,
+        (autoscale, what): (&str, &str),
         pool: &PoolName,
         memory: &Memory,
-        what: &str,
     ) {
         let labels = BTreeMap::from([
             ("autoscale".to_owned(), autoscale.to_owned()),

@@ -196,7 +196,7 @@ const PODS: [Case; 30] = [
         "a pod that no other node may have",
         |pod| {
             pod["spec"]["nodeSelector"] =
-                json!({ "kubernetes.io/hostname": pod["spec"]["nodeName"] })
+                json!({ "kubernetes.io/hostname": pod["spec"]["nodeName"] });
         },
         "would fit nowhere else",
     ),

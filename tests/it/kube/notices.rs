@@ -4,6 +4,7 @@
 use crate::support::control_plane::Setting;
 use crate::support::kubelets::node_of;
 use crate::support::yard::Yard;
+use bellwether::clock::Clock;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use std::time::Duration;
@@ -50,7 +51,7 @@ async fn a_node_is_not_given_up_by_the_clock_of_a_control_plane_that_is_behind()
     let worker = yard.workers().await.remove(0);
     let silent = worker["id"].as_str().unwrap();
     yard.kubelets.silence(silent).await;
-    let long_ago = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(3);
+    let long_ago = Clock::system().now() - jiff::SignedDuration::from_hours(3);
     let condition = json!({ "type": "Ready", "status": "Unknown", "lastTransitionTime": long_ago.strftime("%FT%TZ").to_string() });
     let told = json!({ "status": { "conditions": [condition] } });
     let nodes = yard.plane.nodes().await;

@@ -39,7 +39,7 @@ impl Checker {
             Permit::Replace { .. } | Permit::Notice => "replace",
             _ => "up",
         };
-        self.not_paused(replica, word, &request.pool, &memory, "launch");
+        self.not_paused(replica, (word, "launch"), &request.pool, &memory);
     }
 
     /// I1: never above `max`, but for what replaces.

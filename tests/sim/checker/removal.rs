@@ -40,7 +40,7 @@ impl Checker {
             self.violated("I3", format!("machine {id} is of another cluster"));
         }
         self.not_permanent(&worker.id, worker.node.as_ref());
-        self.not_paused(replica, word(worker), pool, &memory, "terminate");
+        self.not_paused(replica, (word(worker), "terminate"), pool, &memory);
         self.drained(worker, machine);
         self.seen_whole(replica, pool, &format!("terminate {}", worker.id));
     }
@@ -65,7 +65,7 @@ impl Checker {
             return self.violated("I3", format!("{} has no record", named(node)));
         };
         self.not_permanent(worker, Some(node));
-        self.not_paused(replica, word(record), &record.pool, &memory, "cordon");
+        self.not_paused(replica, (word(record), "cordon"), &record.pool, &memory);
         if record.purpose != Some(Purpose::Notice) {
             self.seen_whole(replica, &record.pool, &format!("cordon {worker}"));
         }

@@ -17,29 +17,14 @@ impl Universe<'_> {
     pub(super) fn begin(&mut self, what: &What, now: Timestamp) {
         match what {
             What::Load { workload, replicas, usage } => self.load(workload, *replicas, *usage),
-            What::Kill(number) => {
-                if let Some(id) = self.machine(*number) {
-                    self.world.kill(&id).unwrap();
-                }
-            }
-            What::Notice(number) => {
-                if let Some(id) = self.machine(*number) {
-                    self.world.notice(&id, Duration::from_mins(2)).unwrap();
-                }
-            }
-            What::Cordon(number) => {
-                if let Some(node) = self.node(*number) {
-                    self.world.cordon_by_hand(&node).unwrap();
-                }
-            }
-            What::Foreign => _ = self.world.add_foreign_instance(),
-            What::Stranger => _ = self.world.add_stranger(),
-            What::Protect { machine, .. } => {
-                if let Some(id) = self.machine(*machine) {
-                    self.world.protect(&id).unwrap();
-                    self.checker.protected(&id);
-                }
-            }
+            What::Kill(_)
+            | What::Notice(_)
+            | What::Cordon(_)
+            | What::Foreign
+            | What::Stranger
+            | What::Protect { .. }
+            | What::Silent { .. }
+            | What::Anew { .. } => self.begin_of_machines(what),
             What::Fault { faults, .. } => self.world.set_faults((**faults).clone()),
             What::Trouble { replica, link, trouble, .. } => {
                 self.links[*replica].begin(*link, *trouble);
@@ -67,6 +52,39 @@ impl Universe<'_> {
             | What::Blind { .. }
             | What::Rules { .. }
             | What::Reconfigure { .. } => self.begin_watching(what, now),
+            // The clock of a process knows by itself; see `clock_of`.
+            What::Astray { .. } => {}
+            What::Edit { edit, .. } => self.edit(Some(*edit)),
+            What::Wish { by } => self.wish(*by, now),
+        }
+    }
+
+    /// What happens to machines and nodes.
+    fn begin_of_machines(&self, what: &What) {
+        match what {
+            What::Kill(number) => {
+                if let Some(id) = self.machine(*number) {
+                    self.world.kill(&id).unwrap();
+                }
+            }
+            What::Notice(number) => {
+                if let Some(id) = self.machine(*number) {
+                    self.world.notice(&id, Duration::from_mins(2)).unwrap();
+                }
+            }
+            What::Cordon(number) => {
+                if let Some(node) = self.node(*number) {
+                    self.world.cordon_by_hand(&node).unwrap();
+                }
+            }
+            What::Foreign => _ = self.world.add_foreign_instance(),
+            What::Stranger => _ = self.world.add_stranger(),
+            What::Protect { machine, .. } => {
+                if let Some(id) = self.machine(*machine) {
+                    self.world.protect(&id).unwrap();
+                    self.checker.protected(&id);
+                }
+            }
             What::Silent { machine, .. } => {
                 if let Some(id) = self.machine(*machine) {
                     self.world.silence_kubelet(&id).unwrap();
@@ -77,10 +95,7 @@ impl Universe<'_> {
                     self.world.register_anew(&id, *is_deleted).unwrap();
                 }
             }
-            // The clock of a process knows by itself; see `clock_of`.
-            What::Astray { .. } => {}
-            What::Edit { edit, .. } => self.edit(Some(*edit)),
-            What::Wish { by } => self.wish(*by, now),
+            _ => {}
         }
     }
 
