@@ -2,12 +2,12 @@
 //! machines that are dead, left over, or not asked for.
 
 use super::draft::Draft;
-use super::scene::{Machine, Scene};
+use super::scene::{Health, Machine, Scene};
 use super::{adopt, candidates, leaving, pauses};
 use crate::config::Mode;
 use crate::model::{
-    Act, Cordon, Failure, Node, Permit, PoolName, Readiness, Reason, Step, Transition, Worker,
-    WorkerEvent, WorkerState, duration,
+    Act, Cordon, Failure, Node, Permit, PoolName, Readiness, Reason, Step, Taint, Transition,
+    Worker, WorkerEvent, WorkerState, duration,
 };
 use jiff::Timestamp;
 use std::time::Duration;
@@ -121,10 +121,17 @@ fn joined(
     if is_lost(machine, node) {
         return fail(worker, Failure::Lost, Reason::Lost, draft);
     }
-    if node.is_some_and(Node::is_ready) {
+    if node.is_some_and(|node| has_started(scene, worker, node)) {
         return draft.moved(worker, WorkerEvent::BecameReady, Reason::BecameReady);
     }
     give_up_late(scene, worker, Failure::NeverReady, draft);
+}
+
+/// Whether a node is Ready, and what had to start on it has taken its taint away: until then it refuses pods.
+fn has_started(scene: &Scene<'_>, worker: &Worker, node: &Node) -> bool {
+    let awaited = scene.pool(&worker.pool).map(|pool| &pool.node.startup_taints);
+    let is_awaited = |taint: &Taint| awaited.is_some_and(|taints| taints.contains(&taint.key));
+    node.is_ready() && !node.taints.iter().any(is_awaited)
 }
 
 /// The machine is well and registered anew (its name changed, or somebody deleted its node): what it was bound to
@@ -230,19 +237,21 @@ fn spared(
     }
 }
 
-/// Many sick at once may mean that it is not them: then nothing is repaired. In a small pool one
-/// may always be sick.
+/// Many sick at once may mean that it is not them: then nothing is repaired, whether they are many of their pool or, where
+/// pools are small, of all there are. Of few one may always be sick.
 fn within_budget(scene: &Scene<'_>, pool: &PoolName) -> Result<(), Reason> {
-    let ready = scene.workers(pool).filter(|worker| worker.state == WorkerState::Ready);
-    let nodes: Vec<Option<&Node>> = ready.map(|worker| scene.node(worker)).collect();
-    let sick = nodes.iter().filter(|node| !node.is_some_and(Node::is_ready)).count();
     let percent = scene.pool(pool).map_or(0, |pool| pool.repair_budget) as usize;
-    let allowed = (nodes.len() * percent / 100).max(1);
-    if sick <= allowed {
-        return Ok(());
-    }
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    Err(Reason::RepairBudget { sick: count(sick), allowed: count(allowed) })
+    let health = scene.health();
+    let of_pool = health.get(pool).copied().unwrap_or_default();
+    let of_all = health.values().fold(Health::default(), |all, one| all.and(*one));
+    for Health { workers, sick } in [of_pool, of_all] {
+        let allowed = (workers * percent / 100).max(1);
+        if sick > allowed {
+            return Err(Reason::RepairBudget { sick: count(sick), allowed: count(allowed) });
+        }
+    }
+    Ok(())
 }
 
 /// A dead or useless machine is ended; one that never was, or is gone already, needs no call.
@@ -253,8 +262,16 @@ fn failed(
     (machine, node): (Machine<'_>, Option<&Node>),
     draft: &mut Draft,
 ) {
-    // Judged too early: nothing was drained, so it is not ended; it is adopted anew.
-    if matches!(machine, Machine::Live(_)) && node.is_some_and(Node::is_ready) {
+    // Judged too early: nothing was drained, so it is not ended; it is adopted anew. One on which nothing ever started is of no use,
+    // unless pods bear that.
+    let serves = |node: &Node| match failure {
+        Failure::NeverReady => {
+            has_started(scene, worker, node)
+                || node.is_ready() && scene.movable_on(&node.at.name).next().is_some()
+        }
+        _ => node.is_ready(),
+    };
+    if matches!(machine, Machine::Live(_)) && node.is_some_and(serves) {
         return draft.plan.forget.push(worker.id.clone());
     }
     let reason = reason_of(scene, worker, failure);

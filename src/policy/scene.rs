@@ -5,8 +5,9 @@ use super::foreseen;
 use super::new_nodes;
 use crate::config::{ClusterConfig, PoolConfig};
 use crate::model::{
-    Ask, ClusterView, Instance, InstanceState, Memory, Node, NodeName, Observed, Placement, Pod,
-    PodKind, PodSpec, PoolName, Reason, Signal, View, Worker, WorkerId, WorkerState, duration,
+    Ask, ClusterView, Failure, Instance, InstanceState, Memory, Node, NodeName, Observed,
+    Placement, Pod, PodKind, PodSpec, PoolName, Reason, Signal, View, Worker, WorkerId,
+    WorkerState, duration,
 };
 use jiff::Timestamp;
 use std::cell::OnceCell;
@@ -32,8 +33,23 @@ pub(super) struct Scene<'a> {
     /// Of each kind of pods the Ready node on which all of them are; none of one that is on several. Pods of one kind share their
     /// spec, so it is known by its address.
     homes: OnceCell<HashMap<*const PodSpec, Option<&'a NodeName>>>,
+    health: OnceCell<HashMap<&'a PoolName, Health>>,
     room: OnceCell<Room<'a>>,
     new_nodes: OnceCell<BTreeMap<&'a PoolName, Vec<NewNode<'a>>>>,
+}
+
+/// How many workers are to serve, and how many of them do not: their node is not Ready or not there, or they are being ended
+/// for something like that.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Health {
+    pub(super) workers: usize,
+    pub(super) sick: usize,
+}
+
+impl Health {
+    pub(super) fn and(self, other: Self) -> Self {
+        Self { workers: self.workers + other.workers, sick: self.sick + other.sick }
+    }
 }
 
 impl<'a> Scene<'a> {
@@ -52,9 +68,9 @@ impl<'a> Scene<'a> {
                 nodes.entry(worker).or_default().push(node);
             }
         }
-        let (pods, homes) = (OnceCell::new(), OnceCell::new());
+        let (pods, homes, health) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
         let (room, new_nodes) = (OnceCell::new(), OnceCell::new());
-        Self { observed, signals, memory, limits, now, nodes, pods, homes, room, new_nodes }
+        Self { observed, signals, memory, limits, now, nodes, pods, homes, health, room, new_nodes }
     }
 
     /// Nodes and pods, or why they are not known.
@@ -171,6 +187,25 @@ impl<'a> Scene<'a> {
             homes
         });
         made.get(&Arc::as_ptr(&pod.spec)).copied().flatten()
+    }
+
+    /// How each pool is.
+    pub(super) fn health(&self) -> &HashMap<&'a PoolName, Health> {
+        self.health.get_or_init(|| {
+            let mut health: HashMap<&PoolName, Health> = HashMap::new();
+            for worker in self.memory.workers.values() {
+                let is_sick = match worker.state {
+                    WorkerState::Ready => !self.node(worker).is_some_and(Node::is_ready),
+                    WorkerState::Failed { failure: Failure::NotReady } => true,
+                    // Nobody chose it to go.
+                    WorkerState::Terminating if worker.purpose.is_none() => true,
+                    _ => continue,
+                };
+                let of_pool = health.entry(&worker.pool).or_default();
+                *of_pool = of_pool.and(Health { workers: 1, sick: usize::from(is_sick) });
+            }
+            health
+        })
     }
 
     /// Pods on a node that a drain must move.

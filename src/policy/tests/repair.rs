@@ -63,6 +63,39 @@ fn in_a_small_pool_one_may_always_be_sick() {
     assert!(plan.of("workers").also.contains(&Reason::RepairBudget { sick: 2, allowed: 1 }));
 }
 
+/// Nobody tells an apiserver that is ill from ten pools of one worker each that are.
+#[test]
+fn many_pools_of_one_worker_each_are_judged_together() {
+    let mut world = World::of(1);
+    for number in 2..=10 {
+        let name = format!("pool-{number}");
+        world.add_pool(&name, 3);
+        world.ready(&name);
+    }
+    (1..=4).for_each(|number| world.sick(number));
+    let plan = world.plan();
+    assert!((1..=4).all(|number| plan.failure(number).is_none()));
+    let told = Reason::RepairBudget { sick: 4, allowed: 3 };
+    assert!(plan.of("pool-4").also.contains(&told), "{:#?}", plan.of("pool-4"));
+    world.node(4).readiness = Readiness::Ready;
+    assert_eq!(world.plan().failure(1), Some(Failure::NotReady), "three of ten may be");
+}
+
+/// Else one after the other could go, each time within the budget.
+#[test]
+fn a_repair_that_is_under_way_counts_as_sick() {
+    for state in [WorkerState::Failed { failure: Failure::NotReady }, WorkerState::Terminating] {
+        let mut world = World::of(4);
+        world.set(1, state.clone());
+        world.worker(1).purpose = None;
+        world.sick(2);
+        let plan = world.plan();
+        assert_eq!(plan.failure(2), None, "{state:?}");
+        let told = Reason::RepairBudget { sick: 2, allowed: 1 };
+        assert!(plan.of("workers").also.contains(&told), "{state:?}");
+    }
+}
+
 #[test]
 fn permanent_protected_kept_and_human_cordoned_workers_are_not_repaired_away() {
     type Change = fn(&mut World);
