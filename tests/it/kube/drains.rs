@@ -1,7 +1,9 @@
 //! A node on its way out: what keeps its pods is told, and it goes with all that would hang on it.
 
 use super::{connect, join, mark, sees};
-use crate::support::control_plane::{self, ControlPlane, FakeNode, LIMIT, Setting, create, pod};
+use crate::support::control_plane::{
+    self, ControlPlane, FakeNode, LIMIT, Part, Setting, create, is_running, pod, until,
+};
 use crate::support::wait;
 use bellwether::cluster::kube::Kube;
 use bellwether::cluster::{Cluster as _, Error, Eviction, Manner};
@@ -41,6 +43,53 @@ async fn forbid_evictions(plane: &ControlPlane) {
     let spec = json!({ "policyName": "noon", "validationActions": ["Deny"] });
     let binding = json!({ "metadata": { "name": "noon" }, "spec": spec });
     create::<ValidatingAdmissionPolicyBinding>(&Api::all(client), binding).await;
+}
+
+/// A pod that runs on the node `one`, with something special about it.
+async fn runs(plane: &ControlPlane, name: &str, change: impl FnOnce(&mut Value)) {
+    let mut object = pod(name, "10m");
+    object["spec"]["nodeName"] = "one".into();
+    change(&mut object);
+    let pods = plane.pods().await;
+    create(&pods, object).await;
+    until(&pods, name, "the pod to run", is_running).await;
+}
+
+/// W-51. Without the controllers, who would take pods away whose owners nobody has made.
+#[tokio::test]
+async fn what_belongs_to_the_node_or_has_finished_is_left_and_holds_no_drain() {
+    let parts = vec![Part::Kwok];
+    let Some(plane) = control_plane::start_with(&Setting { parts, ..Setting::default() }).await
+    else {
+        return;
+    };
+    let kube = connect(&plane).await;
+    let at = join(&plane, "one").await;
+    runs(&plane, "daemon", |pod| {
+        let owner = json!({ "apiVersion": "apps/v1", "kind": "DaemonSet", "name": "agent", "uid": "agent", "controller": true });
+        pod["metadata"]["ownerReferences"] = json!([owner]);
+    })
+    .await;
+    runs(&plane, "mirror", |pod| {
+        pod["metadata"]["annotations"] = json!({ "kubernetes.io/config.mirror": "file" });
+    })
+    .await;
+    runs(&plane, "done", |_| ()).await;
+    let pods = plane.pods().await;
+    let done = json!({ "status": { "phase": "Succeeded" } });
+    pods.patch_status("done", &PatchParams::default(), &Patch::Merge(&done)).await.unwrap();
+    for manner in [Manner::Evict, Manner::Force] {
+        runs(&plane, "web", |_| ()).await;
+        assert_eq!(kube.evict_step(&at, manner).await, Ok(Eviction::Evicting { left: 1 }));
+        wait::until(LIMIT, "the node to be empty", || async {
+            kube.evict_step(&at, manner).await == Ok(Eviction::Empty)
+        })
+        .await;
+        let left = pods.list(&ListParams::default()).await.unwrap().items;
+        let mut names: Vec<String> = left.into_iter().filter_map(|pod| pod.metadata.name).collect();
+        names.sort();
+        assert_eq!(names, ["daemon", "done", "mirror"]);
+    }
 }
 
 #[tokio::test]
