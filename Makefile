@@ -21,7 +21,7 @@ demo: ## Play the whole story on a real Prometheus and Alertmanager (DEMO_STAY=1
 demo-kube: servers ## Tell on a real control plane how workers come, leave when idle, are replaced, and stay
 	REQUIRE_REAL=1 cargo test --features killpoints --test it -- chain:: life:: --nocapture --test-threads 1
 
-test: servers check-rules ## Run every test, on the real servers too (REQUIRE_REAL=1: none may be skipped)
+test: servers check-rules ## Run every test, on the real servers too (REQUIRE_REAL=1: no server may be missing)
 	cargo test --features killpoints -- --test-threads=$(TEST_THREADS)
 
 quick: ## Run the pure tests only: under a minute once built
