@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use std::time::{Duration, Instant};
 
 const WORKERS: usize = 1_000;
+const AT_ONCE: usize = 100;
 
 /// How long it is watched.
 const WATCHED: Duration = Duration::from_mins(1);
@@ -19,7 +20,10 @@ pub(crate) fn idle() -> anyhow::Result<Vec<Measure>> {
         let setting = Setting { flags: AUDITED.into(), ..Setting::default() };
         let pool = format!("max: {WORKERS}, step: {{ up: {WORKERS} }}");
         let yard = Yard::start(&setting, &pool).await.context("a server is missing")?;
-        yard.grow(i32::try_from(WORKERS)?, WORKERS).await;
+        // An operator may ask for so many at once.
+        for workers in (AT_ONCE..=WORKERS).step_by(AT_ONCE) {
+            yard.grow(i32::try_from(AT_ONCE)?, workers).await;
+        }
         // What came of the growth is over when a pass has found nothing to do.
         yard.passes(3).await;
         let (begun, worked) = (Instant::now(), yard.program.worked());
