@@ -127,3 +127,15 @@ fn no_rule_compares_with_a_bare_number_of_seconds() {
         }
     }
 }
+
+/// Only how the use of workers is measured differs where they are containers.
+#[test]
+fn the_rules_of_containers_are_the_others_but_for_what_is_used() {
+    let rest = |text: &'static str| {
+        let begin = text.find("      # What the pods on Ready, uncordoned").unwrap();
+        &text[begin..]
+    };
+    let (usual, docker) =
+        (include_str!("../../rules/health.yaml"), include_str!("../../rules/docker/health.yaml"));
+    assert_eq!(rest(usual), rest(docker));
+}

@@ -27,7 +27,7 @@ route() {
 
 for version in prometheus-2.42 prometheus-3.16; do
   promtool=$servers/$version/bin/promtool
-  for rules in rules rules/kube-state-metrics; do
+  for rules in rules rules/kube-state-metrics rules/docker; do
     check "$version reads $rules/prometheus.yml and the rules" "$promtool" check config "$rules/prometheus.yml"
     for tests in "$rules"/tests/*.yaml; do
       check "$version passes $tests" "$promtool" test rules "$tests"
