@@ -5,6 +5,7 @@
 mod check_config;
 mod client;
 mod plan;
+mod provider;
 mod store;
 mod table;
 
@@ -54,6 +55,9 @@ enum Command {
     Reconcile(client::Connection),
     /// Switch on again what switched itself off.
     Resume(client::ResumeOptions),
+    /// Try a program that makes machines: does it keep what every provider keeps?
+    #[command(subcommand)]
+    Provider(provider::Action),
     /// Back up all that the store keeps, or move it to another.
     #[command(subcommand)]
     Store(store::Action),
@@ -135,6 +139,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Scale(options) => client::scale(&options).await,
         Command::Reconcile(connection) => client::reconcile(&connection).await,
         Command::Resume(options) => client::resume(&options).await,
+        Command::Provider(action) => provider::execute(&action).await,
         Command::Store(action) => store::execute(&action).await,
     }
 }

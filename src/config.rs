@@ -31,8 +31,8 @@ pub use env::{ProcessEnv, Strings, warnings};
 pub use error::{ConfigError, ConfigErrors, Warning};
 pub use pem::PemFile;
 pub use pool::{
-    Amount, Budget, Cooldowns, DrainConfig, EvictConfig, Limits, NodeTemplate, OrderBy, PoolConfig,
-    ProviderConfig, Steps,
+    Amount, Budget, Cooldowns, DockerConfig, DockerHost, DrainConfig, EvictConfig, ExecConfig,
+    Limits, NodeTemplate, OrderBy, PoolConfig, ProviderConfig, ShapeConfig, Steps, TokenFile,
 };
 pub use prometheus::PrometheusConfig;
 pub use secret::Secret;
@@ -47,6 +47,16 @@ use crate::model::ClusterName;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+
+/// Cores as the file has them (`2`, `"1500m"`), in millicores. `None` of what is no such amount.
+pub fn cpu_of(value: &Value) -> Option<u64> {
+    value::cpu(&Tree::from(value.clone())).ok()
+}
+
+/// Memory as the file has it (`2147483648`, `"2Gi"`), in bytes. `None` of what is no such amount.
+pub fn memory_of(value: &Value) -> Option<u64> {
+    value::memory(&Tree::from(value.clone())).ok()
+}
 
 /// The version of the file's form.
 const VERSION: u32 = 1;

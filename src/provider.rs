@@ -5,10 +5,20 @@
 //! words after a crash and must then change nothing.
 
 mod console;
+pub mod contract;
+#[cfg(feature = "docker")]
+mod docker;
+mod exec;
 pub mod guarded;
+mod pools;
 pub use console::last_words;
+#[cfg(feature = "docker")]
+pub use docker::Docker;
+pub use exec::Exec;
 pub use guarded::Guarded;
+pub use pools::Pools;
 
+use crate::config::ClusterConfig;
 use crate::model::{Instance, InstanceId, LaunchRequest, Offering, PoolName, Shape, WorkerId};
 use async_trait::async_trait;
 use std::fmt;
@@ -16,9 +26,12 @@ use std::fmt;
 /// Creates and ends machines for one cluster.
 #[async_trait]
 pub trait Provider: fmt::Debug + Send + Sync + 'static {
-    /// Waits until an act may be asked for, where a rate limits calls. Whether the act still may happen is
+    /// What a pass goes by: from now on a pool's machines are made as it says.
+    fn follow(&self, _: &ClusterConfig) {}
+
+    /// Waits until an act on this pool may be asked for, where a rate limits calls. Whether the act still may happen is
     /// asked after this and right before it, so that nothing waits in between.
-    async fn turn(&self) {}
+    async fn turn(&self, _: &PoolName) {}
 
     /// Launches one machine per order. Idempotent by the orders' worker ids: an order that was
     /// fulfilled before answers with the same instance and launches nothing. An order whose

@@ -245,6 +245,7 @@ impl Reconciler {
         let claim = self.claim(limits);
         let (memory, signals) = self.remember().await?;
         let limits = &*limits.with_removed(&memory.pools);
+        parts.provider.follow(limits);
         let observed = observe::observe(&parts, limits, &signals).await;
         let now = self.parts.store.now().await?;
         let plan = policy::plan(&observed, &signals, &memory, limits, now);

@@ -19,7 +19,11 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("wire", &["config"], &["hyper", "kube", "redb"]),
     ("alert", &["model", "config"], PURE),
     ("policy", &["model", "cost", "config"], PURE),
-    ("provider", &["model", "config", "metrics"], &["kube", "redis", "redb", "hyper", "reqwest"]),
+    (
+        "provider",
+        &["model", "config", "metrics", "clock"],
+        &["kube", "redis", "redb", "hyper", "reqwest"],
+    ),
     ("cluster", &["model", "config", "metrics", "clock"], &["redis", "redb", "hyper", "reqwest"]),
     ("store", &["model", "config", "metrics", "clock"], &["kube", "hyper", "reqwest"]),
     ("alertmanager", &["model", "config", "metrics", "clock", "wire"], &["kube", "redb", "hyper"]),
@@ -87,7 +91,19 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "cli",
-        &["app", "clock", "config", "demo", "killpoint", "model", "store", "telemetry", "wire"],
+        &[
+            "app",
+            "clock",
+            "config",
+            "demo",
+            "killpoint",
+            "metrics",
+            "model",
+            "provider",
+            "store",
+            "telemetry",
+            "wire",
+        ],
         &["redb", "hyper"],
     ),
 ];

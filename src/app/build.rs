@@ -17,10 +17,6 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// Calls per second that a simulated provider takes. A cloud's limit would only make its passes long: each
-/// asks twice for each pool.
-const SIM_RATE: u32 = 10_000;
-
 pub(super) fn store(
     config: &watch::Receiver<Arc<Config>>,
     clock: Clock,
@@ -69,16 +65,11 @@ impl App {
         let name = limits.name.clone();
         let world = World::new(&limits.kubernetes.sim, clock)?;
         let (cluster, fence) = cluster(limits, &world, clock).await?;
-        let guarded = provider::guarded::GuardedConfig {
-            call: limits.timing.call,
-            rate: SIM_RATE,
-            burst: SIM_RATE,
-            ..Default::default()
-        };
-        let machines = Arc::new(sim::Provider::new(world.clone()));
+        let sim = Arc::new(sim::Provider::new(world.clone()));
+        let pools = provider::Pools::new(name.clone(), sim, self.metrics.clone(), clock);
         let parts = Parts {
             store: self.store.clone(),
-            provider: Arc::new(provider::Guarded::new(machines, guarded, self.metrics.clone())),
+            provider: Arc::new(pools),
             cluster,
             fence,
             alertmanager: Arc::new(alertmanager::Http::new(

@@ -1,7 +1,7 @@
 //! `clusters.NAME`: one cluster.
 
 use super::reader::Section;
-use super::{AlertmanagerConfig, PoolConfig, PrometheusConfig, SimConfig, value};
+use super::{AlertmanagerConfig, PoolConfig, PrometheusConfig, ProviderConfig, SimConfig, value};
 use crate::model::{ClusterName, PoolName, duration};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -15,6 +15,9 @@ const EXPANDERS: [(&str, Expander); 4] = [
     ("least_waste", Expander::LeastWaste),
     ("fewest", Expander::Fewest),
 ];
+
+/// The longest name of a pool.
+const POOL_NAME: usize = 48;
 
 /// The words of `mode`.
 pub(super) const MODES: [(&str, Mode); 2] = [("act", Mode::Act), ("dry_run", Mode::DryRun)];
@@ -225,9 +228,12 @@ impl ClusterConfig {
         if pools.is_empty() && !s.is_refused(&s.path_of("pools")) {
             s.refuse("pools", "a cluster needs at least one pool".into());
         }
+        let kubernetes = KubernetesConfig::read(s);
+        check_machines(s, &kubernetes, &pools);
+        check_names(s, &pools);
         Self {
             name: ClusterName::new(name),
-            kubernetes: KubernetesConfig::read(s),
+            kubernetes,
             mode,
             accept_unlabelled: s.take("accept_unlabelled", value::truth).unwrap_or(false),
             expanders: read_expanders(s),
@@ -268,6 +274,32 @@ impl ClusterConfig {
             "timing": self.timing.to_value(),
             "pools": pools.collect::<Value>(),
         })
+    }
+}
+
+/// A worker is named after its pool, a moment and a number, and a label of its node holds 63 letters.
+fn check_names(s: &Section<'_>, pools: &[(String, PoolConfig)]) {
+    for (name, _) in pools.iter().filter(|(name, _)| name.len() > POOL_NAME) {
+        let field = format!("pools.{name}");
+        if !s.is_refused(&s.path_of(&field)) {
+            let mend = format!(
+                "is too long a name for labels of its workers; at most {POOL_NAME} letters"
+            );
+            s.refuse(&field, mend.into());
+        }
+    }
+}
+
+/// Real machines join no simulated cluster.
+fn check_machines(s: &Section<'_>, kubernetes: &KubernetesConfig, pools: &[(String, PoolConfig)]) {
+    let real = pools.iter().find(|(_, pool)| pool.provider != ProviderConfig::Sim);
+    let Some((name, pool)) = real.filter(|_| kubernetes.real.is_none()) else { return };
+    if !s.is_refused_below("kubernetes") {
+        let kind = pool.provider.kind();
+        let mend = format!(
+            "is simulated, and the machines of the pool {name} are not (`{kind}`); say which cluster they join: `in_cluster: true` or `kubeconfig: FILE`"
+        );
+        s.refuse("kubernetes", mend.into());
     }
 }
 

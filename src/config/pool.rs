@@ -1,9 +1,13 @@
 //! `clusters.NAME.pools.NAME`: one group of alike workers.
 
 mod parts;
+mod provider;
 mod removed;
 
 use self::parts::{default_launches, read_resources, resources_value};
+pub use self::provider::{
+    DockerConfig, DockerHost, ExecConfig, ProviderConfig, ShapeConfig, TokenFile,
+};
 use super::cluster::MODES;
 use super::reader::Section;
 use super::{Mode, value};
@@ -14,9 +18,6 @@ use std::time::Duration;
 
 /// More workers than any Kubernetes cluster takes (its own limit is 5,000 nodes).
 const MOST: u32 = 10_000;
-
-/// What can be asked of a provider of this version.
-const PROVIDERS: &str = "only `sim` is available";
 
 const ORDERS: [(&str, OrderBy); 3] =
     [("emptiest", OrderBy::Emptiest), ("newest", OrderBy::Newest), ("oldest", OrderBy::Oldest)];
@@ -84,13 +85,6 @@ pub struct PoolConfig {
     pub budget: Budget,
     /// Whether the file does not name it any more: it is to be drained, and never grows.
     pub removed: bool,
-}
-
-/// Who makes a pool's machines.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ProviderConfig {
-    /// `sim`: the simulated provider of the cluster's world.
-    Sim,
 }
 
 /// What a new worker will look like, for scaling from zero. Corrected from real ones.

@@ -82,7 +82,8 @@ fn remove(value: &mut Value, path: &str) {
 fn pattern(path: &str) -> String {
     let mut before = String::new();
     let steps = path.split('.').map(|step| {
-        let own = ["clusters", "pools", "labels", "headers"].contains(&&*before);
+        let own = ["clusters", "pools", "labels", "headers", "hosts", "env", "options"]
+            .contains(&&*before);
         before = step.to_owned();
         match (own, step.ends_with("_file"), step.split_once('[')) {
             (true, true, _) => "NAME_file".to_owned(),
@@ -101,8 +102,15 @@ fn known_fields() -> BTreeSet<String> {
     for client in ["clusters.default.alertmanager", "clusters.default.prometheus"] {
         value = changed(&value, &format!("{client}.headers"), json!({ "X-Tenant": "a" }));
     }
-    let (config, asked) = Config::parse_recording(&value.to_string(), &none());
-    config.unwrap();
+    let secret = fields::secret_file();
+    let mut asked = BTreeSet::new();
+    let provided = [fields::docker(secret.path()), fields::exec()];
+    let provided = provided.map(|(path, cluster)| changed(&value, &path, cluster));
+    for value in provided.into_iter().chain([value]) {
+        let (config, more) = Config::parse_recording(&value.to_string(), &none());
+        config.unwrap();
+        asked.extend(more);
+    }
     let is_section = |name: &String| {
         let below = |other: &String| {
             other.strip_prefix(&**name).is_some_and(|rest| rest.starts_with(['.', '[']))
@@ -339,13 +347,9 @@ fn credentials_never_follow_to_other_addresses() {
 #[test]
 fn what_is_planned_is_not_called_unknown() {
     let pool = "clusters.default.pools.workers.provider";
-    for (path, section) in
-        [(pool, json!({ "ec2": { "shapes": ["t3.small"] } })), (pool, json!({ "docker": {} }))]
-    {
-        let errors = refused(&changed(&full(), path, section));
-        assert_eq!(errors.len(), 1, "{errors:?}");
-        assert!(errors[0].mend.contains("not part of this version yet"), "{}", errors[0]);
-    }
+    let errors = refused(&changed(&full(), pool, json!({ "ec2": { "shapes": ["t3.small"] } })));
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(errors[0].mend.contains("not part of this version yet"), "{}", errors[0]);
 }
 
 #[test]
@@ -439,9 +443,40 @@ fn names_are_those_kubernetes_would_take() {
         let text = MINIMAL.replace("workers:", &format!("{name:?}:"));
         assert_eq!(parse(&text).unwrap_err().0.len(), 1, "{name}");
     }
-    for name in ["a", "0", "a-b", &"a".repeat(63)] {
+    for name in ["a", "0", "a-b", &"a".repeat(48)] {
         parse(&MINIMAL.replace("workers:", &format!("{name:?}:"))).unwrap();
     }
+}
+
+/// With a moment and a number behind it, it is a label's value.
+#[test]
+fn a_pool_whose_workers_no_label_could_name_is_refused() {
+    let name = "a".repeat(49);
+    let errors = parse(&MINIMAL.replace("workers:", &format!("{name}:"))).unwrap_err().0;
+    assert_eq!((errors.len(), &*errors[0].path), (1, &*format!("clusters.default.pools.{name}")));
+    assert!(errors[0].mend.contains("48"), "{}", errors[0]);
+}
+
+#[test]
+fn real_machines_join_no_simulated_cluster() {
+    let exec = json!({ "exec": { "program": "/bin/cloud" } });
+    let value = changed(&full(), "clusters.default.pools.workers.provider", exec);
+    let errors = refused(&value);
+    assert_eq!((errors.len(), &*errors[0].path), (1, "clusters.default.kubernetes"));
+    assert!(errors[0].mend.contains("workers") && errors[0].mend.contains("exec"), "{}", errors[0]);
+    let real = changed(&value, "clusters.default.kubernetes", json!({ "in_cluster": true }));
+    parse_value(&real).unwrap();
+}
+
+#[test]
+fn a_pool_has_one_provider() {
+    let two = json!({ "sim": {}, "exec": { "program": "/bin/cloud" } });
+    let value = changed(&full(), "clusters.default.kubernetes", json!({ "in_cluster": true }));
+    let errors = refused(&changed(&value, "clusters.default.pools.workers.provider", two));
+    let path = "clusters.default.pools.workers.provider.sim";
+    assert_eq!((errors.len(), &*errors[0].path), (1, path));
+    let errors = refused(&changed(&value, "clusters.default.pools.workers.provider", json!({})));
+    assert_eq!((errors.len(), &*errors[0].path), (1, path));
 }
 
 #[test]

@@ -53,6 +53,13 @@ impl Shape {
     }
 }
 
+impl Offering {
+    /// Whether it is the same shape in the same place and market, whatever the price is by now.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (&self.shape, &self.zone, self.market) == (&other.shape, &other.zone, other.market)
+    }
+}
+
 impl fmt::Display for Market {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -90,12 +90,17 @@ impl Guarded {
     }
 
     /// A look, tried again while the provider is away for a moment.
-    async fn look<T, F>(&self, name: &'static str, attempt: impl Fn() -> F) -> Result<T>
+    async fn look<T, F>(
+        &self,
+        pool: &PoolName,
+        name: &'static str,
+        attempt: impl Fn() -> F,
+    ) -> Result<T>
     where
         F: Future<Output = Result<T>> + Send,
     {
         for tried in 0..self.config.retries {
-            self.turn().await;
+            self.turn(pool).await;
             match self.once(name, attempt()).await {
                 // Our own breaker is no reason to knock again.
                 Err(error) if error.is_transient() && error != Error::NotAsked => {
@@ -104,7 +109,7 @@ impl Guarded {
                 answer => return answer,
             }
         }
-        self.turn().await;
+        self.turn(pool).await;
         self.once(name, attempt()).await
     }
 
@@ -175,7 +180,7 @@ impl Guarded {
 
 #[async_trait]
 impl Provider for Guarded {
-    async fn turn(&self) {
+    async fn turn(&self, _: &PoolName) {
         let wait = {
             let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
             let rate = f64::from(self.config.rate);
@@ -202,11 +207,11 @@ impl Provider for Guarded {
     }
 
     async fn list(&self, pool: &PoolName) -> Result<Vec<Instance>> {
-        self.look("list", || self.inner.list(pool)).await
+        self.look(pool, "list", || self.inner.list(pool)).await
     }
 
     async fn shapes(&self, pool: &PoolName) -> Result<Vec<Shape>> {
-        self.look("shapes", || self.inner.shapes(pool)).await
+        self.look(pool, "shapes", || self.inner.shapes(pool)).await
     }
 
     /// Asked once.

@@ -76,7 +76,7 @@ impl<'a> Executor<'a> {
 
     async fn launch(&self, intent: &Intent, ledger: &mut Ledger<'_>) {
         let request = &intent.request;
-        self.parts.provider.turn().await;
+        self.parts.provider.turn(&request.pool).await;
         if let Err(reason) = self.permitted(&intent.permit, &request.pool).await {
             ledger.count(&request.pool, "launch", "refused");
             // Nothing was asked of the provider, so nothing can have been left behind.
@@ -92,7 +92,7 @@ impl<'a> Executor<'a> {
     /// What a machine that is given up wrote last, where that was asked, and what came of the call.
     async fn step<'s>(&self, step: &'s Step) -> (&'s Step, Option<String>, Done) {
         if matches!(step.act, Act::Terminate { .. } | Act::Replay { .. }) {
-            self.parts.provider.turn().await;
+            self.parts.provider.turn(&step.pool).await;
         }
         // Asked before the check, so that nothing waits between that and the call.
         let words = self.last_words(step).await;
@@ -233,6 +233,10 @@ impl<'a> Executor<'a> {
                     ledger.moved(&step.worker, &WorkerEvent::Release);
                 }
                 ledger.step(EntryKind::Refused, step, reason, String::new());
+            }
+            // What came of the first call is as unknown as before.
+            Done::Replayed(Err(provider::Error::NotAsked | provider::Error::Throttled), _) => {
+                ledger.count(&step.pool, name, "waiting");
             }
             Done::Replayed(answer, batch) => {
                 if let Some(intent) = self.turn.memory.intents.get(&batch) {

@@ -11,6 +11,9 @@ mod corpus;
 #[cfg(feature = "killpoints")]
 mod crash;
 mod differential;
+#[cfg(feature = "docker")]
+mod docker;
+mod exec;
 mod inlet;
 mod kube;
 mod life;

@@ -6,6 +6,8 @@ pub(crate) mod chain;
 pub(crate) mod configuration;
 pub(crate) mod control_plane;
 pub(crate) mod dockerd;
+#[cfg(feature = "docker")]
+pub(crate) mod gate;
 pub(crate) mod heard;
 pub(crate) mod inlet;
 pub(crate) mod interposed;

@@ -1,8 +1,7 @@
 //! The sections of a pool, read and written.
 
 use super::{
-    Amount, Budget, Cooldowns, DrainConfig, EFFECTS, EvictConfig, Limits, MOST, NodeTemplate,
-    PROVIDERS, ProviderConfig, Steps,
+    Amount, Budget, Cooldowns, DrainConfig, EFFECTS, EvictConfig, Limits, MOST, NodeTemplate, Steps,
 };
 use crate::config::error::Mend;
 use crate::config::reader::Section;
@@ -14,28 +13,6 @@ use std::collections::BTreeMap;
 
 /// Kubernetes' limit for the name part of a label's key, and for its value.
 const LABEL: usize = 63;
-
-impl ProviderConfig {
-    pub(super) fn read(s: &mut Section<'_>) -> Self {
-        s.section("provider", |s| {
-            let planned = ["ec2", "docker", "exec"];
-            for name in planned {
-                s.not_yet(name, PROVIDERS);
-            }
-            s.section("sim", |_| ());
-            if !s.has("sim") && !planned.iter().any(|name| s.has(name)) {
-                s.refuse("sim", "a pool needs a provider; write `provider: { sim: {} }`".into());
-            }
-            Self::Sim
-        })
-    }
-
-    pub(super) fn to_value(&self) -> Value {
-        match self {
-            Self::Sim => json!({ "sim": {} }),
-        }
-    }
-}
 
 impl NodeTemplate {
     pub(super) fn read(s: &mut Section<'_>) -> Self {

@@ -12,7 +12,7 @@ const TABLES: [(&str, &str); 3] = [
 
 /// The others, each with its test. Servers may stand at the top or in a cluster: both are read by one
 /// reader (`one_file_holds_several_clusters_with_servers_of_their_own`).
-const TESTS: [(&str, &str); 50] = [
+const TESTS: [(&str, &str); 76] = [
     ("version", "a_bad_value_of_any_field_is_one_error_with_path_value_and_mend"),
     ("listen", "it_listens_where_it_is_told"),
     ("auth.bearer_token", "each_role_may_do_what_it_is_for"),
@@ -73,6 +73,107 @@ const TESTS: [(&str, &str); 50] = [
     (
         "clusters.NAME.pools.NAME.drain.when_removed",
         "one_that_asked_for_it_is_drained_a_step_at_a_time",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.docker.server",
+        "a_container_is_an_agent_within_its_shape_that_joins_as_its_worker",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.docker.token_file",
+        "a_container_is_an_agent_within_its_shape_that_joins_as_its_worker",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.docker.shapes[].cpu",
+        "a_container_is_an_agent_within_its_shape_that_joins_as_its_worker",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.docker.shapes[].memory",
+        "a_container_is_an_agent_within_its_shape_that_joins_as_its_worker",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.docker.shapes[].pods",
+        "a_container_is_an_agent_within_its_shape_that_joins_as_its_worker",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.docker.args",
+        "a_container_is_an_agent_within_its_shape_that_joins_as_its_worker",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.docker.env.NAME",
+        "a_container_is_an_agent_within_its_shape_that_joins_as_its_worker",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.docker.tmpfs",
+        "a_container_is_an_agent_within_its_shape_that_joins_as_its_worker",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.docker.privileged",
+        "a_container_is_an_agent_within_its_shape_that_joins_as_its_worker",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.docker.cap_add",
+        "a_container_is_an_agent_within_its_shape_that_joins_as_its_worker",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.docker.security_opt",
+        "a_container_is_an_agent_within_its_shape_that_joins_as_its_worker",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.docker.binds",
+        "a_container_is_an_agent_within_its_shape_that_joins_as_its_worker",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.docker.image",
+        "an_image_that_is_not_there_is_being_pulled_and_then_told_why_not",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.docker.shapes[].name",
+        "containers_keep_what_every_provider_keeps",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.docker.shapes[].price_per_hour",
+        "a_shape_is_offered_where_a_machine_holds_it",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.docker.hosts.NAME.url",
+        "a_docker_that_is_away_makes_the_list_unknown_and_sells_nothing",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.docker.hosts.NAME.ca_file",
+        "a_docker_is_reached_over_the_network_with_certificates_of_both_sides",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.docker.hosts.NAME.client_cert_file",
+        "a_docker_is_reached_over_the_network_with_certificates_of_both_sides",
+    ),
+    ("clusters.NAME.pools.NAME.provider.docker.network", "what_cannot_start_leaves_nothing_behind"),
+    (
+        "clusters.NAME.pools.NAME.provider.docker.volumes",
+        "an_end_takes_the_volumes_along_and_leaves_others_alone",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.docker.parallel",
+        "no_more_are_made_at_once_than_the_file_says",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.docker.pull_timeout",
+        "an_image_that_does_not_come_in_time_is_given_up",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.exec.program",
+        "a_program_that_ends_badly_is_told_with_its_last_words",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.exec.args",
+        "a_launch_says_all_there_is_to_know_in_one_line",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.exec.env",
+        "its_environment_is_clean_but_for_what_is_named",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.exec.options.NAME",
+        "a_launch_says_all_there_is_to_know_in_one_line",
     ),
     ("clusters.NAME.pools.NAME.provider.sim", "a_minimal_file_gets_every_default"),
 ];

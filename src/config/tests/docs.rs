@@ -1,10 +1,10 @@
 //! `docs/configuration.md` and the examples say what is true.
 
-use super::{MINIMAL, full, known_fields, none, parse, refused, remove, steps};
-use crate::config::Config;
+use super::{MINIMAL, changed, fields, full, known_fields, none, parse, refused, remove, steps};
 use crate::config::env::{BY_NAME, EARLIER};
-use crate::model::duration;
-use serde_json::Value;
+use crate::config::{Config, ProviderConfig};
+use crate::model::{PoolName, duration};
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -48,6 +48,20 @@ fn rows(page: &str) -> Vec<Row> {
     rows
 }
 
+/// A file that says the least in which a field stands.
+fn least(field: &str, minimal: Value, token: &Path) -> Value {
+    let exec = json!({ "exec": { "program": "/bin/cloud" } });
+    let docker = json!({ "docker": fields::least_docker(token) });
+    let kinds = [(".provider.exec.", exec), (".provider.docker.", docker)];
+    match kinds.into_iter().find(|(kind, _)| field.contains(kind)) {
+        Some((_, provider)) => {
+            let (path, cluster) = fields::provided(&provider);
+            changed(&minimal, &path, cluster)
+        }
+        None => minimal,
+    }
+}
+
 /// The page's blocks of YAML.
 fn blocks(page: &str) -> Vec<&str> {
     page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
@@ -63,7 +77,8 @@ fn every_field_is_documented_once() {
 
 #[test]
 fn every_documented_default_is_the_default() {
-    let value = parse(MINIMAL).unwrap().to_value();
+    let secret = fields::secret_file();
+    let minimal = parse(MINIMAL).unwrap().to_value();
     let mut compared = 0;
     for Row { field, default } in rows(&page()) {
         let field = match field.split_once('.') {
@@ -71,6 +86,13 @@ fn every_documented_default_is_the_default() {
             _ => field.replace("clusters.NAME", "clusters.default"),
         };
         let field = field.replace("pools.NAME", "pools.workers").replace("[]", "[0]");
+        let field = field.replace("hosts.NAME", "hosts.local");
+        let value = if field.contains(".provider.") {
+            let least = least(&field, full(), secret.path());
+            parse(&least.to_string()).unwrap().to_value()
+        } else {
+            minimal.clone()
+        };
         let pointer = format!("/{}", steps(&field).join("/"));
         let is = value.pointer(&pointer).unwrap_or(&Value::Null);
         let Some(told) = in_backticks(&default).next() else {
@@ -96,6 +118,7 @@ fn every_documented_default_is_the_default() {
 
 #[test]
 fn what_is_called_required_is_required() {
+    let secret = fields::secret_file();
     let mut tried = 0;
     for row in rows(&page()).iter().filter(|row| row.default == "required") {
         let field = row.field.replace("clusters.NAME", "clusters.default");
@@ -107,7 +130,7 @@ fn what_is_called_required_is_required() {
             // Taken from the top, where it is tried.
             continue;
         }
-        let mut value = full();
+        let mut value = least(&field, full(), secret.path());
         remove(&mut value, &field);
         let errors = refused(&value);
         assert_eq!(errors.len(), 1, "{field}: {errors:?}");
@@ -115,6 +138,35 @@ fn what_is_called_required_is_required() {
         tried += 1;
     }
     assert!(tried > 6, "{tried}");
+}
+
+/// Files that the page's YAML names are not there, and that is all that is wrong with it.
+#[test]
+fn the_yaml_of_the_page_about_containers_is_right() {
+    let page = std::fs::read_to_string(docs().join("docker.md")).unwrap();
+    let blocks = blocks(&page);
+    let folder = tempfile::tempdir().unwrap();
+    let secret = fields::secret_file();
+    let (pem, token) = (secret.pem(), secret.path());
+    let ca = secret.path().with_file_name("ca.pem");
+    let files = [("k3s-token", token), ("docker-ca.pem", &*ca), ("docker.pem", &*pem)];
+    let there = |yaml: &str| {
+        files.iter().fold(yaml.to_owned(), |yaml, (name, file)| {
+            let here = folder.path().join(name);
+            std::fs::copy(file, &here).unwrap();
+            yaml.replace(&format!("/etc/bellwether/{name}"), here.to_str().unwrap())
+        })
+    };
+    let whole = there(blocks[0]);
+    parse(&whole).unwrap_or_else(|errors| panic!("{errors}"));
+    let indent = "\n            ";
+    let hosts = there(blocks[1]).trim_end().replace('\n', indent);
+    let with_hosts =
+        whole.replace(&format!("{indent}network:"), &format!("{indent}{hosts}{indent}network:"));
+    let config = parse(&with_hosts).unwrap_or_else(|errors| panic!("{errors}"));
+    let pool = &config.clusters[&"default".into()].pools[&PoolName::from("workers")];
+    let ProviderConfig::Docker(docker) = &pool.provider else { panic!("{:?}", pool.provider) };
+    assert_eq!(docker.hosts.len(), 2);
 }
 
 #[test]

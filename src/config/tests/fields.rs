@@ -38,7 +38,88 @@ pub(super) fn cases(secret_file: &Path) -> Vec<Case> {
     }
     cases.extend(cluster());
     cases.extend(pool());
+    cases.extend(providers(secret_file, pem));
     cases
+}
+
+/// A cluster whose pool has this provider.
+pub(super) fn provided(provider: &Value) -> (String, Value) {
+    let cluster = json!({
+        "kubernetes": { "in_cluster": true },
+        "pools": { "workers": { "provider": provider, "max": 10, "node": { "labels": { "tier": "x" } } } },
+    });
+    ("clusters.default".to_owned(), cluster)
+}
+
+/// What must be said of containers.
+pub(super) fn least_docker(token: &Path) -> Value {
+    json!({
+        "image": "rancher/k3s:v1.33.5-k3s1",
+        "server": "https://k3s:6443",
+        "token_file": token,
+        "shapes": [{ "name": "small", "cpu": 2, "memory": "4Gi" }],
+    })
+}
+
+/// One whose workers are containers.
+pub(super) fn docker(token: &Path) -> (String, Value) {
+    let host =
+        json!({ "url": "unix:///run/docker.sock", "ca_file": token.with_file_name("ca.pem") });
+    let docker = changed(&least_docker(token), "hosts", json!({ "a": host }));
+    provided(&json!({ "docker": changed(&docker, "env", json!({ "TZ": "UTC" })) }))
+}
+
+/// One whose workers a program makes.
+pub(super) fn exec() -> (String, Value) {
+    provided(&json!({ "exec": { "program": "/bin/cloud", "options": { "region": "eu" } } }))
+}
+
+fn providers(token: &Path, pem: &str) -> Vec<Case> {
+    let (file, other) = (token.to_str().unwrap(), token.with_file_name("other-token"));
+    let docker_cases = vec![
+        case("image", "rancher/k3s:v1.34.1-k3s1", "rancher/k3s:latest"),
+        case("server", "https://other:6443", "http://other:6443"),
+        case("token_file", other.to_str().unwrap(), "/nonexistent/token"),
+        case("shapes[0].name", "large", "not a name"),
+        case("shapes[0].cpu", "1500m", 0),
+        case("shapes[0].memory", "8Gi", "lots"),
+        case("shapes[0].pods", 20, 0),
+        case("shapes[0].price_per_hour", 0.05, "free"),
+        case("hosts.a.url", "unix:///other.sock", "tcp://host"),
+        case("hosts.a.ca_file", pem, file),
+        case("hosts.a.client_cert_file", pem, file),
+        case("network", "k3s", ""),
+        case("args", json!(["--flannel-iface=eth0"]), "--flannel-iface=eth0"),
+        case("env.TZ", "CET", json!([])),
+        case("volumes", json!(["/var/lib/containerd"]), json!(["here"])),
+        case("binds", json!(["/etc/certs:/certs:ro"]), json!(["/etc/certs"])),
+        case("tmpfs", json!([]), json!(["run"])),
+        case("privileged", false, "yes"),
+        Case {
+            with: Some(("privileged".to_owned(), false.into())),
+            ..case("cap_add", json!(["SYS_ADMIN"]), "SYS_ADMIN")
+        },
+        case("security_opt", json!(["seccomp=unconfined"]), "none"),
+        case("parallel", 10, 0),
+        case("pull_timeout", "1m", "0s"),
+    ];
+    let docker_cases = docker_cases.into_iter();
+    let exec_cases = [
+        case("program", "/bin/other", "other"),
+        case("args", json!(["--fast"]), "--fast"),
+        case("env", json!(["AWS_PROFILE"]), json!(["AWS PROFILE"])),
+        case("options.region", "us", json!([])),
+    ];
+    let at = |kind: &str, (base, cluster): (String, Value), case: Case| {
+        let section = format!("pools.workers.provider.{kind}");
+        let cluster = case.with.iter().fold(cluster, |cluster, (name, value)| {
+            changed(&cluster, &format!("{section}.{name}"), value.clone())
+        });
+        let path = format!("{base}.{section}.{}", case.path);
+        Case { path, with: Some((base, cluster)), ..case }
+    };
+    let docker_cases = docker_cases.map(|case| at("docker", docker(token), case));
+    docker_cases.chain(exec_cases.into_iter().map(|case| at("exec", exec(), case))).collect()
 }
 
 fn service(file: &str) -> Vec<Case> {
@@ -260,8 +341,10 @@ pub(super) fn secret_file() -> SecretFile {
     let folder = tempfile::tempdir().unwrap();
     let file = SecretFile { path: folder.path().join("token"), _folder: folder };
     std::fs::write(file.path(), "from-a-file\n").unwrap();
+    std::fs::write(file.path().with_file_name("other-token"), "other").unwrap();
     let own = rcgen::generate_simple_self_signed(["client".to_owned()]).unwrap();
     std::fs::write(file.pem(), own.cert.pem() + &own.signing_key.serialize_pem()).unwrap();
+    std::fs::write(file.path().with_file_name("ca.pem"), own.cert.pem()).unwrap();
     file
 }
 

@@ -153,13 +153,13 @@ async fn calls_beyond_the_burst_come_at_the_rate() {
 async fn an_act_waits_for_its_turn_before_it_is_permitted_and_not_in_its_call() {
     let guarded = guarded(&Scripted::of([]));
     for _ in 0..50 {
-        guarded.turn().await;
+        guarded.turn(&"workers".into()).await;
     }
     let waited = Instant::now();
     guarded.terminate(&"p".into(), &"i".into()).await.unwrap();
     guarded.launch(&request()).await.unwrap();
     assert_eq!(waited.elapsed(), Duration::ZERO);
-    guarded.turn().await;
+    guarded.turn(&"workers".into()).await;
     assert!(waited.elapsed() >= Duration::from_millis(40));
 }
 

@@ -5,7 +5,7 @@ use bellwether::config::SimConfig;
 use bellwether::metrics::Metrics;
 use bellwether::model::{InstanceState, LaunchRequest, Market, Offering, Order, PoolName};
 use bellwether::provider::guarded::GuardedConfig;
-use bellwether::provider::{Error, Guarded, LeftBehind, Provider};
+use bellwether::provider::{Error, Guarded, LeftBehind, Provider, contract};
 use bellwether::sim::{self, Faults, World};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,9 +17,12 @@ struct Stage {
     world: World,
 }
 
+fn clock() -> Clock {
+    Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap())
+}
+
 fn world() -> World {
-    let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());
-    World::new(&SimConfig::default(), clock).unwrap()
+    World::new(&SimConfig::default(), clock()).unwrap()
 }
 
 fn bare() -> Stage {
@@ -147,6 +150,22 @@ async fn a_list_that_fails_is_an_error_and_not_empty(stage: Stage) {
     assert!(error.is_transient());
 }
 
+/// What `bellwether provider test` tries on anybody's program.
+async fn all_that_is_tried_on_a_program_is_kept(stage: Stage) {
+    let trial = contract::Stage {
+        cluster: "c".into(),
+        cluster_uid: "sim-1".into(),
+        pool: pool(),
+        other: "others".into(),
+        limit: Duration::from_mins(5),
+        clock: clock(),
+    };
+    let findings = contract::try_out(&*stage.provider, &trial, true, |_| ()).await;
+    let wrong: Vec<_> = findings.iter().filter(|finding| finding.wrong.is_some()).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_eq!(findings.len(), 10);
+}
+
 macro_rules! contract {
     ($($property:ident),* $(,)?) => {
         mod sim_provider {
@@ -165,6 +184,7 @@ macro_rules! contract {
 }
 
 contract! {
+    all_that_is_tried_on_a_program_is_kept,
     launching_twice_with_one_token_is_one_machine,
     a_lost_answer_leaves_the_effect_unknown_and_the_same_request_settles_it,
     orders_without_capacity_fail_and_leave_nothing_behind,

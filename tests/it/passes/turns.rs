@@ -31,7 +31,7 @@ enum Meanwhile {
 
 #[async_trait::async_trait]
 impl Provider for Crowded {
-    async fn turn(&self) {
+    async fn turn(&self, _: &PoolName) {
         let meanwhile = self.meanwhile.lock().unwrap().clone();
         match meanwhile {
             Meanwhile::Nothing => {}

@@ -1,6 +1,7 @@
 //! A Docker of a test's own, apart from the machine's network and mounts, and the workers that run in it: containers, each with a
 //! containerd and a real kubelet, of the image that `tests/worker` says.
 
+use super::control_plane::ADMIN;
 use super::server;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -12,13 +13,20 @@ use tempfile::TempDir;
 const LIMIT: Duration = Duration::from_mins(1);
 
 /// What a kubelet and what it starts may do beyond what Docker lets every container do.
-const RIGHTS: [&str; 4] = ["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "SYSLOG"];
+pub(crate) const RIGHTS: [&str; 4] = ["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "SYSLOG"];
 
 /// What runs it, apart.
 const SECLUDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/servers/secluded-dockerd");
 
+/// What keeps it from what it needs of the kernel.
+pub(crate) const UNCONFINED: [&str; 3] =
+    ["seccomp=unconfined", "apparmor=unconfined", "systempaths=unconfined"];
+
+/// Overlays cannot lie upon overlays, so what it unpacks is in volumes.
+pub(crate) const VOLUMES: [&str; 2] = ["/var/lib/containerd", "/var/lib/kubelet"];
+
 /// The image of a worker.
-const IMAGE: &str = "local/worker:1";
+pub(crate) const IMAGE: &str = "local/worker:1";
 
 /// A running one. Its containers end with it.
 pub(crate) struct Dockerd {
@@ -42,12 +50,12 @@ impl Dockerd {
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
-        let (link, gateway, inside) = way_out();
+        let WayOut { link, gateway, inside, bridge } = way_out();
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let root = client.parent().unwrap().parent().unwrap();
         let child = Command::new(SECLUDED)
             .args([root, folder.path()])
-            .args([&link, &gateway, &inside])
+            .args([&link, &gateway, &inside, &bridge])
             .stdin(Stdio::piped())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -70,38 +78,57 @@ impl Dockerd {
         }
     }
 
-    /// Starts a worker, which joins where the kubeconfig leads, as the node of its name with these labels. `ca` is the file
-    /// that the kubeconfig names.
-    pub(crate) async fn run(
-        &self,
-        name: &str,
-        labels: &[(&str, &str)],
-        kubeconfig: &Path,
-        ca: &Path,
-    ) {
-        let labels: Vec<String> =
-            labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let shown =
-            |from: &Path, to: &Path| format!("--volume={}:{}:ro", from.display(), to.display());
+    /// Starts a worker, which joins at this address as the node of its name, with these labels. `ca` vouches for who answers there.
+    pub(crate) async fn run(&self, name: &str, labels: &[(&str, &str)], server: &str, ca: &Path) {
         let mut words: Vec<String> =
             ["run", "--detach", "--name", name, "--hostname", name].map(str::to_owned).into();
         words.extend(RIGHTS.map(|right| format!("--cap-add={right}")));
-        words.extend(
-            ["seccomp", "apparmor", "systempaths"]
-                .map(|by| format!("--security-opt={by}=unconfined")),
-        );
-        // Overlays cannot lie upon overlays, so what it unpacks is in volumes.
-        words.extend(
-            ["/var/lib/containerd", "/var/lib/kubelet"].map(|path| format!("--volume={path}")),
-        );
-        words.push("--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw".to_owned());
-        words.push(shown(&self.kubelet, Path::new("/usr/bin/control-plane")));
-        words.push(shown(kubeconfig, Path::new("/etc/kubeconfig")));
-        words.push(shown(ca, ca));
-        words.extend([IMAGE.to_owned(), format!("--hostname-override={name}")]);
-        words.push(format!("--node-labels={}", labels.join(",")));
+        words.extend(UNCONFINED.map(|option| format!("--security-opt={option}")));
+        words.extend(VOLUMES.map(|path| format!("--volume={path}")));
+        words.extend(self.binds(ca).map(|bind| format!("--volume={bind}")));
+        let told = [("URL", server), ("TOKEN", ADMIN), ("NODE_NAME", name)];
+        words.extend(told.map(|(what, value)| format!("--env=K3S_{what}={value}")));
+        words.extend([IMAGE.to_owned(), "agent".to_owned()]);
+        words.extend(labels.iter().map(|(key, value)| format!("--node-label={key}={value}")));
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         self.does(&words).await;
+    }
+
+    /// What a worker needs of this machine.
+    pub(crate) fn binds(&self, ca: &Path) -> [String; 3] {
+        let shown = |from: &Path, to: &str| format!("{}:{to}:ro", from.display());
+        [
+            "/sys/fs/cgroup:/sys/fs/cgroup:rw".to_owned(),
+            shown(&self.kubelet, "/usr/bin/control-plane"),
+            shown(ca, "/etc/ca.crt"),
+        ]
+    }
+
+    /// Where it listens.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join("docker.sock")
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("unix://{}", self.socket().display())
+    }
+
+    /// An image like a worker's whose containers do nothing.
+    #[cfg(feature = "docker")]
+    pub(crate) async fn idle_image(&self) -> String {
+        let (made, name) = ("to-be-idle", "local/idle:1");
+        self.does(&["create", "--name", made, IMAGE]).await;
+        let idle = r#"ENTRYPOINT ["/bin/busybox", "sh", "-c", "echo idle; exec sleep 3600"]"#;
+        self.does(&["commit", "--change", idle, made, name]).await;
+        self.does(&["rm", made]).await;
+        name.to_owned()
+    }
+
+    /// What `docker` says to these words, a line for each thing.
+    #[cfg(feature = "docker")]
+    pub(crate) async fn says(&self, words: &[&str]) -> Vec<String> {
+        let output = self.does(words).await;
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
     }
 
     /// A signal for the kubelet of a worker.
@@ -114,10 +141,11 @@ impl Dockerd {
         self.does(&["rm", "--force", "--volumes", name]).await;
     }
 
-    async fn does(&self, words: &[&str]) {
+    pub(crate) async fn does(&self, words: &[&str]) -> Output {
         let output = self.ask(words).await;
         let (status, told) = (output.status, String::from_utf8_lossy(&output.stderr));
         assert!(status.success(), "docker {}: {status}: {told}", words.join(" "));
+        output
     }
 
     async fn ask(&self, words: &[&str]) -> Output {
@@ -127,8 +155,7 @@ impl Dockerd {
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.client);
-        let socket = self.folder.path().join("docker.sock");
-        command.arg("--host").arg(format!("unix://{}", socket.display())).stdin(Stdio::null());
+        command.arg("--host").arg(self.url()).stdin(Stdio::null());
         command
     }
 }
@@ -158,14 +185,31 @@ fn is_possible() -> Result<(), &'static str> {
     may.is_ok_and(|may| may.success()).then_some(()).ok_or("`unshare --net` is refused here")
 }
 
-/// A link's name, its address on this side and on the other, of which no other test has one. The addresses are of those that RFC
-/// 2544 sets apart for tests.
-fn way_out() -> (String, String, String) {
+/// How a Docker and this machine reach each other.
+struct WayOut {
+    /// The link's name.
+    link: String,
+    /// Its address on this side.
+    gateway: String,
+    /// Its address on the other.
+    inside: String,
+    /// The address of the bridge that the containers are on.
+    bridge: String,
+}
+
+/// One that no other test has. The link's addresses are of those that RFC 2544 sets apart for tests, the containers' of those that RFC
+/// 6598 leaves to networks behind networks.
+fn way_out() -> WayOut {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let number = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
     let id = std::process::id();
     let net = (id.wrapping_mul(8) + number) % 0x4000;
     let (third, fourth) = (net >> 6, (net & 0x3f) << 2);
     let at = |host: u32| format!("198.18.{third}.{}", fourth + host);
-    (format!("bw{id:x}-{number}"), at(1), at(2))
+    WayOut {
+        link: format!("bw{id:x}-{number}"),
+        gateway: at(1),
+        inside: at(2),
+        bridge: format!("100.{}.{}.1", 64 + (net >> 8), net & 0xff),
+    }
 }

@@ -24,7 +24,7 @@ pub(crate) struct Kubelets {
 /// Where real ones run, and what leads them to the control plane.
 struct Real {
     dockerd: Dockerd,
-    kubeconfig: PathBuf,
+    server: String,
     ca: PathBuf,
 }
 
@@ -40,7 +40,7 @@ impl Kubelets {
 
     /// Real ones.
     pub(crate) async fn real(world: World, plane: &ControlPlane, dockerd: Dockerd) -> Self {
-        let real = Real { dockerd, kubeconfig: plane.kubeconfig(), ca: plane.ca_file() };
+        let real = Real { dockerd, server: plane.url(), ca: plane.ca_file() };
         Self { real: Some(real), ..Self::new(world, plane.client().await) }
     }
 
@@ -63,8 +63,8 @@ impl Kubelets {
                 ("node.kubernetes.io/instance-type", machine.shape.as_str()),
             ];
             let name = node_of(worker.as_str());
-            if let Some(Real { dockerd, kubeconfig, ca }) = &self.real {
-                dockerd.run(&name, &labels, kubeconfig, ca).await;
+            if let Some(Real { dockerd, server, ca }) = &self.real {
+                dockerd.run(&name, &labels, server, ca).await;
                 continue;
             }
             let node =

@@ -1,0 +1,290 @@
+//! What a worker's container is, and what its labels say. Pure.
+
+use crate::config::{DockerConfig, ShapeConfig};
+use crate::model::{
+    ClusterName, Effect, Instance, InstanceState, LaunchRequest, Market, POOL_LABEL, PoolName,
+    Resources, Taint, WORKER_LABEL, WorkerId, ZONE_LABEL, Zone, duration,
+};
+use bollard::models::{
+    ContainerCreateBody, ContainerState, ContainerSummary, ContainerSummaryStateEnum as State,
+    HostConfig, Mount, MountType, MountVolumeOptions, RestartPolicy, RestartPolicyNameEnum,
+};
+use jiff::Timestamp;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Labels of containers and volumes, beside the worker's and the pool's, which are as on nodes.
+const CLUSTER: &str = "bellwether.dev/cluster";
+const CLUSTER_UID: &str = "bellwether.dev/cluster-uid";
+const BATCH: &str = "bellwether.dev/batch";
+const SHAPE: &str = "bellwether.dev/shape";
+
+/// The label of a node that tells its shape.
+const INSTANCE_TYPE: &str = "node.kubernetes.io/instance-type";
+
+/// How long a container that ended may take to be started again by Docker.
+const COMES_BACK: Duration = Duration::from_mins(1);
+
+/// Longer names Linux takes for none of a machine.
+const HOSTNAME: usize = 63;
+
+/// Whose containers are meant.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Whose<'a> {
+    pub(super) cluster: &'a ClusterName,
+    pub(super) pool: &'a PoolName,
+}
+
+impl Whose<'_> {
+    /// As a filter of Docker's lists.
+    pub(super) fn filter(self) -> HashMap<String, Vec<String>> {
+        let label = |key: &str, value: &str| format!("{key}={value}");
+        let labels =
+            vec![label(CLUSTER, self.cluster.as_str()), label(POOL_LABEL, self.pool.as_str())];
+        [("label".to_owned(), labels)].into()
+    }
+
+    /// Whether labels say so.
+    pub(super) fn owns(self, labels: &HashMap<String, String>) -> bool {
+        labels.get(CLUSTER).is_some_and(|name| name == self.cluster.as_str())
+            && labels.get(POOL_LABEL).is_some_and(|name| name == self.pool.as_str())
+    }
+}
+
+/// The worker that labels of a container or a volume name.
+pub(super) fn worker_of(labels: &HashMap<String, String>) -> Option<&str> {
+    labels.get(WORKER_LABEL).map(String::as_str)
+}
+
+/// What a container is made from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Agent<'a> {
+    pub(super) config: &'a DockerConfig,
+    pub(super) request: &'a LaunchRequest,
+    pub(super) worker: &'a WorkerId,
+    pub(super) shape: &'a ShapeConfig,
+    pub(super) zone: &'a Zone,
+    /// All that its Docker's machine has.
+    pub(super) machine: &'a Resources,
+}
+
+impl Agent<'_> {
+    /// A container that joins as its worker.
+    pub(super) fn body(self) -> ContainerCreateBody {
+        let labels = self.labels();
+        let hostname = Some(self.worker.to_string()).filter(|name| name.len() <= HOSTNAME);
+        ContainerCreateBody {
+            hostname,
+            image: Some(self.config.image.clone()),
+            env: Some(self.environment()),
+            cmd: Some(self.arguments()),
+            host_config: Some(self.host_config(&labels)),
+            labels: Some(labels),
+            ..ContainerCreateBody::default()
+        }
+    }
+
+    fn labels(self) -> HashMap<String, String> {
+        let labels = [
+            (CLUSTER, self.request.cluster.as_str()),
+            (CLUSTER_UID, self.request.cluster_uid.as_str()),
+            (POOL_LABEL, self.request.pool.as_str()),
+            (BATCH, self.request.batch.as_str()),
+            (WORKER_LABEL, self.worker.as_str()),
+            (SHAPE, &self.shape.name),
+        ];
+        labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+    }
+
+    fn environment(self) -> Vec<String> {
+        let token = self.config.token.text.as_ref().map_or("", |token| token.expose());
+        let own = [
+            ("K3S_URL", &*self.config.server),
+            ("K3S_TOKEN", token),
+            ("K3S_NODE_NAME", self.worker.as_str()),
+        ];
+        let more = self.config.env.iter().map(|(name, value)| (&**name, &**value));
+        own.into_iter().chain(more).map(|(name, value)| format!("{name}={value}")).collect()
+    }
+
+    /// The agent's. Its kubelet sees the whole machine, so what is not the container's is told to be somebody else's.
+    fn arguments(self) -> Vec<String> {
+        let own = [
+            (WORKER_LABEL, self.worker.as_str()),
+            (POOL_LABEL, self.request.pool.as_str()),
+            (ZONE_LABEL, self.zone.as_str()),
+            (INSTANCE_TYPE, &self.shape.name),
+        ];
+        let labels = self.request.labels.iter().map(|(key, value)| (&**key, &**value)).chain(own);
+        let cpu = self.machine.cpu_milli.saturating_sub(self.shape.cpu_milli);
+        let memory = self.machine.memory.saturating_sub(self.shape.memory) >> 10;
+        let mut words = vec!["agent".to_owned()];
+        words.extend(labels.map(|(key, value)| format!("--node-label={key}={value}")));
+        words.extend(self.request.taints.iter().map(taint));
+        words.push(format!("--kubelet-arg=system-reserved=cpu={cpu}m,memory={memory}Ki"));
+        words.push(format!("--kubelet-arg=max-pods={}", self.shape.pods));
+        words.extend(self.config.args.iter().cloned());
+        words
+    }
+
+    fn host_config(self, labels: &HashMap<String, String>) -> HostConfig {
+        let config = self.config;
+        let volume = |(number, path): (usize, &String)| Mount {
+            typ: Some(MountType::VOLUME),
+            source: Some(format!("{}-{number}", self.worker)),
+            target: Some(path.clone()),
+            volume_options: Some(MountVolumeOptions {
+                labels: Some(labels.clone()),
+                ..MountVolumeOptions::default()
+            }),
+            ..Mount::default()
+        };
+        let (system, security): (Vec<&String>, Vec<&String>) =
+            config.security_opt.iter().partition(|option| *option == "systempaths=unconfined");
+        // What `docker run` makes of that option: the daemon does not know it.
+        let paths = (!system.is_empty()).then(Vec::new);
+        let memory = i64::try_from(self.shape.memory).unwrap_or(i64::MAX);
+        HostConfig {
+            nano_cpus: i64::try_from(self.shape.cpu_milli.saturating_mul(1_000_000)).ok(),
+            memory: Some(memory),
+            // No swap beyond that.
+            memory_swap: Some(memory),
+            binds: Some(config.binds.clone()),
+            mounts: Some(config.volumes.iter().enumerate().map(volume).collect()),
+            tmpfs: Some(config.tmpfs.iter().map(|path| (path.clone(), String::new())).collect()),
+            network_mode: Some(config.network.clone()),
+            privileged: Some(config.privileged),
+            cap_add: Some(config.cap_add.clone()),
+            security_opt: Some(security.into_iter().cloned().collect()),
+            masked_paths: paths.clone(),
+            readonly_paths: paths,
+            restart_policy: Some(RestartPolicy {
+                name: Some(RestartPolicyNameEnum::UNLESS_STOPPED),
+                maximum_retry_count: None,
+            }),
+            ..HostConfig::default()
+        }
+    }
+}
+
+fn taint(taint: &Taint) -> String {
+    let effect = match taint.effect {
+        Effect::NoSchedule => "NoSchedule",
+        Effect::PreferNoSchedule => "PreferNoSchedule",
+        Effect::NoExecute => "NoExecute",
+    };
+    format!("--node-taint={}={}:{effect}", taint.key, taint.value)
+}
+
+/// What a container is to us; `None` of one that a list may not hold. One that has stopped may come back by itself until
+/// that is asked of it.
+pub(super) fn instance(found: &ContainerSummary, zone: &Zone) -> Option<(Instance, bool)> {
+    let id = found.id.as_deref()?;
+    let labels = found.labels.as_ref()?;
+    let (state, has_stopped) = match found.state? {
+        State::CREATED => (InstanceState::Pending, false),
+        State::RUNNING | State::PAUSED | State::RESTARTING => (InstanceState::Running, false),
+        State::EXITED => (InstanceState::Running, true),
+        State::REMOVING | State::DEAD | State::STOPPING => (InstanceState::Ending, false),
+        State::EMPTY => return None,
+    };
+    let launched = Timestamp::from_second(found.created?).ok()?;
+    let instance = of_labels(id, labels, zone, launched, state)?;
+    Some((instance, has_stopped))
+}
+
+/// What its labels say of a container.
+pub(super) fn of_labels(
+    id: &str,
+    labels: &HashMap<String, String>,
+    zone: &Zone,
+    launched: Timestamp,
+    state: InstanceState,
+) -> Option<Instance> {
+    let label = |key: &str| labels.get(key).map(String::as_str);
+    Some(Instance {
+        id: format!("{zone}/{}", short(id)).as_str().into(),
+        worker: label(WORKER_LABEL).map(Into::into),
+        batch: label(BATCH).map(Into::into),
+        pool: label(POOL_LABEL)?.into(),
+        cluster_uid: label(CLUSTER_UID).map(Into::into),
+        shape: label(SHAPE).unwrap_or("unknown").into(),
+        zone: zone.clone(),
+        market: Market::OnDemand,
+        launched,
+        state,
+        protected: false,
+        notice: None,
+    })
+}
+
+/// Whether a container that ended is not about to be started again: nobody does when a person stopped it.
+pub(super) fn stays_stopped(state: &ContainerState, now: Timestamp) -> bool {
+    let ended = state.finished_at.as_deref().and_then(|at| at.parse::<Timestamp>().ok());
+    let for_long = |at| duration::since(at, now) > COMES_BACK;
+    !state.running.unwrap_or(false) && ended.is_none_or(for_long)
+}
+
+/// As people read it in `docker ps`.
+pub(super) fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(running: bool, finished_at: &str) -> ContainerState {
+        ContainerState {
+            running: Some(running),
+            finished_at: Some(finished_at.to_owned()),
+            ..ContainerState::default()
+        }
+    }
+
+    #[test]
+    fn one_that_ended_is_given_a_minute_to_be_started_again() {
+        let now = "2026-01-01T00:02:00Z".parse().unwrap();
+        assert!(!stays_stopped(&state(false, "2026-01-01T00:01:30Z"), now));
+        assert!(stays_stopped(&state(false, "2026-01-01T00:00:30Z"), now));
+        assert!(!stays_stopped(&state(true, "2026-01-01T00:00:30Z"), now), "it runs again");
+        assert!(stays_stopped(&ContainerState::default(), now));
+    }
+
+    #[test]
+    fn a_container_is_what_its_labels_and_its_state_say() {
+        let labels = [
+            (CLUSTER_UID, "uid-1"),
+            (POOL_LABEL, "workers"),
+            (BATCH, "b"),
+            (WORKER_LABEL, "w1"),
+            (SHAPE, "small"),
+        ];
+        let labels: HashMap<_, _> =
+            labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let of = |state| ContainerSummary {
+            id: Some("0123456789abcdef".to_owned()),
+            created: Some(1_767_225_600),
+            labels: Some(labels.clone()),
+            state: Some(state),
+            ..ContainerSummary::default()
+        };
+        let states = [
+            (State::CREATED, InstanceState::Pending, false),
+            (State::RUNNING, InstanceState::Running, false),
+            (State::PAUSED, InstanceState::Running, false),
+            (State::RESTARTING, InstanceState::Running, false),
+            (State::EXITED, InstanceState::Running, true),
+            (State::REMOVING, InstanceState::Ending, false),
+            (State::DEAD, InstanceState::Ending, false),
+        ];
+        for (its, ours, stopped) in states {
+            let (found, has_stopped) = instance(&of(its), &"a".into()).unwrap();
+            assert_eq!((found.state, has_stopped), (ours, stopped), "{its}");
+            assert_eq!(found.id.as_str(), "a/0123456789ab");
+            assert_eq!((found.worker, found.batch), (Some("w1".into()), Some("b".into())));
+            assert_eq!(found.cluster_uid, Some("uid-1".into()));
+        }
+        assert!(instance(&of(State::EMPTY), &"a".into()).is_none());
+    }
+}
