@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR ?= target
 TEST_THREADS ?= 12
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-kube test quick sim differential model-check bench servers check-rules lint build fuzz mutants
+.PHONY: help demo demo-kube demo-docker test quick sim differential model-check bench servers check-rules lint build fuzz mutants
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ demo: ## Play the whole story on a real Prometheus and Alertmanager (DEMO_STAY=1
 
 demo-kube: servers ## Tell on a real control plane how workers come, leave when idle, are replaced, and stay
 	REQUIRE_REAL=1 cargo test --features killpoints --test it -- chain:: life:: --nocapture --test-threads 1
+
+demo-docker: servers ## Tell on real containers how work brings a worker, and how its end takes one away (needs root)
+	REQUIRE_REAL=1 cargo test --features killpoints --test it -- lab::load:: --nocapture --test-threads 1
 
 test: servers check-rules ## Run every test, on the real servers too (REQUIRE_REAL=1: no server may be missing)
 	cargo test --features killpoints -- --test-threads=$(TEST_THREADS)

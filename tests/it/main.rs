@@ -16,6 +16,8 @@ mod docker;
 mod exec;
 mod inlet;
 mod kube;
+#[cfg(feature = "docker")]
+mod lab;
 mod life;
 mod passes;
 mod program;

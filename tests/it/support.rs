@@ -12,6 +12,8 @@ pub(crate) mod heard;
 pub(crate) mod inlet;
 pub(crate) mod interposed;
 pub(crate) mod kubelets;
+#[cfg(feature = "docker")]
+pub(crate) mod lab;
 #[cfg(feature = "killpoints")]
 pub(crate) mod observer;
 pub(crate) mod ports;
