@@ -8,6 +8,9 @@ mod apiserver;
 mod chain;
 #[path = "../tests/it/support/configuration.rs"]
 mod configuration;
+#[cfg(feature = "docker")]
+#[path = "bench/docker.rs"]
+mod docker;
 #[path = "bench/drain.rs"]
 mod drain;
 #[path = "bench/fit.rs"]
@@ -45,6 +48,8 @@ mod support {
     pub(crate) mod control_plane;
     pub(crate) mod dockerd;
     pub(crate) mod kubelets;
+    #[cfg(feature = "docker")]
+    pub(crate) mod lab;
     pub(crate) mod ports;
     pub(crate) mod proc;
     pub(crate) mod prometheus;
@@ -66,7 +71,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 type Group = (&'static str, fn() -> anyhow::Result<Vec<Measure>>);
 
 /// Every group, in the order in which they run. A new one is a file in `benches/bench/` and a line.
-const GROUPS: [Group; 16] = [
+const GROUPS: &[Group] = &[
     ("inlet.memory", inlet::memory),
     ("inlet.embedded", inlet::embedded),
     ("inlet.redis", inlet::redis),
@@ -81,6 +86,8 @@ const GROUPS: [Group; 16] = [
     ("burst", chain::burst),
     ("drain", drain::drain),
     ("idle", idle::idle),
+    #[cfg(feature = "docker")]
+    ("docker", docker::docker),
     ("sim", sim::sim),
     ("soak", soak::soak),
 ];
@@ -88,7 +95,7 @@ const GROUPS: [Group; 16] = [
 fn main() -> anyhow::Result<()> {
     let only = only();
     let (mut measures, mut failed) = (Vec::new(), Vec::new());
-    for (name, measure) in GROUPS {
+    for (name, measure) in GROUPS.iter().copied() {
         if only.as_ref().is_none_or(|only| name.starts_with(only.as_str())) {
             match measure() {
                 Ok(measured) => measures.extend(measured),
