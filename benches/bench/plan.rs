@@ -221,6 +221,7 @@ fn instances(pool: &str, launched: Timestamp) -> Vec<Instance> {
         state: InstanceState::Running,
         protected: false,
         notice: None,
+        told: None,
     })
     .collect()
 }

@@ -67,7 +67,7 @@ pub struct PoolConfig {
     pub evict: EvictConfig,
     /// `mode`: the cluster's, unless set.
     pub mode: Mode,
-    /// `order`: which worker goes first. Default emptiest.
+    /// `order`: which worker goes first. Default emptiest; of containers the newest.
     pub order: OrderBy,
     /// `headroom`: kept free beyond what is asked for. Default none.
     pub headroom: Resources,
@@ -192,6 +192,16 @@ pub struct Budget {
     pub per_hour: Option<Price>,
 }
 
+impl OrderBy {
+    /// Where the file says nothing. Containers go last in, first out, as labs number them.
+    fn usual(provider: &ProviderConfig) -> Self {
+        match provider {
+            ProviderConfig::Docker(_) => Self::Newest,
+            ProviderConfig::Sim | ProviderConfig::Exec(_) => Self::Emptiest,
+        }
+    }
+}
+
 impl Amount {
     /// The number it stands for in a pool of `size` workers; never less than 1.
     pub fn of(self, size: u32) -> u32 {
@@ -273,8 +283,10 @@ impl PoolConfig {
     pub(super) fn read(s: &mut Section<'_>, name: &str, mode: Mode) -> Self {
         let max = s.required("max", value::whole(0..=MOST)).unwrap_or(MOST);
         let base = Self::new(PoolName::new(name), max);
+        let provider = ProviderConfig::read(s);
+        let order = OrderBy::usual(&provider);
         let pool = Self {
-            provider: ProviderConfig::read(s),
+            provider,
             min: s.take("min", value::whole(0..=MOST)).unwrap_or(base.min),
             priority: s.take("priority", value::whole(0..=MOST)).unwrap_or(base.priority),
             permanent: s.list("permanent", value::text).unwrap_or_default().into_iter().collect(),
@@ -292,7 +304,7 @@ impl PoolConfig {
                 .unwrap_or(base.replace_drifted),
             evict: s.section("evict", EvictConfig::read),
             mode: s.take("mode", value::one_of(&MODES)).unwrap_or(mode),
-            order: s.take("order", value::one_of(&ORDERS)).unwrap_or(base.order),
+            order: s.take("order", value::one_of(&ORDERS)).unwrap_or(order),
             headroom: s.section("headroom", read_resources),
             join_deadline: s.take("join_deadline", value::lasting).unwrap_or(base.join_deadline),
             not_ready_deadline: s

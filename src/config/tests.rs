@@ -468,6 +468,22 @@ fn real_machines_join_no_simulated_cluster() {
     parse_value(&real).unwrap();
 }
 
+/// F-076.
+#[test]
+fn of_containers_the_newest_goes_first_unless_the_file_says_otherwise() {
+    let secret = fields::secret_file();
+    let (path, cluster) = fields::docker(secret.path());
+    let value = changed(&full(), &path, cluster);
+    let order = |value: &Value| {
+        let config = parse_value(value).unwrap();
+        config.clusters[&"default".into()].pools[&PoolName::from("workers")].order
+    };
+    assert_eq!(order(&value), OrderBy::Newest);
+    let told = changed(&value, "clusters.default.pools.workers.order", json!("oldest"));
+    assert_eq!(order(&told), OrderBy::Oldest);
+    assert_eq!(order(&full()), OrderBy::Emptiest);
+}
+
 #[test]
 fn a_pool_has_one_provider() {
     let two = json!({ "sim": {}, "exec": { "program": "/bin/cloud" } });

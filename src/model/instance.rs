@@ -31,6 +31,9 @@ pub struct Instance {
     pub protected: bool,
     /// When the provider said it will take it back (spot notice).
     pub notice: Option<Timestamp>,
+    /// What the provider says of its state, for people: why it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<String>,
 }
 
 /// Where an instance stands. `Pending` counts like `Running`: it is on its way.
@@ -41,15 +44,22 @@ pub enum InstanceState {
     Pending,
     /// Running.
     Running,
-    /// Being ended, or stopped; will not come back by itself.
+    /// It is there and does not run, and will not by itself; it is ours to end.
+    Stopped,
+    /// Being ended.
     Ending,
     /// Proven gone.
     Gone,
 }
 
 impl Instance {
-    /// Whether it exists or is about to: everything but ending and gone.
+    /// Whether it runs or is about to.
     pub fn is_live(&self) -> bool {
         matches!(self.state, InstanceState::Pending | InstanceState::Running)
+    }
+
+    /// Whether somebody has to end it, for it does not end by itself.
+    pub fn is_there(&self) -> bool {
+        self.is_live() || self.state == InstanceState::Stopped
     }
 }

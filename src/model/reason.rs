@@ -392,7 +392,11 @@ pub enum Reason {
         after: String,
     },
     /// The machine is gone or ending though we did not ask.
-    Lost,
+    Lost {
+        /// Why, as far as its provider says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        told: Option<String>,
+    },
     /// A machine with our tags and no record.
     Orphan,
     /// A node whose machine is proven gone.
@@ -639,7 +643,7 @@ impl Reason {
             Self::NeverJoined { .. } => "never_joined",
             Self::NeverReady { .. } => "never_ready",
             Self::NotReady { .. } => "not_ready",
-            Self::Lost => "lost",
+            Self::Lost { .. } => "lost",
             Self::Orphan => "orphan",
             Self::NodeLeftOver => "node_left_over",
             Self::RepairBudget { .. } => "repair_budget",
@@ -787,7 +791,8 @@ impl fmt::Display for Reason {
             Self::NeverJoined { after } => write!(f, "no node within {after}"),
             Self::NeverReady { after } => write!(f, "not ready within {after}"),
             Self::NotReady { after } => write!(f, "not ready for {after}"),
-            Self::Lost => f.write_str("the machine is gone"),
+            Self::Lost { told: None } => f.write_str("the machine is gone"),
+            Self::Lost { told: Some(told) } => write!(f, "the machine is gone: {told}"),
             Self::Orphan => f.write_str("a machine of ours without a record"),
             Self::NodeLeftOver => f.write_str("its machine is proven gone"),
             Self::RepairBudget { sick, allowed } => {

@@ -19,7 +19,7 @@ pub(super) fn adopt(scene: &Scene<'_>, pool: &PoolName, draft: &mut Draft) {
     let ids: HashSet<_> = known().filter_map(|worker| worker.instance.as_ref()).collect();
     let names: HashSet<_> = known().map(|worker| &worker.id).collect();
     let is_new = |instance: &&&Instance| {
-        instance.is_live()
+        instance.is_there()
             && !ids.contains(&instance.id)
             && instance.worker.as_ref().is_none_or(|id| !names.contains(id))
     };

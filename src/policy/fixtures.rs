@@ -190,6 +190,7 @@ impl World {
             state: InstanceState::Running,
             protected: false,
             notice: None,
+            told: None,
         };
         self.instances(worker.pool.as_str()).push(instance);
     }

@@ -42,7 +42,7 @@ fn follow_one(scene: &Scene<'_>, worker: &Worker, draft: &mut Draft) {
         WorkerState::Ready => ready(scene, worker, machine, node, draft),
         WorkerState::Cordoned | WorkerState::Draining | WorkerState::Drained => {
             if is_lost(machine, node) {
-                fail(worker, Failure::Lost, Reason::Lost, draft);
+                fail(worker, Failure::Lost, lost(machine), draft);
             }
         }
         WorkerState::Failed { failure } => failed(scene, worker, *failure, (machine, node), draft),
@@ -58,7 +58,7 @@ fn follow_one(scene: &Scene<'_>, worker: &Worker, draft: &mut Draft) {
 }
 
 fn requested(scene: &Scene<'_>, worker: &Worker, machine: Machine<'_>, draft: &mut Draft) {
-    if let Machine::Live(instance) = machine {
+    if let Machine::Live(instance) | Machine::Stopped(instance) = machine {
         let event = WorkerEvent::Launched {
             instance: instance.id.clone(),
             shape: instance.shape.clone(),
@@ -102,8 +102,8 @@ fn booting(
     if let Some(node) = node {
         return draft.moved(worker, WorkerEvent::Joined { node: node.at.clone() }, Reason::Joined);
     }
-    if matches!(machine, Machine::Ending | Machine::Gone) {
-        return fail(worker, Failure::Lost, Reason::Lost, draft);
+    if matches!(machine, Machine::Stopped(_) | Machine::Ending(_) | Machine::Gone) {
+        return fail(worker, Failure::Lost, lost(machine), draft);
     }
     give_up_late(scene, worker, Failure::NeverJoined, draft);
 }
@@ -119,7 +119,7 @@ fn joined(
         return join_anew(worker, node, draft);
     }
     if is_lost(machine, node) {
-        return fail(worker, Failure::Lost, Reason::Lost, draft);
+        return fail(worker, Failure::Lost, lost(machine), draft);
     }
     if node.is_some_and(|node| has_started(scene, worker, node)) {
         return draft.moved(worker, WorkerEvent::BecameReady, Reason::BecameReady);
@@ -158,7 +158,7 @@ fn ready(
         return join_anew(worker, node, draft);
     }
     if is_lost(machine, node) {
-        return fail(worker, Failure::Lost, Reason::Lost, draft);
+        return fail(worker, Failure::Lost, lost(machine), draft);
     }
     if let Some(node) = node.filter(|node| node.cordon == Cordon::Ours) {
         // A mark that no record speaks of: of a store that was lost, or of a call whose answer was.
@@ -232,7 +232,9 @@ fn spared(
     }
     node.map_or(Ok(()), candidates::not_kept)?;
     match machine {
-        Machine::Live(instance) if instance.protected => Err(Reason::Protected),
+        Machine::Live(instance) | Machine::Stopped(instance) if instance.protected => {
+            Err(Reason::Protected)
+        }
         _ => Ok(()),
     }
 }
@@ -288,11 +290,15 @@ fn failed(
         Machine::Live(instance) if instance.protected => {
             draft.also(&worker.pool, Reason::Protected);
         }
-        Machine::Live(instance) => {
+        // A person may have stopped it who wants it to stay.
+        Machine::Stopped(_) if let Err(kept) = spared(scene, worker, machine, node) => {
+            draft.also(&worker.pool, kept);
+        }
+        Machine::Live(instance) | Machine::Stopped(instance) => {
             let act = Act::Terminate { instance: instance.id.clone() };
             draft.step_after(WorkerEvent::Terminate, step(worker, act, reason, permit));
         }
-        Machine::Ending | Machine::Gone => draft.moved(worker, WorkerEvent::Terminate, reason),
+        Machine::Ending(_) | Machine::Gone => draft.moved(worker, WorkerEvent::Terminate, reason),
         Machine::Unknown => {}
     }
 }
@@ -310,7 +316,7 @@ fn terminating(worker: &Worker, machine: Machine<'_>, node: Option<&Node>, draft
         (Machine::Live(_), _) if worker.purpose.is_none() && is_well => {
             draft.plan.forget.push(worker.id.clone());
         }
-        (Machine::Live(instance), _) => {
+        (Machine::Live(instance) | Machine::Stopped(instance), _) => {
             // A pause that was set meanwhile holds this too, though it takes nothing back.
             let act = Act::Terminate { instance: instance.id.clone() };
             draft.step(worker, act, Reason::DrainDone, leaving::last_word(worker));
@@ -325,7 +331,7 @@ fn terminating(worker: &Worker, machine: Machine<'_>, node: Option<&Node>, draft
             draft.step(worker, act, Reason::NodeLeftOver, permit);
         }
         (Machine::Gone, None) => draft.moved(worker, WorkerEvent::Finished, Reason::Finished),
-        (Machine::Ending | Machine::Unknown, _) => {}
+        (Machine::Ending(_) | Machine::Unknown, _) => {}
     }
 }
 
@@ -333,9 +339,19 @@ fn terminating(worker: &Worker, machine: Machine<'_>, node: Option<&Node>, draft
 /// contradict each other, and neither is believed.
 fn is_lost(machine: Machine<'_>, node: Option<&Node>) -> bool {
     match machine {
-        Machine::Ending => true,
+        Machine::Stopped(_) | Machine::Ending(_) => true,
         Machine::Gone => !node.is_some_and(Node::is_ready),
         Machine::Live(_) | Machine::Unknown => false,
+    }
+}
+
+/// Why a machine is lost, as far as its provider says.
+fn lost(machine: Machine<'_>) -> Reason {
+    match machine {
+        Machine::Stopped(instance) | Machine::Ending(instance) => {
+            Reason::Lost { told: instance.told.clone() }
+        }
+        Machine::Live(_) | Machine::Gone | Machine::Unknown => Reason::Lost { told: None },
     }
 }
 
@@ -355,7 +371,7 @@ fn reason_of(scene: &Scene<'_>, worker: &Worker, failure: Failure) -> Reason {
                 scene.pool(&worker.pool).map_or(Duration::ZERO, |pool| pool.not_ready_deadline);
             Reason::NotReady { after: duration::format(deadline) }
         }
-        Failure::Lost => Reason::Lost,
+        Failure::Lost => Reason::Lost { told: None },
         Failure::Orphan => Reason::Orphan,
     }
 }

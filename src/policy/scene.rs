@@ -262,7 +262,8 @@ impl<'a> Scene<'a> {
         if let Some(instance) = list.iter().find(|instance| is_of(instance, worker)) {
             return match instance.state {
                 InstanceState::Pending | InstanceState::Running => Machine::Live(instance),
-                InstanceState::Ending => Machine::Ending,
+                InstanceState::Stopped => Machine::Stopped(instance),
+                InstanceState::Ending => Machine::Ending(instance),
                 InstanceState::Gone => Machine::Gone,
             };
         }
@@ -361,8 +362,10 @@ pub(super) fn labels(
 pub(super) enum Machine<'a> {
     /// It exists, or is being created.
     Live(&'a Instance),
+    /// It is there, and does not run any more.
+    Stopped(&'a Instance),
     /// It is being ended, by whomever.
-    Ending,
+    Ending(&'a Instance),
     /// The list does not hold it and proves nothing: it was asked for a moment ago and lists are late, or
     /// the list lacks machines that are surely there.
     Unknown,
@@ -375,7 +378,7 @@ impl<'a> Machine<'a> {
     pub(super) fn live(self) -> Option<&'a Instance> {
         match self {
             Machine::Live(instance) => Some(instance),
-            Machine::Ending | Machine::Unknown | Machine::Gone => None,
+            Machine::Stopped(_) | Machine::Ending(_) | Machine::Unknown | Machine::Gone => None,
         }
     }
 }

@@ -157,7 +157,7 @@ impl Trial<'_> {
     async fn ends(&self, gone: &InstanceId, stays: &InstanceId) -> Said {
         self.end(gone).await?;
         self.until(|list| {
-            let lives = |id: &InstanceId| list.iter().any(|one| one.id == *id && one.is_live());
+            let lives = |id: &InstanceId| list.iter().any(|one| one.id == *id && one.is_there());
             match (lives(gone), lives(stays)) {
                 (_, false) => Err(format!("`{stays}` is gone, and was not to end")),
                 (true, _) => Err(format!("`{gone}` is listed as if it stayed")),
@@ -179,7 +179,7 @@ impl Trial<'_> {
 
     /// Ends all that is of the trial.
     async fn clean(&self, batch: &BatchId) -> Said {
-        let is_left = |one: &&Instance| one.is_live() && one.batch.as_ref() == Some(batch);
+        let is_left = |one: &&Instance| one.is_there() && one.batch.as_ref() == Some(batch);
         for instance in self.list(&self.stage.pool).await?.iter().filter(is_left) {
             self.end(&instance.id).await?;
         }

@@ -220,6 +220,7 @@ fn create(
         state: InstanceState::Pending,
         protected: false,
         notice: None,
+        told: None,
     };
     let ready = duration::after(joins, boot.mul_f64(0.1).max(Duration::from_millis(1)));
     let machine = Machine {
@@ -258,6 +259,7 @@ pub(super) fn add_foreign(state: &mut State) -> InstanceId {
         state: InstanceState::Running,
         protected: false,
         notice: None,
+        told: None,
     };
     let machine = Machine {
         instance,

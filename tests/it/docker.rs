@@ -399,6 +399,25 @@ async fn no_more_are_made_at_once_than_the_file_says() {
     }
 }
 
+/// As when Docker is restarted amid a launch.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_whose_making_was_not_answered_is_found_and_started_by_asking_again() {
+    let Some(yard) = start().await else { return };
+    let gate = Gate::of(&yard.dockerd);
+    let docker = yard.with(|config| {
+        config.hosts.insert("a".to_owned(), host(gate.url()));
+    });
+    docker.list(&pool()).await.unwrap();
+    gate.lose_an_answer();
+    let error = docker.launch(&request(&["w1"])).await.unwrap_err();
+    assert_eq!(error.left_behind(), LeftBehind::Unknown, "{error}");
+    assert_eq!(yard.list().await[0].state, InstanceState::Pending, "it was made, and not started");
+    let again = docker.launch(&request(&["w1"])).await.unwrap();
+    let listed = yard.list().await;
+    assert_eq!((listed.len(), listed[0].state), (1, InstanceState::Running));
+    assert_eq!(again.instances[0].1, listed[0].id);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_docker_is_reached_over_the_network_with_certificates_of_both_sides() {
     let Some(yard) = start().await else { return };

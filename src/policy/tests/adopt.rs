@@ -49,6 +49,16 @@ fn w_20_a_leftover_node_goes_only_when_its_machine_is_proven_gone() {
 }
 
 #[test]
+fn a_stopped_machine_without_a_record_is_taken_in_and_ended() {
+    let mut world = unrecorded();
+    world.instance(1).state = InstanceState::Stopped;
+    world.unjoined(1);
+    let plans = world.run();
+    let acts: Vec<_> = plans.iter().flat_map(|plan| &plan.steps).map(|step| &step.act).collect();
+    assert!(matches!(acts[..], [crate::model::Act::Terminate { .. }, ..]), "{acts:?}");
+}
+
+#[test]
 fn a_machine_that_is_ending_or_gone_is_not_adopted_nor_is_its_node_left_over() {
     for state in [InstanceState::Ending, InstanceState::Gone] {
         let mut world = unrecorded();

@@ -1,10 +1,10 @@
 //! Records follow what is seen, and what that makes of machines nobody needs.
 
 use crate::model::{
-    Act, Failure, InstanceState, NodeRef, Permit, Plan, Readiness, Reason, Transition, View,
-    WorkerEvent, WorkerState, duration,
+    Act, Cordon, Failure, InstanceState, NodeRef, Permit, Plan, Readiness, Reason, Transition,
+    View, WorkerEvent, WorkerState, duration,
 };
-use crate::policy::fixtures::{MINUTE, Reads as _, SECOND, World};
+use crate::policy::fixtures::{MINUTE, Reads as _, SECOND, World, worker_id};
 
 /// One worker that is booting, without a node, and one that serves.
 fn booting() -> World {
@@ -103,6 +103,50 @@ fn an_unknown_list_or_view_stops_the_clock_of_a_joining_worker() {
     world.apply(&plan);
     world.later(MINUTE * 2);
     assert_eq!(failed(&world.plan()), Some(Failure::NeverJoined));
+}
+
+#[test]
+fn a_machine_that_was_stopped_is_lost_and_ended_and_what_its_provider_says_is_told() {
+    let mut world = World::of(2);
+    world.pool().min = 2;
+    world.instance(1).state = InstanceState::Stopped;
+    world.instance(1).told = Some("exited with code 1".to_owned());
+    let plan = world.plan();
+    assert_eq!(failed(&plan), Some(Failure::Lost));
+    let told = format!("{:?}", plan.transitions);
+    assert!(told.contains("exited with code 1"), "{told}");
+    world.apply(&plan);
+    let plan = world.plan();
+    assert_eq!(plan.act(1), "terminate");
+    world.apply(&plan);
+    world.instance(1).state = InstanceState::Stopped;
+    assert_eq!(world.plan().act(1), "terminate", "it does not end by itself");
+}
+
+#[test]
+fn a_stopped_machine_that_is_to_stay_is_left_alone() {
+    let spared: [fn(&mut World); 3] = [
+        |world| world.pool().permanent = [worker_id(1).to_string()].into(),
+        |world| world.instance(1).protected = true,
+        |world| world.node(1).cordon = Cordon::Foreign,
+    ];
+    for spare in spared {
+        let mut world = World::of(2);
+        world.instance(1).state = InstanceState::Stopped;
+        spare(&mut world);
+        let plan = world.plan();
+        world.apply(&plan);
+        assert_eq!(world.plan().act(1), "none");
+        // It runs again, and is well.
+        let id = world.instance(1).id.clone();
+        world.instance(1).state = InstanceState::Running;
+        let anew = world.plan();
+        world.apply(&anew);
+        world.run();
+        let states: Vec<_> =
+            world.memory.workers.values().map(|worker| (&worker.state, &worker.instance)).collect();
+        assert!(states.contains(&(&WorkerState::Ready, &Some(id))), "{states:#?}");
+    }
 }
 
 #[test]

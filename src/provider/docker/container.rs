@@ -185,7 +185,8 @@ pub(super) fn instance(found: &ContainerSummary, zone: &Zone) -> Option<(Instanc
         State::CREATED => (InstanceState::Pending, false),
         State::RUNNING | State::PAUSED | State::RESTARTING => (InstanceState::Running, false),
         State::EXITED => (InstanceState::Running, true),
-        State::REMOVING | State::DEAD | State::STOPPING => (InstanceState::Ending, false),
+        State::DEAD => (InstanceState::Stopped, false),
+        State::REMOVING | State::STOPPING => (InstanceState::Ending, false),
         State::EMPTY => return None,
     };
     let launched = Timestamp::from_second(found.created?).ok()?;
@@ -215,7 +216,17 @@ pub(super) fn of_labels(
         state,
         protected: false,
         notice: None,
+        told: None,
     })
+}
+
+/// Why a container that ended did.
+pub(super) fn told(state: &ContainerState) -> String {
+    let code = state.exit_code.unwrap_or_default();
+    let memory = if state.oom_killed == Some(true) { ", out of memory" } else { "" };
+    let error = state.error.as_deref().filter(|error| !error.is_empty());
+    let error = error.map(|error| format!(": {error}")).unwrap_or_default();
+    format!("the container ended with code {code}{memory}{error}")
 }
 
 /// Whether a container that ended is not about to be started again: nobody does when a person stopped it.
@@ -252,6 +263,22 @@ mod tests {
     }
 
     #[test]
+    fn why_a_container_ended_is_told_in_words() {
+        let state = |exit_code, oom_killed, error: &str| ContainerState {
+            exit_code: Some(exit_code),
+            oom_killed: Some(oom_killed),
+            error: Some(error.to_owned()),
+            ..ContainerState::default()
+        };
+        assert_eq!(told(&state(1, false, "")), "the container ended with code 1");
+        assert_eq!(told(&state(137, true, "")), "the container ended with code 137, out of memory");
+        assert_eq!(
+            told(&state(128, false, "no such network")),
+            "the container ended with code 128: no such network"
+        );
+    }
+
+    #[test]
     fn a_container_is_what_its_labels_and_its_state_say() {
         let labels = [
             (CLUSTER_UID, "uid-1"),
@@ -276,7 +303,7 @@ mod tests {
             (State::RESTARTING, InstanceState::Running, false),
             (State::EXITED, InstanceState::Running, true),
             (State::REMOVING, InstanceState::Ending, false),
-            (State::DEAD, InstanceState::Ending, false),
+            (State::DEAD, InstanceState::Stopped, false),
         ];
         for (its, ours, stopped) in states {
             let (found, has_stopped) = instance(&of(its), &"a".into()).unwrap();

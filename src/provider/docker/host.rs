@@ -114,8 +114,8 @@ impl Host {
             let Some((mut instance, has_stopped)) = container::instance(&found, &self.zone) else {
                 return Err(self.away("lists a container without its id, state or time"));
             };
-            if has_stopped && self.stays_stopped(found.id.as_deref().unwrap_or_default()).await? {
-                instance.state = InstanceState::Ending;
+            if has_stopped {
+                self.judge_stopped(found.id.as_deref().unwrap_or_default(), &mut instance).await?;
             }
             listed.push(instance);
         }
@@ -130,10 +130,17 @@ impl Host {
         ended.iter().map(|(_, one)| one.clone()).filter(|one| one.pool == *pool).collect()
     }
 
-    /// Whether a container that ended is not about to be started again.
-    async fn stays_stopped(&self, id: &str) -> Result<bool> {
-        let Some(found) = self.inspect(id).await? else { return Ok(true) };
-        Ok(container::stays_stopped(&found.state.unwrap_or_default(), self.clock.now()))
+    /// A container that ended counts as running while it may be started again.
+    async fn judge_stopped(&self, id: &str, instance: &mut Instance) -> Result<()> {
+        let state = match self.inspect(id).await? {
+            Some(found) => found.state.unwrap_or_default(),
+            None => return Ok(instance.state = InstanceState::Ending),
+        };
+        if container::stays_stopped(&state, self.clock.now()) {
+            instance.state = InstanceState::Stopped;
+            instance.told = Some(container::told(&state));
+        }
+        Ok(())
     }
 
     async fn inspect(&self, id: &str) -> Result<Option<ContainerInspectResponse>> {

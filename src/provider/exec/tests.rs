@@ -179,11 +179,14 @@ async fn a_list_is_whole_or_an_error() {
     let whole = r#"{"instances":[
         {"id":"i1","worker":"w1","batch":"b","cluster_uid":"u","shape":"small","zone":"a","market":"spot",
          "state":"stopping","created_at":"2026-01-01T00:00:00Z","protected":true,"notice":"2026-01-01T00:02:00Z","more":1},
-        {"id":"i2","shape":"small","zone":"a","state":"gone","created_at":"2026-01-01T00:00:00Z"}]}"#;
+        {"id":"i2","shape":"small","zone":"a","state":"gone","created_at":"2026-01-01T00:00:00Z"},
+        {"id":"i3","shape":"small","zone":"a","state":"stopped","created_at":"2026-01-01T00:00:00Z","reason":"by hand; token=hunter2"}]}"#;
     let list = answers(whole).list().await.unwrap();
     assert_eq!((list[0].state, list[0].market), (InstanceState::Ending, Market::Spot));
     assert!(list[0].protected && list[0].notice.is_some());
     assert_eq!((list[1].state, list[1].worker.clone()), (InstanceState::Gone, None));
+    assert_eq!(list[2].state, InstanceState::Stopped);
+    assert_eq!(list[2].told.as_deref(), Some("by hand; token=***"));
     assert_eq!(answers(r#"{"instances":[]}"#).list().await.unwrap(), []);
     let one = r#""id":"i1","shape":"small","zone":"a","state":"running","created_at":"2026-01-01T00:00:00Z""#;
     let broken = [

@@ -121,6 +121,7 @@ struct Machine {
     #[serde(default)]
     protected: bool,
     notice: Option<Timestamp>,
+    reason: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -128,6 +129,7 @@ struct Machine {
 enum State {
     Pending,
     Running,
+    Stopped,
     Stopping,
     Gone,
 }
@@ -297,6 +299,7 @@ impl Machine {
         let state = match self.state.ok_or_else(|| missing("state"))? {
             State::Pending => InstanceState::Pending,
             State::Running => InstanceState::Running,
+            State::Stopped => InstanceState::Stopped,
             State::Stopping => InstanceState::Ending,
             State::Gone => InstanceState::Gone,
         };
@@ -313,6 +316,7 @@ impl Machine {
             state,
             protected: self.protected,
             notice: self.notice,
+            told: self.reason.as_deref().map(told),
         })
     }
 }

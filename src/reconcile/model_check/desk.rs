@@ -350,5 +350,6 @@ fn instance(machine: &Machine) -> Instance {
         state: InstanceState::Running,
         protected: false,
         notice: None,
+        told: None,
     }
 }

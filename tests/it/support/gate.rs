@@ -6,7 +6,7 @@ use super::authority::Authority;
 use super::dockerd::Dockerd;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::task::JoinHandle;
@@ -27,6 +27,8 @@ pub(crate) struct Gate {
 struct AtOnce {
     now: AtomicUsize,
     most: AtomicUsize,
+    /// Whether the next answer about one that was made is lost.
+    loses: AtomicBool,
 }
 
 impl Drop for Gate {
@@ -81,6 +83,11 @@ impl Gate {
         self.at_once.most.load(Ordering::SeqCst)
     }
 
+    /// The next that is made is made, and nobody hears of it.
+    pub(crate) fn lose_an_answer(&self) {
+        self.at_once.loses.store(true, Ordering::SeqCst);
+    }
+
     pub(crate) fn forget(&self) {
         self.at_once.most.store(0, Ordering::SeqCst);
     }
@@ -105,6 +112,9 @@ async fn lead(
         let read = to.read(&mut part).await?;
         if makes {
             counted.now.fetch_sub(1, Ordering::SeqCst);
+        }
+        if makes && counted.loses.swap(false, Ordering::SeqCst) {
+            return Ok((0, 0));
         }
         from.write_all(&part[..read]).await?;
         copy_bidirectional(&mut from, &mut to).await
