@@ -58,6 +58,7 @@ use jiff::Timestamp;
 use need::Need;
 pub use scale_up::without_launch;
 use scene::Scene;
+pub(crate) use scene::list_delay;
 pub use sensors::{NodeState, PoolSensors, Sensors, Waiting, sensors};
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -11,7 +11,7 @@ mod docker;
 mod exec;
 pub mod guarded;
 mod pools;
-pub use console::last_words;
+pub use console::{in_words, last_words};
 #[cfg(feature = "docker")]
 pub use docker::Docker;
 pub use exec::Exec;

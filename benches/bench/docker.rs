@@ -2,7 +2,7 @@
 
 use super::chain::run;
 use super::results::{Measure, median};
-use super::support::alertmanager::{self, RunningAlertmanager};
+use super::support::alertmanager;
 use super::support::lab::{Lab, Wanted};
 use super::support::ports;
 use anyhow::Context as _;
@@ -38,7 +38,14 @@ async fn one_by_one() -> anyhow::Result<Vec<Measure>> {
     let (mut running, mut ready) = (Vec::new(), Vec::new());
     for sample in 1..=SAMPLES {
         let known = lab.containers().await;
-        let fired = fire(&alertmanager, sample).await;
+        let name = format!("Need{sample}");
+        let labels = labels(&name);
+        let fired = Clock::system().now();
+        alertmanager.fire(&labels).await;
+        let is_made = async || lab.containers().await.len() > known.len();
+        lab.until("a container", is_made).await;
+        // One that goes on asks for the next.
+        alertmanager.resolve(&labels).await;
         lab.until("the worker to be Ready", async || lab.are_ready(sample).await).await;
         ready.push(since(fired, Clock::system().now()) * 1_000.0);
         let containers = lab.containers().await;
@@ -53,19 +60,15 @@ async fn one_by_one() -> anyhow::Result<Vec<Measure>> {
     ])
 }
 
-/// One worker more is asked for by an alert of its own. When.
-async fn fire(alertmanager: &RunningAlertmanager, sample: usize) -> Timestamp {
-    let name = format!("Need{sample}");
-    let labels = [
-        ("alertname", &*name),
+/// An alert that asks for one worker more.
+fn labels(name: &str) -> [(&str, &str); 5] {
+    [
+        ("alertname", name),
         ("autoscale", "up"),
         ("cluster", "default"),
         ("pool", "workers"),
         ("step", "1"),
-    ];
-    let now = Clock::system().now();
-    alertmanager.fire(&labels).await;
-    now
+    ]
 }
 
 /// From an operator's wish until the last container runs.

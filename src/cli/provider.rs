@@ -82,6 +82,7 @@ async fn test(test: &Test) -> anyhow::Result<ExitCode> {
         cluster_uid: format!("{:08x}", rand::rng().random::<u32>()).as_str().into(),
         pool: pool.clone(),
         other: OTHER.into(),
+        nobody: "nobody".into(),
         limit: test.limit,
         clock: Clock::system(),
     };

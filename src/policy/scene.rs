@@ -19,6 +19,11 @@ use std::time::Duration;
 /// eventually consistent.
 const LIST_DELAY: Duration = Duration::from_mins(2);
 
+/// How long a list may not show yet what a call has done.
+pub(crate) fn list_delay(limits: &ClusterConfig) -> Duration {
+    LIST_DELAY.min(limits.timing.call * 4)
+}
+
 /// Everything a rule may ask.
 pub(super) struct Scene<'a> {
     pub(super) observed: &'a Observed,
@@ -267,8 +272,8 @@ impl<'a> Scene<'a> {
                 InstanceState::Gone => Machine::Gone,
             };
         }
-        let is_young = duration::since(worker.created.max(worker.since), self.now)
-            < LIST_DELAY.min(self.limits.timing.call * 4);
+        let is_young =
+            duration::since(worker.created.max(worker.since), self.now) < list_delay(self.limits);
         let is_late = worker.instance.is_some() && is_young;
         if is_late || self.lacks_live_ones(&worker.pool, list) {
             return Machine::Unknown;

@@ -47,6 +47,12 @@ pub fn last_words(console: &str) -> Option<String> {
     (!last.is_empty()).then(|| last.join("\n"))
 }
 
+/// Somebody's words in one line, short, and without what may be a secret.
+pub fn in_words(text: &str) -> String {
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    clean(&line)
+}
+
 fn clean(line: &str) -> String {
     let plain = COMMAND.replace_all(line, "");
     let plain: String = plain.chars().filter(|letter| !letter.is_control()).collect();

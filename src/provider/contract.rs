@@ -31,6 +31,8 @@ pub struct Stage {
     pub pool: PoolName,
     /// A pool that has no machines.
     pub other: PoolName,
+    /// A machine that nobody has, named as the provider names its own.
+    pub nobody: InstanceId,
     /// How long a machine may take to be listed, and to be gone.
     pub limit: Duration,
     /// Whose time it is.
@@ -58,12 +60,13 @@ pub async fn try_out(
     launches: bool,
     mut tell: impl FnMut(&Finding),
 ) -> Vec<Finding> {
-    let mut trial = Trial { provider, stage, findings: Vec::new(), tell: &mut tell };
+    let (findings, launched) = (Vec::new(), BTreeSet::new());
+    let mut trial = Trial { provider, stage, findings, launched, tell: &mut tell };
     let shapes = trial.read().await;
     if let Some(shapes) = shapes.filter(|_| launches) {
         let request = request(stage, &shapes);
         trial.act(&request).await;
-        let cleaned = trial.clean(&request.batch).await;
+        let cleaned = trial.clean(&request).await;
         trial.found("every machine of the trial is gone in the end", cleaned);
     }
     trial.findings
@@ -73,6 +76,8 @@ struct Trial<'a> {
     provider: &'a dyn Provider,
     stage: &'a Stage,
     findings: Vec<Finding>,
+    /// Machines that launches were answered with: a list may be late.
+    launched: BTreeSet<InstanceId>,
     tell: &'a mut dyn FnMut(&Finding),
 }
 
@@ -120,8 +125,9 @@ impl Trial<'_> {
         self.found("ending a machine twice, or one that nobody knows, is well", twice)
     }
 
-    async fn launch(&self, request: &LaunchRequest) -> Said<BTreeMap<WorkerId, InstanceId>> {
+    async fn launch(&mut self, request: &LaunchRequest) -> Said<BTreeMap<WorkerId, InstanceId>> {
         let answer = self.provider.launch(request).await.map_err(|error| error.to_string())?;
+        self.launched.extend(answer.instances.iter().map(|(_, id, _)| id.clone()));
         each_once(request, &answer)
     }
 
@@ -169,7 +175,7 @@ impl Trial<'_> {
 
     async fn ends_nobody(&self, gone: &InstanceId) -> Said {
         self.end(gone).await?;
-        self.end(&"nobody".into()).await
+        self.end(&self.stage.nobody).await
     }
 
     async fn end(&self, id: &InstanceId) -> Said {
@@ -177,17 +183,24 @@ impl Trial<'_> {
         answer.map_err(|error| format!("ending `{id}`: {error}"))
     }
 
-    /// Ends all that is of the trial.
-    async fn clean(&self, batch: &BatchId) -> Said {
-        let is_left = |one: &&Instance| one.is_there() && one.batch.as_ref() == Some(batch);
-        for instance in self.list(&self.stage.pool).await?.iter().filter(is_left) {
-            self.end(&instance.id).await?;
+    /// Ends all that is of the trial: what launches were answered with, and what is listed by then. What cannot be ended is named,
+    /// and keeps nothing else from its end.
+    async fn clean(&self, request: &LaunchRequest) -> Said {
+        let batch = Some(&request.batch);
+        let is_left = |one: &&Instance| one.is_there() && one.batch.as_ref() == batch;
+        let listed = self.list(&self.stage.pool).await.unwrap_or_default();
+        let listed = listed.iter().filter(is_left).map(|one| one.id.clone());
+        let all: BTreeSet<InstanceId> = self.launched.iter().cloned().chain(listed).collect();
+        let mut not_ended = Vec::new();
+        for id in &all {
+            not_ended.extend(self.end(id).await.err());
         }
-        self.until(|list| match list.iter().find(is_left) {
+        let gone = self.until(|list| match list.iter().find(is_left) {
             Some(left) => Err(format!("`{}` is left; end it yourself", left.id)),
             None => Ok(()),
-        })
-        .await
+        });
+        gone.await
+            .map_err(|left| not_ended.into_iter().chain([left]).collect::<Vec<_>>().join("; "))
     }
 }
 

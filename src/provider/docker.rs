@@ -6,6 +6,7 @@
 mod container;
 mod host;
 mod image;
+mod volumes;
 
 use self::container::{Agent, Whose};
 use self::host::Host;
@@ -13,18 +14,20 @@ use super::{Error, Launched, LeftBehind, Provider, Result};
 use crate::clock::Clock;
 use crate::config::{DockerConfig, ShapeConfig};
 use crate::model::{
-    ClusterName, Instance, InstanceId, InstanceState, LaunchRequest, Market, Offering, Order,
-    PoolName, Resources, Shape, WorkerId, Zone,
+    ClusterName, ClusterUid, Instance, InstanceId, InstanceState, LaunchRequest, Market, Offering,
+    Order, PoolName, Resources, Shape, WorkerId, Zone, duration,
 };
 use async_trait::async_trait;
 use futures_util::future::{join_all, try_join_all};
 use futures_util::stream::{self, StreamExt as _};
 use std::fmt;
+use std::time::Duration;
 
 /// Containers of one pool.
 pub struct Docker {
     cluster: ClusterName,
     config: DockerConfig,
+    clock: Clock,
     hosts: Vec<Host>,
 }
 
@@ -34,6 +37,12 @@ impl fmt::Debug for Docker {
     }
 }
 
+/// How long the clearing away of volumes may hold what it follows.
+const SWEEP: Duration = Duration::from_secs(2);
+
+/// How long a launch has to start what it made, asked again included.
+const UNSTARTED: Duration = Duration::from_mins(2);
+
 /// What came of one order.
 type Made = std::result::Result<(InstanceId, Offering), Error>;
 
@@ -41,7 +50,7 @@ impl Docker {
     /// Of a cluster. Reaches nobody yet.
     pub fn new(cluster: ClusterName, config: DockerConfig, clock: Clock) -> Self {
         let hosts = config.hosts.iter().map(|(zone, host)| Host::new(zone, host, clock)).collect();
-        Self { cluster, config, hosts }
+        Self { cluster, config, clock, hosts }
     }
 
     fn whose<'a>(&'a self, pool: &'a PoolName) -> Whose<'a> {
@@ -96,17 +105,17 @@ impl Docker {
         let host =
             host.ok_or_else(|| invalid(format!("no Docker in the zone {}", offering.zone)))?;
         host.has_image(&self.config).await?;
-        let (config, zone, machine) = (&self.config, &host.zone, &host.size().await?);
+        let (config, zone, machine) = (&self.config, &host.zone, &host.known().await?.size);
         let agent = Agent { config, request, worker, shape, zone, machine };
         host.create(worker, agent.body()).await
     }
 
     /// One that was made before. It may not have been started since: then it is, now.
-    async fn again(&self, instance: &Instance, order: &Order) -> Made {
+    async fn again(&self, instance: &Instance, request: &LaunchRequest, order: &Order) -> Made {
         if let (InstanceState::Pending, Some((host, id))) =
             (instance.state, self.place(&instance.id))
         {
-            host.start(id).await?;
+            host.start(id, &container::labels(request, &order.worker, &instance.shape)).await?;
         }
         let had = Offering {
             shape: instance.shape.clone(),
@@ -117,16 +126,16 @@ impl Docker {
         Ok((instance.id.clone(), had))
     }
 
-    /// What is left of volumes whose container is gone, on every Docker that answers. Nothing waits for it to be well.
-    async fn sweep(&self, pool: &PoolName) {
+    /// Clears away what outlived its container, on every Docker that answers soon. Nothing depends on it.
+    async fn sweep(&self, pool: &PoolName, uid: &ClusterUid) {
         let whose = self.whose(pool);
-        for (host, swept) in
-            self.hosts.iter().zip(join_all(self.hosts.iter().map(|host| host.sweep(whose))).await)
-        {
-            if let Err(error) = swept {
+        let sweep = async |host: &Host| {
+            let swept = tokio::time::timeout(SWEEP, host.sweep(whose, uid)).await;
+            if let Err(error) = swept.unwrap_or(Err(Error::TimedOut)) {
                 tracing::warn!(section = "provider", zone = %host.zone, %error, "volumes without a container are left");
             }
-        }
+        };
+        join_all(self.hosts.iter().map(sweep)).await;
     }
 }
 
@@ -134,14 +143,13 @@ impl Docker {
 impl Provider for Docker {
     async fn launch(&self, request: &LaunchRequest) -> Result<Launched> {
         let known = self.all(&request.pool).await?;
-        self.sweep(&request.pool).await;
         let fulfil = |order: &Order| {
             let order = order.clone();
             let known =
                 known.iter().find(|one| one.worker.as_ref() == Some(&order.worker)).cloned();
             async move {
                 let (made, short) = match known {
-                    Some(instance) => (self.again(&instance, &order).await, Vec::new()),
+                    Some(instance) => (self.again(&instance, request, &order).await, Vec::new()),
                     None => self.fulfil(request, &order).await,
                 };
                 (order.worker, made, short)
@@ -159,6 +167,7 @@ impl Provider for Docker {
             }
         }
         drop(under_way);
+        self.sweep(&request.pool, &request.cluster_uid).await;
         // What is not known of one is to be listed before anything else is made of it; asked again, the others are known.
         unknown.map_or(Ok(launched), Err)
     }
@@ -171,21 +180,29 @@ impl Provider for Docker {
                 Error::Invalid(format!("{instance} is on a Docker that `hosts` does not name"));
             return if is_ours { Err(away) } else { Ok(()) };
         };
-        host.remove(self.whose(pool), id).await?;
-        self.sweep(pool).await;
-        Ok(())
+        host.remove(self.whose(pool), id).await
     }
 
+    /// One that was made just now and not started yet is not told: its launch is still open, and asked again it starts it.
     async fn list(&self, pool: &PoolName) -> Result<Vec<Instance>> {
-        self.all(pool).await
+        let now = self.clock.now();
+        let mut listed = self.all(pool).await?;
+        listed.retain(|one| {
+            one.state != InstanceState::Pending || duration::since(one.launched, now) > UNSTARTED
+        });
+        for one in listed.iter_mut().filter(|one| one.state == InstanceState::Pending) {
+            one.state = InstanceState::Stopped;
+            one.told = Some("the container was made and never started".to_owned());
+        }
+        Ok(listed)
     }
 
     async fn shapes(&self, _: &PoolName) -> Result<Vec<Shape>> {
         let mut sizes = Vec::new();
-        for (host, size) in self.hosts.iter().zip(join_all(self.hosts.iter().map(Host::size)).await)
-        {
-            // One that is away sells nothing now; the others do.
-            sizes.extend(size.ok().map(|size| (&host.zone, size)));
+        let known = join_all(self.hosts.iter().map(Host::known)).await;
+        for (host, known) in self.hosts.iter().zip(known) {
+            // One that was not heard of lately sells nothing; the others do.
+            sizes.extend(known.ok().map(|known| (&host.zone, known.size)));
         }
         if sizes.is_empty() {
             return Err(Error::Unavailable("no Docker answers".to_owned()));

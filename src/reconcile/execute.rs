@@ -7,8 +7,9 @@ use crate::cluster::{self, Eviction, Manner, Mark};
 use crate::killpoint::{self, Point};
 use crate::model::{
     Act, BatchId, EntryKind, Failure, Intent, LaunchRequest, Permit, PoolName, Reason, Step, Token,
-    Verdict, WorkerEvent, WorkerId, WorkerState,
+    Verdict, WorkerEvent, WorkerId, WorkerState, duration,
 };
+use crate::policy::list_delay;
 use crate::policy::permit::{self, Moment};
 use crate::provider::{self, LeftBehind};
 use futures_util::future::{BoxFuture, FutureExt as _};
@@ -234,13 +235,11 @@ impl<'a> Executor<'a> {
                 }
                 ledger.step(EntryKind::Refused, step, reason, String::new());
             }
-            // What came of the first call is as unknown as before.
-            Done::Replayed(Err(provider::Error::NotAsked | provider::Error::Throttled), _) => {
-                ledger.count(&step.pool, name, "waiting");
-            }
             Done::Replayed(answer, batch) => {
                 if let Some(intent) = self.turn.memory.intents.get(&batch) {
-                    launched(&intent.request, answer, ledger);
+                    let told_by = list_delay(self.turn.limits);
+                    let is_late = duration::since(intent.at, self.turn.now) >= told_by;
+                    replayed(&intent.request, answer, is_late, ledger);
                 }
             }
         }
@@ -263,19 +262,45 @@ pub(super) fn launched(
         Ok(launched) => launched,
         Err(error) => return not_launched(request, &error, ledger),
     };
+    let failed = launched.failed.clone();
+    had(request, launched, ledger);
+    for (worker, error) in failed {
+        ledger.count(&request.pool, "launch", error.kind());
+        ledger.moved(&worker, &WorkerEvent::Fail { failure: Failure::NotLaunched });
+        ledger.launch(EntryKind::Failed, request, Some(&worker), no_capacity(&error));
+    }
+    ledger.settled(&request.batch);
+}
+
+/// A refusal says that this call did nothing. What the first one did the list tells, and only once it is late enough for that.
+fn replayed(
+    request: &LaunchRequest,
+    answer: provider::Result<provider::Launched>,
+    is_late: bool,
+    ledger: &mut Ledger<'_>,
+) {
+    match answer {
+        Err(error @ (provider::Error::NotAsked | provider::Error::Throttled)) => {
+            ledger.count(&request.pool, "launch", error.kind());
+        }
+        Err(error) if !is_late => {
+            ledger.count(&request.pool, "launch", error.kind());
+            ledger.launch(EntryKind::Failed, request, None, no_capacity(&error));
+        }
+        Ok(launched) if !is_late && !launched.failed.is_empty() => had(request, launched, ledger),
+        answer => self::launched(request, answer, ledger),
+    }
+}
+
+/// Machines that came, and offerings that had none.
+fn had(request: &LaunchRequest, launched: provider::Launched, ledger: &mut Ledger<'_>) {
     for (worker, instance, offering) in launched.instances {
         let (shape, zone, market) = (offering.shape, offering.zone, offering.market);
         ledger.count(&request.pool, "launch", "ok");
         ledger.moved(&worker, &WorkerEvent::Launched { instance, shape, zone, market });
         ledger.launch(EntryKind::Done, request, Some(&worker), Reason::Launched);
     }
-    for (worker, error) in launched.failed {
-        ledger.count(&request.pool, "launch", error.kind());
-        ledger.moved(&worker, &WorkerEvent::Fail { failure: Failure::NotLaunched });
-        ledger.launch(EntryKind::Failed, request, Some(&worker), no_capacity(&error));
-    }
     ledger.short(&request.pool, &launched.short);
-    ledger.settled(&request.batch);
 }
 
 fn not_launched(request: &LaunchRequest, error: &provider::Error, ledger: &mut Ledger<'_>) {

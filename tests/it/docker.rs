@@ -133,6 +133,7 @@ async fn containers_keep_what_every_provider_keeps() {
         cluster_uid: "uid-1".into(),
         pool: pool(),
         other: "others".into(),
+        nobody: "a/000000000000".into(),
         limit: Duration::from_secs(30),
         clock: Clock::system(),
     };
@@ -316,7 +317,12 @@ async fn one_that_was_made_and_never_started_is_started_by_asking_again() {
     words.extend(labels.iter().map(String::as_str));
     words.push(&yard.config.image);
     yard.dockerd.does(&words).await;
-    assert_eq!(yard.list().await[0].state, InstanceState::Pending);
+    assert_eq!(yard.list().await, [], "its launch is still open");
+    let later = Clock::system().now() + jiff::SignedDuration::from_mins(3);
+    let later = Docker::new("lab".into(), yard.config.clone(), Clock::starting_at(later));
+    let listed = later.list(&pool()).await.unwrap();
+    assert_eq!(listed[0].state, InstanceState::Stopped, "nobody asked again, so it is to be ended");
+    assert!(listed[0].told.as_deref().is_some_and(|told| told.contains("never started")));
     let again = yard.one("w1").await;
     let listed = yard.list().await;
     assert_eq!((listed.len(), &listed[0].id, listed[0].state), (1, &again, InstanceState::Running));
@@ -338,7 +344,7 @@ async fn one_that_was_stopped_just_now_may_come_back_and_one_removed_by_hand_is_
 async fn an_image_that_is_not_there_is_being_pulled_and_then_told_why_not() {
     let Some(yard) = start().await else { return };
     let docker = yard.with(|config| config.image = "127.0.0.1:9/nobody/has:1".to_owned());
-    let first = docker.launch(&request(&["w1"])).await.unwrap_err();
+    let first = docker.launch(&request(&["w1", "w2"])).await.unwrap_err();
     assert!(first.to_string().contains("is being pulled"), "{first}");
     assert_eq!(
         first.left_behind(),
@@ -399,6 +405,50 @@ async fn no_more_are_made_at_once_than_the_file_says() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn where_one_docker_is_full_another_makes_it_and_the_first_is_told_short() {
+    let Some(yard) = start().await else { return };
+    let gate = Gate::of(&yard.dockerd);
+    gate.fill();
+    let docker = yard.with(|config| {
+        config.hosts.insert("a".to_owned(), host(gate.url()));
+        config.hosts.insert("b".to_owned(), host(yard.dockerd.url()));
+    });
+    let mut asked = request(&["w1"]);
+    let elsewhere = Offering { zone: "b".into(), ..asked.fallback[0].clone() };
+    asked.fallback.push(elsewhere);
+    let launched = docker.launch(&asked).await.unwrap();
+    assert_eq!(launched.instances[0].2.zone, "b".into(), "{launched:?}");
+    let (short, why) = &launched.short[0];
+    assert!(short.zone == "a".into() && matches!(why, Error::Capacity(_)), "{launched:?}");
+    assert_eq!(yard.containers().await, ["w1"]);
+}
+
+/// What outlived its container goes once it is old, and nothing else: neither young ones, for they may be about to get one, nor those
+/// of a worker that is there, of another pool, or of another cluster of the same name.
+#[tokio::test(flavor = "multi_thread")]
+async fn volumes_without_a_container_are_cleared_away_when_they_are_old() {
+    let Some(yard) = start().await else { return };
+    yard.one("w1").await;
+    let make = async |name: &str, pool: &str, uid: &str| {
+        let labels = [("cluster", "lab"), ("pool", pool), ("cluster-uid", uid), ("worker", name)];
+        let mut words = vec!["volume".to_owned(), "create".to_owned()];
+        words.extend(labels.map(|(key, value)| format!("--label=bellwether.dev/{key}={value}")));
+        words.push(name.to_owned());
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        yard.dockerd.does(&words).await;
+    };
+    make("left-over", "workers", "uid-1").await;
+    make("of-others", "others", "uid-1").await;
+    make("of-another", "workers", "uid-2").await;
+    yard.one("w2").await;
+    assert_eq!(yard.volumes().await.len(), 7, "all are young");
+    let later = Clock::system().now() + jiff::SignedDuration::from_mins(11);
+    let docker = Docker::new("lab".into(), yard.config.clone(), Clock::starting_at(later));
+    docker.launch(&request(&["w2"])).await.unwrap();
+    assert_eq!(yard.volumes().await, ["of-another", "of-others", "w1-0", "w1-1", "w2-0", "w2-1"]);
+}
+
 /// As when Docker is restarted amid a launch.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_whose_making_was_not_answered_is_found_and_started_by_asking_again() {
@@ -411,7 +461,8 @@ async fn a_container_whose_making_was_not_answered_is_found_and_started_by_askin
     gate.lose_an_answer();
     let error = docker.launch(&request(&["w1"])).await.unwrap_err();
     assert_eq!(error.left_behind(), LeftBehind::Unknown, "{error}");
-    assert_eq!(yard.list().await[0].state, InstanceState::Pending, "it was made, and not started");
+    assert_eq!(yard.list().await, [], "it was made, and not started: its launch is still open");
+    assert_eq!(yard.containers().await, ["w1"]);
     let again = docker.launch(&request(&["w1"])).await.unwrap();
     let listed = yard.list().await;
     assert_eq!((listed.len(), listed[0].state), (1, InstanceState::Running));

@@ -3,7 +3,8 @@
 mod load;
 
 use crate::support::control_plane::{create, is_running, until};
-use crate::support::lab::{Lab, Wanted};
+use crate::support::gate::Gate;
+use crate::support::lab::{Lab, Wanted, ground};
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
 
@@ -65,6 +66,21 @@ async fn a_wrong_token_never_joins_and_is_ended_at_its_deadline() {
     let ends = history.iter().find(|entry| entry["reason"]["code"] == "never_joined");
     let ends = ends.unwrap_or_else(|| panic!("{history:#?}")).to_string();
     assert!(!ends.contains("wrong"), "{ends}");
+}
+
+/// Docker made it and could not say so, as when it is restarted, or the program ends just then: nobody has started it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_nobody_started_is_started_when_its_launch_is_asked_again() {
+    let Some((dockerd, plane)) = ground().await else { return };
+    let gate = Gate::of(&dockerd);
+    let wanted = Wanted { docker: Some(gate.url()), ..Wanted::default() };
+    let lab = Lab::start_on(dockerd, plane, &wanted).await;
+    gate.lose_an_answer();
+    lab.wish(1).await;
+    lab.until("the worker to be Ready", async || lab.are_ready(1).await).await;
+    let history = lab.told("history").await;
+    assert!(history.iter().any(|entry| entry["kind"] == "failed"), "{history:#?}");
+    assert_eq!(lab.containers().await.len(), 1, "it is the one that was made first");
 }
 
 #[cfg(feature = "killpoints")]

@@ -3,7 +3,7 @@
 use crate::config::{DockerConfig, ShapeConfig};
 use crate::model::{
     ClusterName, Effect, Instance, InstanceState, LaunchRequest, Market, POOL_LABEL, PoolName,
-    Resources, Taint, WORKER_LABEL, WorkerId, ZONE_LABEL, Zone, duration,
+    Resources, ShapeName, Taint, WORKER_LABEL, WorkerId, ZONE_LABEL, Zone,
 };
 use bollard::models::{
     ContainerCreateBody, ContainerState, ContainerSummary, ContainerSummaryStateEnum as State,
@@ -11,7 +11,6 @@ use bollard::models::{
 };
 use jiff::Timestamp;
 use std::collections::HashMap;
-use std::time::Duration;
 
 /// Labels of containers and volumes, beside the worker's and the pool's, which are as on nodes.
 const CLUSTER: &str = "bellwether.dev/cluster";
@@ -21,12 +20,6 @@ const SHAPE: &str = "bellwether.dev/shape";
 
 /// The label of a node that tells its shape.
 const INSTANCE_TYPE: &str = "node.kubernetes.io/instance-type";
-
-/// How long a container that ended may take to be started again by Docker.
-const COMES_BACK: Duration = Duration::from_mins(1);
-
-/// Longer names Linux takes for none of a machine.
-const HOSTNAME: usize = 63;
 
 /// Whose containers are meant.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +49,20 @@ pub(super) fn worker_of(labels: &HashMap<String, String>) -> Option<&str> {
     labels.get(WORKER_LABEL).map(String::as_str)
 }
 
+/// The UID of the cluster that labels name.
+pub(super) fn cluster_uid_of(labels: &HashMap<String, String>) -> Option<&str> {
+    labels.get(CLUSTER_UID).map(String::as_str)
+}
+
+/// What is a worker's own, as a filter of Docker's lists; `None` where labels do not say whose.
+pub(super) fn worker_filter(
+    labels: &HashMap<String, String>,
+) -> Option<HashMap<String, Vec<String>>> {
+    let label = |key: &str| labels.get(key).map(|value| format!("{key}={value}"));
+    let labels = vec![label(WORKER_LABEL)?, label(CLUSTER_UID)?];
+    Some([("label".to_owned(), labels)].into())
+}
+
 /// What a container is made from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Agent<'a> {
@@ -71,10 +78,9 @@ pub(super) struct Agent<'a> {
 impl Agent<'_> {
     /// A container that joins as its worker.
     pub(super) fn body(self) -> ContainerCreateBody {
-        let labels = self.labels();
-        let hostname = Some(self.worker.to_string()).filter(|name| name.len() <= HOSTNAME);
+        let labels = labels(self.request, self.worker, &self.shape.name.as_str().into());
         ContainerCreateBody {
-            hostname,
+            hostname: Some(self.worker.to_string()),
             image: Some(self.config.image.clone()),
             env: Some(self.environment()),
             cmd: Some(self.arguments()),
@@ -82,18 +88,6 @@ impl Agent<'_> {
             labels: Some(labels),
             ..ContainerCreateBody::default()
         }
-    }
-
-    fn labels(self) -> HashMap<String, String> {
-        let labels = [
-            (CLUSTER, self.request.cluster.as_str()),
-            (CLUSTER_UID, self.request.cluster_uid.as_str()),
-            (POOL_LABEL, self.request.pool.as_str()),
-            (BATCH, self.request.batch.as_str()),
-            (WORKER_LABEL, self.worker.as_str()),
-            (SHAPE, &self.shape.name),
-        ];
-        labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
     }
 
     fn environment(self) -> Vec<String> {
@@ -167,6 +161,23 @@ impl Agent<'_> {
     }
 }
 
+/// What tells whose a container and its volumes are.
+pub(super) fn labels(
+    request: &LaunchRequest,
+    worker: &WorkerId,
+    shape: &ShapeName,
+) -> HashMap<String, String> {
+    let labels = [
+        (CLUSTER, request.cluster.as_str()),
+        (CLUSTER_UID, request.cluster_uid.as_str()),
+        (POOL_LABEL, request.pool.as_str()),
+        (BATCH, request.batch.as_str()),
+        (WORKER_LABEL, worker.as_str()),
+        (SHAPE, shape.as_str()),
+    ];
+    labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+}
+
 fn taint(taint: &Taint) -> String {
     let effect = match taint.effect {
         Effect::NoSchedule => "NoSchedule",
@@ -229,13 +240,6 @@ pub(super) fn told(state: &ContainerState) -> String {
     format!("the container ended with code {code}{memory}{error}")
 }
 
-/// Whether a container that ended is not about to be started again: nobody does when a person stopped it.
-pub(super) fn stays_stopped(state: &ContainerState, now: Timestamp) -> bool {
-    let ended = state.finished_at.as_deref().and_then(|at| at.parse::<Timestamp>().ok());
-    let for_long = |at| duration::since(at, now) > COMES_BACK;
-    !state.running.unwrap_or(false) && ended.is_none_or(for_long)
-}
-
 /// As people read it in `docker ps`.
 pub(super) fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
@@ -244,23 +248,6 @@ pub(super) fn short(id: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn state(running: bool, finished_at: &str) -> ContainerState {
-        ContainerState {
-            running: Some(running),
-            finished_at: Some(finished_at.to_owned()),
-            ..ContainerState::default()
-        }
-    }
-
-    #[test]
-    fn one_that_ended_is_given_a_minute_to_be_started_again() {
-        let now = "2026-01-01T00:02:00Z".parse().unwrap();
-        assert!(!stays_stopped(&state(false, "2026-01-01T00:01:30Z"), now));
-        assert!(stays_stopped(&state(false, "2026-01-01T00:00:30Z"), now));
-        assert!(!stays_stopped(&state(true, "2026-01-01T00:00:30Z"), now), "it runs again");
-        assert!(stays_stopped(&ContainerState::default(), now));
-    }
 
     #[test]
     fn why_a_container_ended_is_told_in_words() {

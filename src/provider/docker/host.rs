@@ -1,31 +1,31 @@
-//! One Docker: the calls that are made of it.
+//! One Docker: its connection, and the calls about containers.
 
-use super::container::{self, Whose, short, worker_of};
+use super::container::{self, Whose, short};
 use super::image::Pull;
 use crate::clock::Clock;
 use crate::config::{DockerConfig, DockerHost};
-use crate::model::{
-    Instance, InstanceId, InstanceState, PoolName, Resources, WORKER_LABEL, WorkerId, Zone,
-};
-use crate::provider::{Error, Result};
+use crate::model::{Instance, InstanceId, InstanceState, PoolName, Resources, WorkerId, Zone};
+use crate::provider::{Error, Result, in_words};
 use bollard::models::{ContainerCreateBody, ContainerInspectResponse};
 use bollard::query_parameters::{
-    CreateContainerOptions, InspectContainerOptions, ListContainersOptions, ListVolumesOptions,
-    LogsOptions, RemoveContainerOptions, RemoveVolumeOptions, StartContainerOptions,
+    CreateContainerOptions, InspectContainerOptions, ListContainersOptions, LogsOptions,
+    RemoveContainerOptions, StartContainerOptions,
 };
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::stream::StreamExt as _;
-use jiff::Timestamp;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
-use tokio::sync::OnceCell;
+use std::time::Duration;
+use tokio::time::Instant;
 
-/// Longer than any call is waited for: whoever calls has a limit of its own.
-const TIMEOUT: u64 = 120;
+/// Seconds that the library waits for an answer; whoever calls has a limit of its own.
+const TIMEOUT: u64 = 3_600;
 
-/// How old a volume without a container is before it is taken for left over.
-const LEFT_OVER: Duration = Duration::from_mins(10);
+/// How long what is known of a Docker and its machine is good for: either may be replaced by a newer or larger one.
+const KNOWN_FOR: Duration = Duration::from_mins(5);
+
+/// How long a container that ended may take to be started again by Docker.
+const COMES_BACK: Duration = Duration::from_mins(1);
 
 /// How long one that was taken away is told of.
 const GONE_FOR: Duration = Duration::from_mins(10);
@@ -36,19 +36,23 @@ const LOG_LINES: &str = "100";
 /// One Docker, which is one zone.
 pub(super) struct Host {
     pub(super) zone: Zone,
+    pub(super) clock: Clock,
     config: DockerHost,
-    clock: Clock,
-    docker: OnceCell<Docker>,
-    size: OnceCell<Machine>,
+    known: tokio::sync::Mutex<Option<(Instant, Known)>>,
     pub(super) pull: Mutex<Option<Pull>>,
+    /// Since when we see a container that ended, by its id.
+    stopped: Mutex<HashMap<String, Instant>>,
     /// Those that were taken away, which Docker tells of no more: that they are gone is known, and not only not seen.
     ended: Mutex<Vec<(Instant, Instance)>>,
 }
 
-/// What a Docker runs on.
+/// A Docker as it was when it was heard of last.
 #[derive(Clone, Debug)]
-pub(super) struct Machine {
-    size: Resources,
+pub(super) struct Known {
+    /// Speaks a version that both know.
+    pub(super) docker: Docker,
+    /// The cores and the memory of its machine.
+    pub(super) size: Resources,
     /// As `uname -m` says it.
     pub(super) architecture: String,
 }
@@ -56,18 +60,30 @@ pub(super) struct Machine {
 impl Host {
     pub(super) fn new(zone: &str, config: &DockerHost, clock: Clock) -> Self {
         let (zone, config) = (zone.into(), config.clone());
-        let (docker, size) = (OnceCell::new(), OnceCell::new());
-        let (pull, ended) = (Mutex::default(), Mutex::default());
-        Self { zone, config, clock, docker, size, pull, ended }
+        let (known, pull) = (tokio::sync::Mutex::default(), Mutex::default());
+        let (stopped, ended) = (Mutex::default(), Mutex::default());
+        Self { zone, clock, config, known, pull, stopped, ended }
     }
 
-    /// Its client, once it was heard of.
-    pub(super) async fn docker(&self) -> Result<&Docker> {
-        self.docker.get_or_try_init(|| self.connect()).await
+    /// Its client, and what it runs on.
+    pub(super) async fn known(&self) -> Result<Known> {
+        let mut known = self.known.lock().await;
+        if let Some((at, known)) = &*known
+            && at.elapsed() < KNOWN_FOR
+        {
+            return Ok(known.clone());
+        }
+        *known = None;
+        let new = self.connect().await?;
+        *known = Some((Instant::now(), new.clone()));
+        Ok(new)
     }
 
-    /// Speaks the version that both know.
-    async fn connect(&self) -> Result<Docker> {
+    pub(super) async fn docker(&self) -> Result<Docker> {
+        Ok(self.known().await?.docker)
+    }
+
+    async fn connect(&self) -> Result<Known> {
         let url = &*self.config.url;
         let connected = match (&self.config.ca_file, &self.config.client_cert_file) {
             (Some(ca), Some(own)) => Docker::connect_with_ssl(
@@ -81,24 +97,11 @@ impl Host {
             _ => Docker::connect_with_socket(url, TIMEOUT, API_DEFAULT_VERSION),
         };
         let docker = connected.map_err(|error| self.error(&error))?;
-        docker.negotiate_version().await.map_err(|error| self.error(&error))
-    }
-
-    /// What it runs on. Asked once.
-    pub(super) async fn machine(&self) -> Result<&Machine> {
-        let ask = async || {
-            let info = self.docker().await?.info().await.map_err(|error| self.error(&error))?;
-            let count = |number: Option<i64>| u64::try_from(number.unwrap_or(0)).unwrap_or(0);
-            let size =
-                Resources::new(count(info.ncpu).saturating_mul(1_000), count(info.mem_total));
-            Ok(Machine { size, architecture: info.architecture.unwrap_or_default() })
-        };
-        self.size.get_or_try_init(ask).await
-    }
-
-    /// Its cores and its memory.
-    pub(super) async fn size(&self) -> Result<Resources> {
-        Ok(self.machine().await?.size.clone())
+        let docker = docker.negotiate_version().await.map_err(|error| self.error(&error))?;
+        let info = docker.info().await.map_err(|error| self.error(&error))?;
+        let count = |number: Option<i64>| u64::try_from(number.unwrap_or(0)).unwrap_or(0);
+        let size = Resources::new(count(info.ncpu).saturating_mul(1_000), count(info.mem_total));
+        Ok(Known { docker, size, architecture: info.architecture.unwrap_or_default() })
     }
 
     /// All of a pool's, whatever state they are in.
@@ -114,8 +117,9 @@ impl Host {
             let Some((mut instance, has_stopped)) = container::instance(&found, &self.zone) else {
                 return Err(self.away("lists a container without its id, state or time"));
             };
-            if has_stopped {
-                self.judge_stopped(found.id.as_deref().unwrap_or_default(), &mut instance).await?;
+            let id = found.id.unwrap_or_default();
+            if self.stays_stopped(&id, has_stopped) {
+                self.tell_stopped(&id, &mut instance).await?;
             }
             listed.push(instance);
         }
@@ -130,30 +134,34 @@ impl Host {
         ended.iter().map(|(_, one)| one.clone()).filter(|one| one.pool == *pool).collect()
     }
 
-    /// A container that ended counts as running while it may be started again.
-    async fn judge_stopped(&self, id: &str, instance: &mut Instance) -> Result<()> {
-        let state = match self.inspect(id).await? {
-            Some(found) => found.state.unwrap_or_default(),
-            None => return Ok(instance.state = InstanceState::Ending),
-        };
-        if container::stays_stopped(&state, self.clock.now()) {
+    /// Whether a container that ended was seen so for so long that Docker does not start it again. By our own watch: Docker's clock
+    /// may be another.
+    fn stays_stopped(&self, id: &str, has_stopped: bool) -> bool {
+        let mut stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        if !has_stopped {
+            stopped.remove(id);
+            return false;
+        }
+        stopped.entry(id.to_owned()).or_insert_with(Instant::now).elapsed() > COMES_BACK
+    }
+
+    async fn tell_stopped(&self, id: &str, instance: &mut Instance) -> Result<()> {
+        if let Some(found) = self.inspect(id).await? {
             instance.state = InstanceState::Stopped;
-            instance.told = Some(container::told(&state));
+            instance.told = Some(container::told(&found.state.unwrap_or_default()));
         }
         Ok(())
     }
 
-    async fn inspect(&self, id: &str) -> Result<Option<ContainerInspectResponse>> {
-        let asked =
-            self.docker().await?.inspect_container(id, None::<InspectContainerOptions>).await;
-        match asked {
+    pub(super) async fn inspect(&self, id: &str) -> Result<Option<ContainerInspectResponse>> {
+        let docker = self.docker().await?;
+        match docker.inspect_container(id, None::<InspectContainerOptions>).await {
             Err(error) if status(&error) == Some(404) => Ok(None),
             answer => answer.map(Some).map_err(|error| self.error(&error)),
         }
     }
 
-    /// Makes a container and starts it. One of this worker that is there already is it; what cannot be started is taken away
-    /// again.
+    /// Makes a container and starts it. One of this worker that is there already is it.
     pub(super) async fn create(
         &self,
         worker: &WorkerId,
@@ -165,11 +173,7 @@ impl Host {
             Ok(created) => created.id,
             Err(error) => self.found_instead(worker, &labels, error).await?,
         };
-        if let Err(error) = self.start(&id).await {
-            self.end(&id).await?;
-            self.volumes_of(worker.as_str()).await?;
-            return Err(error);
-        }
+        self.start(&id, &labels).await?;
         Ok(format!("{}/{}", self.zone, short(&id)).as_str().into())
     }
 
@@ -187,8 +191,8 @@ impl Host {
         };
         match self.inspect(worker.as_str()).await? {
             Some(found) if is_it(&found) => found.id.ok_or_else(|| self.away("tells no id")),
-            // It says that it failed, and nothing is there: so nothing is left behind.
-            None if status >= 500 => match self.refusal(&error) {
+            // Docker itself says that it failed, and nothing is there: so nothing is left behind.
+            None if status == 500 => match self.refusal(&error) {
                 Error::Unavailable(why) => Err(Error::Invalid(why)),
                 other => Err(other),
             },
@@ -198,10 +202,18 @@ impl Host {
         }
     }
 
-    /// Starts a container; one that runs already is well.
-    pub(super) async fn start(&self, id: &str) -> Result<()> {
-        let started = self.docker().await?.start_container(id, None::<StartContainerOptions>).await;
-        started.map_err(|error| self.refusal(&error))
+    /// Starts a container; one that runs already is well. What cannot be started is taken away again, with what is its own.
+    pub(super) async fn start(&self, id: &str, labels: &HashMap<String, String>) -> Result<()> {
+        let docker = self.docker().await?;
+        let started = docker.start_container(id, None::<StartContainerOptions>).await;
+        let Err(error) = started.map_err(|error| self.refusal(&error)) else { return Ok(()) };
+        let cleared = match self.end(id).await {
+            Ok(()) => self.remove_volumes_of(labels).await,
+            left => left,
+        };
+        // Only where nothing is left behind another place may be tried.
+        cleared.map_err(|left| self.away(&format!("did not start it ({error}), and: {left}")))?;
+        Err(error)
     }
 
     /// Takes a container of this pool away, with what is its own. One that is gone is well.
@@ -216,10 +228,7 @@ impl Host {
         let gone = container::of_labels(id, &labels, &self.zone, now, InstanceState::Gone);
         let gone = gone.map(|gone| (Instant::now(), gone));
         self.ended.lock().unwrap_or_else(PoisonError::into_inner).extend(gone);
-        match worker_of(&labels) {
-            Some(worker) => self.volumes_of(worker).await,
-            None => Ok(()),
-        }
+        self.remove_volumes_of(&labels).await
     }
 
     async fn end(&self, id: &str) -> Result<()> {
@@ -233,53 +242,6 @@ impl Host {
         }
     }
 
-    /// Takes the volumes of a worker away whose container is gone.
-    async fn volumes_of(&self, worker: &str) -> Result<()> {
-        let label = format!("{WORKER_LABEL}={worker}");
-        let filter = [("label".to_owned(), vec![label])].into();
-        let options = ListVolumesOptions { filters: Some(filter) };
-        let found = self.docker().await?.list_volumes(Some(options)).await;
-        let found = found.map_err(|error| self.error(&error))?.volumes.unwrap_or_default();
-        for volume in found {
-            self.remove_volume(&volume.name).await?;
-        }
-        Ok(())
-    }
-
-    /// Takes volumes away that outlived their container: it was removed by hand, or we ended in between.
-    pub(super) async fn sweep(&self, whose: Whose<'_>) -> Result<()> {
-        let docker = self.docker().await?;
-        let options = ListVolumesOptions { filters: Some(whose.filter()) };
-        let volumes =
-            docker.list_volumes(Some(options)).await.map_err(|error| self.error(&error))?;
-        let volumes = volumes.volumes.unwrap_or_default();
-        if volumes.is_empty() {
-            return Ok(());
-        }
-        let there = self.list(whose).await?.into_iter();
-        let there = there.filter(|one| one.state != InstanceState::Gone);
-        let live: HashSet<String> =
-            there.filter_map(|one| one.worker).map(|id| id.to_string()).collect();
-        for volume in volumes {
-            let is_alone = worker_of(&volume.labels).is_some_and(|worker| !live.contains(worker));
-            let made = volume.created_at.and_then(|at| at.parse::<Timestamp>().ok());
-            let is_old =
-                |at: Timestamp| self.clock.now().duration_since(at).unsigned_abs() > LEFT_OVER;
-            if is_alone && made.is_some_and(is_old) {
-                self.remove_volume(&volume.name).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn remove_volume(&self, name: &str) -> Result<()> {
-        match self.docker().await?.remove_volume(name, None::<RemoveVolumeOptions>).await {
-            // Gone, or in use after all.
-            Err(error) if matches!(status(&error), Some(404 | 409)) => Ok(()),
-            answer => answer.map_err(|error| self.error(&error)),
-        }
-    }
-
     /// The end of what a container wrote.
     pub(super) async fn log(&self, id: &str) -> Result<String> {
         let options = LogsOptions {
@@ -288,7 +250,8 @@ impl Host {
             tail: LOG_LINES.to_owned(),
             ..LogsOptions::default()
         };
-        let mut parts = self.docker().await?.logs(id, Some(options));
+        let docker = self.docker().await?;
+        let mut parts = docker.logs(id, Some(options));
         let mut log = Vec::new();
         while let Some(part) = parts.next().await {
             match part {
@@ -307,44 +270,44 @@ impl Host {
 
     /// What its refusal of a container means: where the machine is full another may have room.
     fn refusal(&self, error: &bollard::errors::Error) -> Error {
-        let is_full = |text: &str| {
-            ["no space left", "cannot allocate memory", "not enough memory"]
-                .iter()
-                .any(|sign| text.to_lowercase().contains(sign))
+        let bollard::errors::Error::DockerResponseServerError { status_code, message } = error
+        else {
+            return self.error(error);
         };
-        match &error {
-            bollard::errors::Error::DockerResponseServerError { status_code, message } => {
-                let told = format!("Docker in {}: {message}", self.zone);
-                match status_code {
-                    _ if is_full(message) => Error::Capacity(told),
-                    // The network, the image, or a name that somebody else took.
-                    400 | 404 | 409 => Error::Invalid(told),
-                    _ => self.error(error),
-                }
+        let full = ["no space left", "cannot allocate memory", "not enough memory"];
+        match status_code {
+            _ if full.iter().any(|sign| message.to_lowercase().contains(sign)) => {
+                Error::Capacity(self.says(message))
             }
+            // The network, the image, or a name that somebody else took.
+            400 | 404 | 409 => Error::Invalid(self.says(message)),
             _ => self.error(error),
         }
     }
 
     /// What a call's failure means.
     pub(super) fn error(&self, error: &bollard::errors::Error) -> Error {
-        let told = |why: &str| format!("Docker in {}: {why}", self.zone);
-        match &error {
+        match error {
             bollard::errors::Error::DockerResponseServerError { status_code, message } => {
                 match status_code {
-                    401 | 403 => Error::Denied(told(message)),
-                    400 => Error::Invalid(told(message)),
+                    401 | 403 => Error::Denied(self.says(message)),
+                    400 => Error::Invalid(self.says(message)),
                     404 => Error::NotFound,
                     429 => Error::Throttled,
-                    _ => Error::Unavailable(told(message)),
+                    _ => Error::Unavailable(self.says(message)),
                 }
             }
             bollard::errors::Error::RequestTimeoutError => Error::TimedOut,
-            _ => Error::Unavailable(told(&error.to_string())),
+            _ => Error::Unavailable(self.says(&error.to_string())),
         }
     }
 
-    fn away(&self, why: &str) -> Error {
+    /// Its words, or those of whoever stands before it: a line of them, without what may be a secret.
+    fn says(&self, words: &str) -> String {
+        format!("Docker in {}: {}", self.zone, in_words(words))
+    }
+
+    pub(super) fn away(&self, why: &str) -> Error {
         Error::Unavailable(format!("Docker in {} {why}", self.zone))
     }
 }
@@ -354,5 +317,62 @@ pub(super) fn status(error: &bollard::errors::Error) -> Option<u16> {
     match error {
         bollard::errors::Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host() -> Host {
+        let config = DockerHost {
+            url: "unix:///nonexistent".to_owned(),
+            ca_file: None,
+            client_cert_file: None,
+        };
+        Host::new("a", &config, Clock::system())
+    }
+
+    fn answer(status_code: u16, message: &str) -> bollard::errors::Error {
+        let message = message.to_owned();
+        bollard::errors::Error::DockerResponseServerError { status_code, message }
+    }
+
+    #[test]
+    fn a_refusal_says_whether_another_place_may_do_and_whether_something_may_be_left() {
+        let kinds = [
+            (500, "write /var/lib/docker: no space left on device", "capacity"),
+            (500, "OCI runtime: cannot allocate memory", "capacity"),
+            (404, "network nowhere not found", "invalid"),
+            (409, "the name is already in use", "invalid"),
+            (400, "invalid reference format", "invalid"),
+            (403, "forbidden by the proxy", "denied"),
+            (429, "slow down", "throttled"),
+            (500, "something broke", "unavailable"),
+            (502, "bad gateway", "unavailable"),
+        ];
+        for (status, message, kind) in kinds {
+            assert_eq!(host().refusal(&answer(status, message)).kind(), kind, "{message}");
+        }
+    }
+
+    #[test]
+    fn words_are_a_line_without_secrets() {
+        let page = format!("<html>\n{}token=hunter2\n</html>", "x".repeat(5_000));
+        let told = host().error(&answer(502, &page)).to_string();
+        assert!(told.len() < 300 && !told.contains("hunter2") && !told.contains('\n'), "{told}");
+    }
+
+    /// A container that crashed is started again; its age is judged by how long we see it ended.
+    #[tokio::test(start_paused = true)]
+    async fn one_that_ended_is_given_time_to_be_started_again() {
+        let host = host();
+        assert!(!host.stays_stopped("c1", true));
+        tokio::time::advance(COMES_BACK).await;
+        assert!(!host.stays_stopped("c1", true));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(host.stays_stopped("c1", true));
+        assert!(!host.stays_stopped("c1", false), "it runs again");
+        assert!(!host.stays_stopped("c1", true), "and has its time anew");
     }
 }

@@ -5,20 +5,29 @@
 
 use super::host::{Host, status};
 use crate::config::DockerConfig;
-use crate::provider::{Error, Result};
+use crate::model::Zone;
+use crate::provider::{Error, Result, in_words};
 use bollard::models::CreateImageInfo;
 use bollard::query_parameters::CreateImageOptions;
 use futures_util::stream::StreamExt as _;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::task::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::task::AbortHandle;
 
-/// An image on its way. It is given up together with this.
+/// How long a pull that failed is told of before it is tried anew.
+const TOLD_FOR: Duration = Duration::from_mins(1);
+
+/// An image on its way, or that did not come. A pull is given up together with this.
 pub(super) struct Pull {
     image: String,
     progress: Arc<Mutex<Progress>>,
-    task: JoinHandle<Result<()>>,
+    failed: Arc<Failed>,
+    task: AbortHandle,
 }
+
+/// When a pull failed, and why.
+type Failed = Mutex<Option<(Instant, Error)>>;
 
 /// Bytes that came and bytes there are, of each layer.
 #[derive(Debug, Default)]
@@ -32,12 +41,13 @@ impl Drop for Pull {
 
 /// Well where the image is there and runs here. Where it is not, it is on its way after this.
 pub(super) async fn is_there(host: &Host, config: &DockerConfig) -> Result<()> {
-    match host.docker().await?.inspect_image(&config.image).await {
+    let known = host.known().await?;
+    match known.docker.inspect_image(&config.image).await {
         Ok(image) => {
-            let machine = &host.machine().await?.architecture;
+            let machine = &known.architecture;
             runs_on(&image.architecture.unwrap_or_default(), machine, &config.image)
         }
-        Err(error) if status(&error) == Some(404) => Err(fetch(host, config).await?),
+        Err(error) if status(&error) == Some(404) => Err(fetch(host, known.docker, config)),
         Err(error) => Err(host.error(&error)),
     }
 }
@@ -56,48 +66,18 @@ fn runs_on(image: &str, machine: &str, name: &str) -> Result<()> {
     Err(Error::Invalid(format!("the image {name} is for {image}, and this Docker runs on {word}")))
 }
 
-/// Has it pulled, and tells how that stands; the error of a pull that failed is told once, and the next call begins anew.
-async fn fetch(host: &Host, config: &DockerConfig) -> Result<Error> {
-    let docker = host.docker().await?.clone();
-    let over = {
-        let mut pull = host.pull.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*pull {
-            Some(under_way) if under_way.image == config.image && !under_way.task.is_finished() => {
-                return Ok(Error::Unavailable(under_way.told()));
-            }
-            _ => pull.take(),
-        }
-    };
-    if let Some(mut over) =
-        over.filter(|over| over.image == config.image && over.task.is_finished())
-        && let Ok(Err(error)) = (&mut over.task).await
+/// Has it pulled, and tells how that stands: to all that ask meanwhile the same.
+fn fetch(host: &Host, docker: bollard::Docker, config: &DockerConfig) -> Error {
+    let mut pull = host.pull.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = pull.as_ref().filter(|known| known.image == config.image)
+        && let Some(told) = known.stands()
     {
-        return Ok(error);
+        return told;
     }
-    let progress = Arc::<Mutex<Progress>>::default();
-    let pulled = pull(docker, config.image.clone(), progress.clone());
-    let (limit, zone, image) = (config.pull_timeout, host.zone.clone(), config.image.clone());
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "it outlives the call that began it, and ends with the provider"
-    )]
-    let task = tokio::spawn(async move {
-        tracing::info!(section = "provider", %zone, image, "the image is being pulled");
-        let done = tokio::time::timeout(limit, pulled).await.unwrap_or_else(|_| {
-            Err(Error::Unavailable(format!("the image {image} did not come within `pull_timeout`")))
-        });
-        match &done {
-            Ok(()) => tracing::info!(section = "provider", %zone, image, "the image is there"),
-            Err(error) => {
-                tracing::error!(section = "provider", %zone, image, %error, "the image cannot be pulled");
-            }
-        }
-        done
-    });
-    let new = Pull { image: config.image.clone(), progress, task };
-    let told = new.told();
-    *host.pull.lock().unwrap_or_else(PoisonError::into_inner) = Some(new);
-    Ok(Error::Unavailable(told))
+    let new = Pull::begin(docker, config, &host.zone);
+    let told = Error::Unavailable(new.told());
+    *pull = Some(new);
+    told
 }
 
 async fn pull(
@@ -109,28 +89,64 @@ async fn pull(
     let mut parts = docker.create_image(Some(options), None, None);
     while let Some(part) = parts.next().await {
         let part = part.map_err(|error| refused(&image, &error.to_string(), status(&error)))?;
-        if let Some(error) = part.error_detail.as_ref().and_then(|error| error.message.as_deref()) {
-            return Err(refused(&image, error, None));
-        }
         progress.lock().unwrap_or_else(PoisonError::into_inner).add(part);
     }
     Ok(())
 }
 
-/// A full disk may have room on another machine; what a registry does not have, or does not give, no retry brings.
+/// A full disk may have room on another machine; what a registry does not have, or does not give, no retry brings. Docker tells
+/// these amid its progress, in words only.
 fn refused(image: &str, why: &str, status: Option<u16>) -> Error {
-    let told = format!("the image {image} cannot be pulled: {why}");
-    if why.to_lowercase().contains("no space left") {
-        return Error::Capacity(told);
-    }
-    match status {
-        Some(404) => Error::Invalid(told),
-        Some(401 | 403) => Error::Denied(told),
-        _ => Error::Unavailable(told),
+    let (said, told) =
+        (why.to_lowercase(), format!("the image {image} cannot be pulled: {}", in_words(why)));
+    let says = |signs: &[&str]| signs.iter().any(|sign| said.contains(sign));
+    if says(&["no space left"]) {
+        Error::Capacity(told)
+    } else if matches!(status, Some(401 | 403)) || says(&["denied", "unauthorized"]) {
+        Error::Denied(told)
+    } else if status == Some(404) || says(&["manifest unknown", "not found"]) {
+        Error::Invalid(told)
+    } else {
+        Error::Unavailable(told)
     }
 }
 
 impl Pull {
+    fn begin(docker: bollard::Docker, config: &DockerConfig, zone: &Zone) -> Self {
+        let (progress, failed) = (Arc::<Mutex<Progress>>::default(), Arc::<Failed>::default());
+        let (zone, image, limit) = (zone.clone(), config.image.clone(), config.pull_timeout);
+        let (pulled, outcome) =
+            (pull(docker, image.clone(), progress.clone()), Arc::clone(&failed));
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it outlives the call that began it, and ends with the provider"
+        )]
+        let task = tokio::spawn(async move {
+            tracing::info!(section = "provider", %zone, image, "the image is being pulled");
+            let done = tokio::time::timeout(limit, pulled).await.unwrap_or_else(|_| {
+                let why = format!("the image {image} did not come within `pull_timeout`");
+                Err(Error::Unavailable(why))
+            });
+            match done {
+                Ok(()) => tracing::info!(section = "provider", %zone, image, "the image is there"),
+                Err(error) => {
+                    tracing::error!(section = "provider", %zone, image, %error, "the image cannot be pulled");
+                    let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
+                    *outcome = Some((Instant::now(), error));
+                }
+            }
+        });
+        Self { image: config.image.clone(), progress, failed, task: task.abort_handle() }
+    }
+
+    /// Why it is not there; `None` where it is to be pulled anew.
+    fn stands(&self) -> Option<Error> {
+        match &*self.failed.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some((at, error)) => (at.elapsed() < TOLD_FOR).then(|| error.clone()),
+            None => (!self.task.is_finished()).then(|| Error::Unavailable(self.told())),
+        }
+    }
+
     fn told(&self) -> String {
         let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         format!("the image {} is being pulled{}", self.image, progress.told())
@@ -176,6 +192,8 @@ mod tests {
     fn what_a_registry_does_not_give_is_told_apart_from_what_may_come_later() {
         let kinds = [
             (Some(404), "manifest unknown", "invalid"),
+            (None, "manifest for k3s:1 not found", "invalid"),
+            (None, "pull access denied for k3s", "denied"),
             (Some(403), "pull access denied", "denied"),
             (None, "write /var/lib/docker: No space left on device", "capacity"),
             (Some(500), "dial tcp: i/o timeout", "unavailable"),

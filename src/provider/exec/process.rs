@@ -1,9 +1,9 @@
 //! One process for one call: told on its standard input, heard on its standard output, and ended with all it started.
 
-use crate::config::ExecConfig;
+use crate::config::{ExecConfig, ProcessEnv, Strings as _};
 use crate::provider::{Error, Result, last_words};
+use futures_util::future::{FusedFuture as _, FutureExt as _};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
-use std::ffi::OsString;
 use std::fmt;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -11,7 +11,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 /// The longest answer: 10,000 machines have a fifth of it.
 const ANSWER: u64 = 8 << 20;
@@ -95,8 +95,8 @@ pub(super) async fn run(config: &ExecConfig, input: Vec<u8>) -> Result<Output> {
 }
 
 fn start(config: &ExecConfig) -> Result<Child> {
-    let path = std::env::var_os("PATH").unwrap_or_else(|| OsString::from(PATH));
-    let passed = config.env.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+    let path = ProcessEnv.get("PATH").unwrap_or_else(|| PATH.to_owned());
+    let passed = config.env.iter().filter_map(|name| Some((name, ProcessEnv.get(name)?)));
     let started = Command::new(&config.program)
         .args(&config.args)
         .env_clear()
@@ -126,14 +126,37 @@ async fn ended(pid: Pid) -> Result<()> {
     waited.map(|_| ()).map_err(failed)
 }
 
-/// Its answer, and what it says beside it.
+/// Its answer, and what it says beside it, which is read as it comes, so that nobody waits to say it.
 async fn hear(
     child: &mut Child,
     input: Vec<u8>,
     ended: impl Future<Output = Result<()>>,
     (group, aside): (&Group, &Aside<'_>),
 ) -> Result<Vec<u8>> {
-    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+    let mut overheard = std::pin::pin!(overhear(child.stderr.take(), aside).fuse());
+    let mut heard = std::pin::pin!(hear_out(stdin, stdout, input, ended, group));
+    let stdout = loop {
+        tokio::select! {
+            stdout = &mut heard => break stdout?,
+            _ = &mut overheard => {}
+        }
+    };
+    if !overheard.is_terminated() {
+        // Its last words, unless somebody whom it left behind could say more.
+        let _: std::result::Result<_, _> = tokio::time::timeout(LINGER, overheard).await;
+    }
+    Ok(stdout)
+}
+
+/// Its answer, once it has ended, and all that it started with it.
+async fn hear_out(
+    stdin: Option<ChildStdin>,
+    stdout: Option<ChildStdout>,
+    input: Vec<u8>,
+    ended: impl Future<Output = Result<()>>,
+    group: &Group,
+) -> Result<Vec<u8>> {
     let tell = async {
         if let Some(mut stdin) = stdin {
             // A program that answers without listening to the end is no worse for it.
@@ -141,9 +164,9 @@ async fn hear(
         }
         Ok(())
     };
-    let talk = async { tokio::try_join!(tell, answer(stdout), overhear(stderr, aside)) };
+    let talk = async { tokio::try_join!(tell, answer(stdout)) };
     let (mut talk, mut ended) = (std::pin::pin!(talk), std::pin::pin!(ended));
-    let ((), stdout, ()) = tokio::select! {
+    let ((), stdout) = tokio::select! {
         heard = &mut talk => {
             let heard = heard?;
             ended.await?;
@@ -158,6 +181,7 @@ async fn hear(
             })??
         }
     };
+    let _ = kill_process_group(group.0, Signal::KILL);
     Ok(stdout)
 }
 

@@ -313,6 +313,22 @@ async fn what_it_left_behind_ends_with_it() {
     until("the child to end", || !is_alive(&child)).await;
 }
 
+/// One with a session of its own is in no group of ours. It may go on, as long as it does not hold the answer open.
+#[tokio::test]
+async fn what_hid_itself_does_not_hold_a_whole_answer() {
+    let holds = |closed: &str| {
+        script(&format!(
+            "setsid sh -c 'echo x >$0; exec sleep 3' $1/hid {closed} &
+            until [ -s $1/hid ]; do sleep 0.01; done
+            echo '{{\"instances\":[]}}'"
+        ))
+    };
+    let beside = holds(">/dev/null");
+    assert_eq!(beside.list().await, Ok(Vec::new()), "it holds what is said beside the answer");
+    let error = holds("2>/dev/null").list().await.unwrap_err().to_string();
+    assert!(error.contains("holds its output open"), "{error}");
+}
+
 #[tokio::test]
 async fn a_call_that_is_given_up_ends_the_program_and_its_children() {
     let script = script("sleep 1000 & echo $! >$1/child; echo $$ >$1/own; sleep 1000");

@@ -6,7 +6,7 @@ use crate::model::{
     BatchId, ClusterName, ClusterUid, Instance, InstanceId, InstanceState, LaunchRequest, Market,
     Offering, PoolName, Price, Resources, Shape, ShapeName, Taint, WorkerId, Zone,
 };
-use crate::provider::{Error, LeftBehind, Result, last_words};
+use crate::provider::{Error, LeftBehind, Result, in_words};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -191,17 +191,11 @@ fn usual_pods() -> u64 {
 
 /// What a program did not get right: whether its call had an effect is not known. Its own words may be in it.
 fn wrong(what: impl Into<String>) -> Error {
-    Error::Unavailable(format!("the program {}", told(&what.into())))
+    Error::Unavailable(format!("the program {}", in_words(&what.into())))
 }
 
 /// A worker's machine, and where it was had.
 type Had = (WorkerId, InstanceId, Offering);
-
-/// A program's words in one line, short, and without what may be a secret.
-fn told(words: &str) -> String {
-    let line: String = words.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    last_words(&line).unwrap_or_default()
-}
 
 impl Answer {
     /// What a process said. Its exit status counts only where it told of no error.
@@ -316,7 +310,7 @@ impl Machine {
             state,
             protected: self.protected,
             notice: self.notice,
-            told: self.reason.as_deref().map(told),
+            told: self.reason.as_deref().map(in_words),
         })
     }
 }
@@ -371,7 +365,7 @@ impl Size {
 impl Failure {
     /// What it means to us. Where something may have been left behind, that is what counts.
     fn meant(&self) -> Error {
-        let message = told(&self.message);
+        let message = in_words(&self.message);
         let may_have_left = match &self.left_behind {
             None | Some(Left::Word(LeftWord::Nothing)) => false,
             Some(Left::Word(LeftWord::Unknown)) => true,

@@ -157,6 +157,7 @@ async fn all_that_is_tried_on_a_program_is_kept(stage: Stage) {
         cluster_uid: "sim-1".into(),
         pool: pool(),
         other: "others".into(),
+        nobody: "nobody".into(),
         limit: Duration::from_mins(5),
         clock: clock(),
     };

@@ -16,6 +16,9 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
+/// As Docker says it.
+const FULL: &str = "HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: 65\r\n\r\n{\"message\":\"write /var/lib/docker/tmp: no space left on device\"}\r\n";
+
 pub(crate) struct Gate {
     url: String,
     at_once: Arc<AtOnce>,
@@ -29,6 +32,8 @@ struct AtOnce {
     most: AtomicUsize,
     /// Whether the next answer about one that was made is lost.
     loses: AtomicBool,
+    /// Whether there is no room for another.
+    is_full: AtomicBool,
 }
 
 impl Drop for Gate {
@@ -88,6 +93,11 @@ impl Gate {
         self.at_once.loses.store(true, Ordering::SeqCst);
     }
 
+    /// There is no room for another from now on.
+    pub(crate) fn fill(&self) {
+        self.at_once.is_full.store(true, Ordering::SeqCst);
+    }
+
     pub(crate) fn forget(&self) {
         self.at_once.most.store(0, Ordering::SeqCst);
     }
@@ -104,6 +114,10 @@ async fn lead(
         let mut to = UnixStream::connect(socket).await?;
         let read = from.read(&mut part).await?;
         let makes = String::from_utf8_lossy(&part[..read]).contains("/containers/create");
+        if makes && counted.is_full.load(Ordering::SeqCst) {
+            from.write_all(FULL.as_bytes()).await?;
+            return Ok((0, 0));
+        }
         if makes {
             let now = counted.now.fetch_add(1, Ordering::SeqCst) + 1;
             counted.most.fetch_max(now, Ordering::SeqCst);

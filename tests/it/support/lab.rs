@@ -21,12 +21,15 @@ pub(crate) struct Wanted<'a> {
     pub(crate) monitoring: [&'a str; 2],
     /// The port of the program.
     pub(crate) port: u16,
+    /// Where its Docker is, by another way than its own socket.
+    pub(crate) docker: Option<String>,
 }
 
 impl Default for Wanted<'_> {
     fn default() -> Self {
         let nowhere = "http://127.0.0.1:9";
-        Self { pool: "", token: ADMIN, monitoring: [nowhere; 2], port: ports::free() }
+        let port = ports::free();
+        Self { pool: "", token: ADMIN, monitoring: [nowhere; 2], port, docker: None }
     }
 }
 
@@ -73,7 +76,7 @@ impl Lab {
             "image": IMAGE,
             "server": plane.url(),
             "token_file": token,
-            "hosts": { "a": { "url": dockerd.url() } },
+            "hosts": { "a": { "url": wanted.docker.clone().unwrap_or_else(|| dockerd.url()) } },
             "shapes": [{ "name": "small", "cpu": 1, "memory": "2Gi", "pods": 20 }],
             "volumes": VOLUMES,
             "binds": dockerd.binds(&plane.ca_file()),

@@ -64,7 +64,7 @@ pub struct DockerConfig {
 pub struct DockerHost {
     /// `url`: `unix:///PATH`, or `tcp://HOST:PORT` with TLS.
     pub url: String,
-    /// `ca_file`: who must have signed its certificate. Required for `tcp`.
+    /// `ca_file`: whom to trust, beside those that the system trusts, to have signed its certificate. Required for `tcp`.
     pub ca_file: Option<PemFile>,
     /// `client_cert_file`: our certificate and its key, in one file. Required for `tcp`.
     pub client_cert_file: Option<PemFile>,
