@@ -4,6 +4,7 @@
 
 mod check_config;
 mod client;
+mod healthcheck;
 mod plan;
 mod provider;
 mod store;
@@ -55,6 +56,8 @@ enum Command {
     Reconcile(client::Connection),
     /// Switch on again what switched itself off.
     Resume(client::ResumeOptions),
+    /// Say by the exit code whether the service lives: for a container's HEALTHCHECK.
+    Healthcheck(healthcheck::Healthcheck),
     /// Try a program that makes machines: does it keep what every provider keeps?
     #[command(subcommand)]
     Provider(provider::Action),
@@ -139,6 +142,7 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Scale(options) => client::scale(&options).await,
         Command::Reconcile(connection) => client::reconcile(&connection).await,
         Command::Resume(options) => client::resume(&options).await,
+        Command::Healthcheck(check) => healthcheck::execute(&check).await,
         Command::Provider(action) => provider::execute(&action).await,
         Command::Store(action) => store::execute(&action).await,
     }

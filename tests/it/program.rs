@@ -177,6 +177,25 @@ async fn fifty_thousand_alerts_in_one_body_are_stored_before_they_are_answered()
     assert_eq!(store.signals(&"one".into()).await.unwrap().len(), 50_001);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_healthcheck_says_by_its_exit_whether_the_service_lives() {
+    let scene = Scene::new();
+    let checked = async || {
+        let mut check = tokio::process::Command::new(env!("CARGO_BIN_EXE_bellwether"));
+        check.args(["healthcheck", "--url"]).arg(scene.url("")).output().await.unwrap()
+    };
+    let mut process = scene.start(Start::default()).await;
+    let well = checked().await;
+    assert!(well.status.success() && well.stdout.is_empty() && well.stderr.is_empty(), "{well:?}");
+    process.signal(rustix::process::Signal::STOP);
+    assert_eq!(checked().await.status.code(), Some(1), "it hangs");
+    process.signal(rustix::process::Signal::KILL);
+    process.ended().await;
+    let gone = checked().await;
+    assert_eq!(gone.status.code(), Some(1));
+    assert!(String::from_utf8(gone.stderr).unwrap().contains("does not answer"));
+}
+
 #[tokio::test]
 async fn a_configuration_full_of_faults_is_refused_with_all_of_them() {
     let scene = Scene::new();

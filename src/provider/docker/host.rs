@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::config::{DockerConfig, DockerHost};
 use crate::model::{Instance, InstanceId, InstanceState, PoolName, Resources, WorkerId, Zone};
 use crate::provider::{Error, Result, in_words};
-use bollard::models::{ContainerCreateBody, ContainerInspectResponse};
+use bollard::models::{ContainerCreateBody, ContainerInspectResponse, ContainerSummary};
 use bollard::query_parameters::{
     CreateContainerOptions, InspectContainerOptions, ListContainersOptions, LogsOptions,
     RemoveContainerOptions, StartContainerOptions,
@@ -112,8 +112,10 @@ impl Host {
             ..ListContainersOptions::default()
         };
         let found = self.docker().await?.list_containers(Some(options)).await;
+        let found = found.map_err(|error| self.error(&error))?;
+        self.forget_others(&found);
         let mut listed = Vec::new();
-        for found in found.map_err(|error| self.error(&error))? {
+        for found in found {
             let Some((mut instance, has_stopped)) = container::instance(&found, &self.zone) else {
                 return Err(self.away("lists a container without its id, state or time"));
             };
@@ -143,6 +145,12 @@ impl Host {
             return false;
         }
         stopped.entry(id.to_owned()).or_insert_with(Instant::now).elapsed() > COMES_BACK
+    }
+
+    /// Only of those that are there it is kept since when they are seen stopped.
+    fn forget_others(&self, there: &[ContainerSummary]) {
+        let mut stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        stopped.retain(|id, _| there.iter().any(|one| one.id.as_ref() == Some(id)));
     }
 
     async fn tell_stopped(&self, id: &str, instance: &mut Instance) -> Result<()> {
@@ -374,5 +382,7 @@ mod tests {
         assert!(host.stays_stopped("c1", true));
         assert!(!host.stays_stopped("c1", false), "it runs again");
         assert!(!host.stays_stopped("c1", true), "and has its time anew");
+        host.forget_others(&[]);
+        assert!(host.stopped.lock().unwrap().is_empty());
     }
 }

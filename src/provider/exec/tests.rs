@@ -2,7 +2,6 @@ use super::*;
 use crate::model::{InstanceState, Market, Order, Price};
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
@@ -18,12 +17,13 @@ fn script(text: &str) -> Script {
 
 fn script_with(text: &str, change: impl FnOnce(&mut ExecConfig)) -> Script {
     let folder = tempfile::tempdir().unwrap();
+    // Read by a shell, and not run itself: what was just written a child of another test may still hold open.
     let program = folder.path().join("program");
-    fs::write(&program, format!("#!/bin/sh\n{text}\n")).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(&program, text).unwrap();
+    let args = [&*program, folder.path()].map(|path| path.to_str().unwrap().to_owned());
     let mut config = ExecConfig {
-        program,
-        args: vec![folder.path().to_str().unwrap().to_owned()],
+        program: PathBuf::from("/bin/sh"),
+        args: args.into(),
         env: [].into(),
         options: [("region".to_owned(), "eu".to_owned())].into(),
     };
