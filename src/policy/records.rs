@@ -290,6 +290,8 @@ fn failed(
         Machine::Live(instance) if instance.protected => {
             draft.also(&worker.pool, Reason::Protected);
         }
+        // Stopped, and its node says Ready: neither is believed.
+        Machine::Stopped(_) if node.is_some_and(Node::is_ready) => {}
         // A person may have stopped it who wants it to stay.
         Machine::Stopped(_) if let Err(kept) = spared(scene, worker, machine, node) => {
             draft.also(&worker.pool, kept);
@@ -316,6 +318,8 @@ fn terminating(worker: &Worker, machine: Machine<'_>, node: Option<&Node>, draft
         (Machine::Live(_), _) if worker.purpose.is_none() && is_well => {
             draft.plan.forget.push(worker.id.clone());
         }
+        // The list and the node contradict each other, and nothing was drained.
+        (Machine::Stopped(_), _) if worker.purpose.is_none() && is_well => {}
         (Machine::Live(instance) | Machine::Stopped(instance), _) => {
             // A pause that was set meanwhile holds this too, though it takes nothing back.
             let act = Act::Terminate { instance: instance.id.clone() };
@@ -335,12 +339,12 @@ fn terminating(worker: &Worker, machine: Machine<'_>, node: Option<&Node>, draft
     }
 }
 
-/// A machine that a whole list does not hold, or that is ending. While its node says Ready the two
+/// A machine that a whole list does not hold, or that was stopped, or that is ending. While its node says Ready the two
 /// contradict each other, and neither is believed.
 fn is_lost(machine: Machine<'_>, node: Option<&Node>) -> bool {
     match machine {
-        Machine::Stopped(_) | Machine::Ending(_) => true,
-        Machine::Gone => !node.is_some_and(Node::is_ready),
+        Machine::Ending(_) => true,
+        Machine::Stopped(_) | Machine::Gone => !node.is_some_and(Node::is_ready),
         Machine::Live(_) | Machine::Unknown => false,
     }
 }

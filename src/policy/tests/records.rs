@@ -111,16 +111,24 @@ fn a_machine_that_was_stopped_is_lost_and_ended_and_what_its_provider_says_is_to
     world.pool().min = 2;
     world.instance(1).state = InstanceState::Stopped;
     world.instance(1).told = Some("exited with code 1".to_owned());
+    assert_eq!(failed(&world.plan()), None, "its node says Ready: one of the two is wrong");
+    world.sick(1);
     let plan = world.plan();
     assert_eq!(failed(&plan), Some(Failure::Lost));
     let told = format!("{:?}", plan.transitions);
     assert!(told.contains("exited with code 1"), "{told}");
     world.apply(&plan);
+    let mut well = world.clone();
+    well.node(1).readiness = Readiness::Ready;
+    assert_eq!(well.plan().act(1), "none", "they contradict each other again");
     let plan = world.plan();
     assert_eq!(plan.act(1), "terminate");
     world.apply(&plan);
     world.instance(1).state = InstanceState::Stopped;
+    world.sick(1);
     assert_eq!(world.plan().act(1), "terminate", "it does not end by itself");
+    world.node(1).readiness = Readiness::Ready;
+    assert_eq!(world.plan().act(1), "none", "nothing was drained");
 }
 
 #[test]
@@ -133,11 +141,14 @@ fn a_stopped_machine_that_is_to_stay_is_left_alone() {
     for spare in spared {
         let mut world = World::of(2);
         world.instance(1).state = InstanceState::Stopped;
+        world.sick(1);
         spare(&mut world);
         let plan = world.plan();
+        assert_eq!(failed(&plan), Some(Failure::Lost));
         world.apply(&plan);
         assert_eq!(world.plan().act(1), "none");
         // It runs again, and is well.
+        world.node(1).readiness = Readiness::Ready;
         let id = world.instance(1).id.clone();
         world.instance(1).state = InstanceState::Running;
         let anew = world.plan();
