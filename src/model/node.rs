@@ -63,6 +63,12 @@ pub struct Node {
 }
 
 impl Node {
+    /// The id of the machine it runs on, where its provider's id ends with that, as `aws:///ZONE/INSTANCE` does.
+    pub fn machine(&self) -> Option<&str> {
+        let (_, last) = self.provider_id.as_deref()?.rsplit_once('/')?;
+        Some(last).filter(|id| !id.is_empty())
+    }
+
     /// Whether it says that it is Ready.
     pub fn is_ready(&self) -> bool {
         self.readiness == Readiness::Ready

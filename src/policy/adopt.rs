@@ -2,7 +2,7 @@
 
 use super::draft::Draft;
 use super::records::acts;
-use super::scene::Scene;
+use super::scene::{Scene, is_named};
 use crate::model::{
     Instance, Market, Node, PoolName, Readiness, Reason, Transition, Worker, WorkerState, duration,
 };
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// Machines of ours without a record get one (a lost store, a crash), and then live like all
 /// others: they join, or are ended at the join deadline.
-pub(super) fn adopt(scene: &Scene<'_>, pool: &PoolName, draft: &mut Draft) {
+pub(super) fn adopt<'a>(scene: &Scene<'a>, pool: &PoolName, draft: &mut Draft) {
     let (Ok(list), Ok(view)) = (scene.instances(pool), scene.fresh_view()) else {
         return;
     };
@@ -20,6 +20,7 @@ pub(super) fn adopt(scene: &Scene<'_>, pool: &PoolName, draft: &mut Draft) {
     let names: HashSet<_> = known().map(|worker| &worker.id).collect();
     let is_new = |instance: &&&Instance| {
         instance.is_there()
+            && !scene.is_awaited(instance)
             && !ids.contains(&instance.id)
             && instance.worker.as_ref().is_none_or(|id| !names.contains(id))
     };
@@ -33,12 +34,12 @@ pub(super) fn adopt(scene: &Scene<'_>, pool: &PoolName, draft: &mut Draft) {
         Readiness::Ready => false,
         Readiness::NotReady { since } => duration::since(since, scene.now) > deadline,
     };
-    let left_over = |node: &&Node| {
+    let left_over = |node: &&'a Node| {
         node.pool.as_ref() == Some(pool)
             && is_sick(node)
-            && node.worker.as_ref().is_some_and(|id| {
+            && scene.worker_of(node).is_some_and(|id| {
                 !scene.memory.workers.contains_key(id)
-                    && !list.iter().any(|i| i.worker.as_ref() == Some(id))
+                    && !list.iter().any(|instance| is_named(instance, id))
             })
     };
     if acts(scene, pool) {

@@ -171,8 +171,7 @@ fn would_grow<'a>(
 // === nodes ===
 
 fn of_node<'a>(scene: &Scene<'a>, node: &'a Node) -> Explanation {
-    let worker = node.worker.as_ref().and_then(|id| scene.memory.workers.get(id));
-    let Some(worker) = worker else {
+    let Some(worker) = scene.record_of(node) else {
         let what = if node.control_plane { "carries the control plane" } else { "is none of ours" };
         return said(format!("{what}; it is {}", state_of(node, scene.now)));
     };

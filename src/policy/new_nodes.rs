@@ -40,7 +40,7 @@ const ARCHITECTURE: &str = "kubernetes.io/arch";
 
 /// Every node with its pods.
 pub(super) fn room<'a>(scene: &Scene<'a>, view: &'a ClusterView) -> Room<'a> {
-    let mut room = Room::new(view, |node| is_open(node) && !is_ending(scene, node));
+    let mut room = Room::new(view, |node: &'a Node| is_open(node) && !is_ending(scene, node));
     for (bin, node) in room.bins.iter_mut().zip(view.nodes()) {
         bin.taints.retain(|taint| !will_go(scene, node, taint));
         bin.starting = bin.taints.len() < node.taints.len();
@@ -53,8 +53,8 @@ pub(super) fn room<'a>(scene: &Scene<'a>, view: &'a ClusterView) -> Room<'a> {
 }
 
 /// What a young node lacks of what its shape has: a device shows up when its plugin has started.
-fn late_devices<'a>(scene: &Scene<'a>, node: &Node) -> Vec<(&'a String, u64)> {
-    let worker = node.worker.as_ref().and_then(|id| scene.memory.workers.get(id));
+fn late_devices<'a>(scene: &Scene<'a>, node: &'a Node) -> Vec<(&'a String, u64)> {
+    let worker = scene.record_of(node);
     let pool = worker.and_then(|worker| scene.pool(&worker.pool));
     let (Some(worker), Some(pool)) = (worker, pool) else { return Vec::new() };
     if duration::since(node.created, scene.now) >= pool.join_deadline {
@@ -68,9 +68,8 @@ fn late_devices<'a>(scene: &Scene<'a>, node: &Node) -> Vec<(&'a String, u64)> {
 }
 
 /// Whether a node's machine is being ended, though nobody keeps pods off it.
-fn is_ending(scene: &Scene<'_>, node: &Node) -> bool {
-    let record = node.worker.as_ref().and_then(|id| scene.memory.workers.get(id));
-    record.is_some_and(|worker| {
+fn is_ending<'a>(scene: &Scene<'a>, node: &'a Node) -> bool {
+    scene.record_of(node).is_some_and(|worker| {
         matches!(worker.state, WorkerState::Failed { .. } | WorkerState::Terminating)
     })
 }

@@ -31,8 +31,10 @@ pub(super) struct Scene<'a> {
     pub(super) memory: &'a Memory,
     pub(super) limits: &'a ClusterConfig,
     pub(super) now: Timestamp,
-    /// By the worker they say to be: more than one where a machine registered anew.
+    /// By the worker they are: more than one where a machine registered anew.
     nodes: HashMap<&'a WorkerId, Vec<&'a Node>>,
+    /// Workers by their machines' ids.
+    machines: HashMap<&'a str, &'a WorkerId>,
     /// Made once, where anybody asks, as those below.
     pods: OnceCell<HashMap<&'a NodeName, Vec<&'a Pod>>>,
     /// Of each kind of pods the Ready node on which all of them are; none of one that is on several. Pods of one kind share their
@@ -68,14 +70,44 @@ impl<'a> Scene<'a> {
         let view = observed.cluster.known();
         // A control plane is no worker, whatever its labels say.
         let mut nodes: HashMap<&WorkerId, Vec<&Node>> = HashMap::new();
+        let machines = machines(memory);
         for node in view.into_iter().flat_map(ClusterView::nodes).filter(|n| !n.control_plane) {
-            if let Some(worker) = &node.worker {
+            if let Some(worker) = worker_of(node, &machines) {
                 nodes.entry(worker).or_default().push(node);
             }
         }
         let (pods, homes, health) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
         let (room, new_nodes) = (OnceCell::new(), OnceCell::new());
-        Self { observed, signals, memory, limits, now, nodes, pods, homes, health, room, new_nodes }
+        Self {
+            observed,
+            signals,
+            memory,
+            limits,
+            now,
+            nodes,
+            machines,
+            pods,
+            homes,
+            health,
+            room,
+            new_nodes,
+        }
+    }
+
+    /// The worker that a node is.
+    pub(super) fn worker_of(&self, node: &'a Node) -> Option<&'a WorkerId> {
+        worker_of(node, &self.machines)
+    }
+
+    /// The record of the worker that a node is.
+    pub(super) fn record_of(&self, node: &'a Node) -> Option<&'a Worker> {
+        self.worker_of(node).and_then(|id| self.memory.workers.get(id))
+    }
+
+    /// Whether a machine is one of a launch that is not settled yet: which of its workers it is, the launch's answer says.
+    pub(super) fn is_awaited(&self, instance: &Instance) -> bool {
+        let is_open = |batch| self.memory.intents.contains_key(batch);
+        instance.worker.is_none() && instance.batch.as_ref().is_some_and(is_open)
     }
 
     /// Nodes and pods, or why they are not known.
@@ -319,15 +351,16 @@ impl<'a> Scene<'a> {
         let unrecorded = |instance: &&&Instance| {
             instance.is_live()
                 && !known.contains(&instance.id)
+                && !self.is_awaited(instance)
                 && instance.worker.as_ref().is_none_or(|worker| !recorded.contains(worker))
         };
         let nodes = self.observed.cluster.known().into_iter().flat_map(ClusterView::nodes);
-        let alone = |node: &&Node| {
-            let listed = |id| list.iter().any(|instance| instance.worker.as_ref() == Some(id));
+        let alone = |node: &&'a Node| {
+            let listed = |id| list.iter().any(|instance| is_named(instance, id));
             node.pool.as_ref() == Some(pool)
                 && node.is_ready()
                 && !node.control_plane
-                && node.worker.as_ref().is_some_and(|id| !recorded.contains(id) && !listed(id))
+                && self.worker_of(node).is_some_and(|id| !recorded.contains(id) && !listed(id))
         };
         let others = list.iter().filter(unrecorded).count() + nodes.filter(alone).count();
         u32::try_from(serving + others).unwrap_or(u32::MAX)
@@ -341,6 +374,33 @@ impl<'a> Scene<'a> {
     /// Labels of an act that no alert asks for, as silences are matched against them.
     pub(super) fn labels(&self, autoscale: &str, pool: &PoolName) -> BTreeMap<String, String> {
         labels(autoscale, self.limits, pool)
+    }
+}
+
+/// Workers by their machines' ids, those that live before those that are gone.
+fn machines(memory: &Memory) -> HashMap<&str, &WorkerId> {
+    let (live, gone): (Vec<&Worker>, Vec<&Worker>) =
+        memory.workers.values().partition(|worker| worker.is_live());
+    let all = gone.into_iter().chain(live);
+    all.filter_map(|worker| Some((worker.instance.as_ref()?.as_str(), &worker.id))).collect()
+}
+
+/// The worker that a node says to be, by its label, or by the machine that it runs on where the provider cannot tell a machine
+/// its worker's name.
+fn worker_of<'a>(
+    node: &'a Node,
+    machines: &HashMap<&'a str, &'a WorkerId>,
+) -> Option<&'a WorkerId> {
+    let label = node.worker.as_ref().map(WorkerId::as_str);
+    let by_machine = [label, node.machine()].into_iter().flatten().find_map(|id| machines.get(id));
+    by_machine.copied().or(node.worker.as_ref())
+}
+
+/// Whether a machine is a worker's by its tag; one that nobody named is known by its own id.
+pub(super) fn is_named(instance: &Instance, worker: &WorkerId) -> bool {
+    match &instance.worker {
+        Some(named) => named == worker,
+        None => instance.id.as_str() == worker.as_str(),
     }
 }
 

@@ -37,5 +37,6 @@ mod replace;
 mod scale_down;
 mod scale_up;
 mod sensors;
+mod unnamed;
 mod weak;
 mod zones;

@@ -36,7 +36,10 @@ pub(in crate::policy) struct Room<'a> {
 
 impl<'a> Room<'a> {
     /// Every node of a cluster with its pods, each open or closed.
-    pub(in crate::policy) fn new(view: &'a ClusterView, is_open: impl Fn(&Node) -> bool) -> Self {
+    pub(in crate::policy) fn new(
+        view: &'a ClusterView,
+        is_open: impl Fn(&'a Node) -> bool,
+    ) -> Self {
         let mut bins: Vec<Bin<'_>> =
             view.nodes().map(|node| of_node(node, is_open(node))).collect();
         let names: HashMap<&NodeName, At> =
