@@ -2,6 +2,10 @@
 
 pub(crate) mod alertmanager;
 pub(crate) mod authority;
+#[cfg(feature = "ec2")]
+pub(crate) mod aws;
+#[cfg(feature = "ec2")]
+pub(crate) mod boots;
 pub(crate) mod chain;
 pub(crate) mod configuration;
 pub(crate) mod control_plane;
@@ -14,6 +18,8 @@ pub(crate) mod interposed;
 pub(crate) mod kubelets;
 #[cfg(feature = "docker")]
 pub(crate) mod lab;
+#[cfg(feature = "ec2")]
+pub(crate) mod moto;
 #[cfg(feature = "killpoints")]
 pub(crate) mod observer;
 pub(crate) mod ports;

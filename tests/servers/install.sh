@@ -18,6 +18,7 @@
 #   $CACHE/docker-20.10/bin/{dockerd,docker}              Debian's package, unpacked; secluded-dockerd runs it apart
 #   $CACHE/worker-image-12/share/worker.tar               tests/worker: the root file system of a real worker's container, of
 #                                                         Debian 12's containerd and runc; the kubelet is the control plane's
+#   $CACHE/moto-5.2/bin/moto_server                       a Python program: it plays AWS's APIs
 #
 # A folder appears by one rename, when it is complete and its programs have told the right version: what is there
 # can be used. Run it as often as you like; two at once wait for each other.
@@ -27,7 +28,20 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly here
 readonly DEMO=(prometheus-2.42 alertmanager-0.25)
 readonly ALL=("${DEMO[@]}" redis-7.0 docker-20.10 worker-image-12 alertmanager-0.31 prometheus-3.16 kwok-0.8
-  control-plane-1.36)
+  control-plane-1.36 moto-5.2)
+
+# What moto needs, in the versions that were tried; it asks for hardly any by itself.
+readonly MOTO=(annotated-types==0.8.0 antlr4-python3-runtime==4.13.2 attrs==26.1.0 aws-xray-sdk==2.15.0 blinker==1.9.0
+  boto3==1.44.8 botocore==1.44.8 certifi==2026.10.19.post1 cffi==2.1.1 cfn-lint==1.58.0 charset-normalizer==3.5.3
+  click==8.5.1 cryptography==50.0.2 docker==7.2.0 Flask==3.1.3 flask-cors==6.0.5 graphql-core==3.3.2 idna==3.20
+  itsdangerous==2.2.0 Jinja2==3.1.6 jmespath==1.1.0 joserfc==1.8.0 jsonpatch==1.48 jsonpath-ng==1.16.0
+  jsonpointer==3.12 jsonschema==4.26.0 jsonschema-path==0.5.0 jsonschema-specifications==2025.9.1
+  lazy-object-proxy==1.13.0 MarkupSafe==3.0.4 mpmath==1.3.0 networkx==3.6.1 openapi-schema-validator==0.9.0
+  openapi-spec-validator==0.9.0 pathable==0.6.0 py-partiql-parser==0.6.3 pycparser==3.12 pydantic==2.14.4
+  pydantic_core==2.50.5 pydantic-settings==2.16.3 pyparsing==3.3.3 python-dateutil==2.9.0.post0 python-dotenv==1.2.4
+  PyYAML==6.0.4 referencing==0.37.0 regex==2026.11.19 requests==2.34.2 responses==0.26.3 rfc3339-validator==0.1.4
+  rpds-py==2026.9.1 s3transfer==0.19.3 six==1.17.0 sympy==1.14.0 typing_extensions==4.16.0 typing-inspection==0.4.5
+  urllib3==2.8.0 Werkzeug==3.1.9 wrapt==2.5.2 xmltodict==1.0.4)
 
 say() { printf '[servers] %s\n' "$*"; }
 die() { printf '[servers] %s\n' "$@" >&2; exit 1; }
@@ -44,6 +58,7 @@ programs() {
     kwok-*) echo kwok ;;
     control-plane-*) echo control-plane ;;
     docker-*) echo dockerd docker ;;
+    moto-*) echo moto_server ;;
   esac
 }
 version() {
@@ -51,6 +66,7 @@ version() {
     prometheus-3.16) echo 3.16.0 ;; # released as Go module v0.316.0
     alertmanager-0.31) echo 0.31.1 ;;
     kwok-0.8) echo 0.8.0 ;;
+    moto-5.2) echo 5.2.5 ;;
     control-plane-1.36) echo "1.36.3, sources $(sources controlplane)" ;; # one of older sources is built anew
     *) echo "${1##*-}" ;; # Debian's patch level may move
   esac
@@ -199,6 +215,30 @@ EOF
   chmod +x "$program"
 }
 
+# install_moto: with pip, from wherever it is set up to take packages. Packages that are compiled fit one release of Python only, so
+# the script in bin keeps to the one that installed them; it execs: the process id stays. Its `--version` loads all that it needs.
+install_moto() {
+  local python hint="Debian has it in python3-pip."
+  need python3 "$hint"
+  python3 -m pip --version >/dev/null 2>&1 || die "$name needs pip, which is not installed." "$hint"
+  python=$(python3 -c 'import sys; print(sys.executable)')
+  printf '%s\n' "${MOTO[@]}" >"$work/constraints"
+  watched "installing with $(python3 --version)" python3 -m pip install --no-input --disable-pip-version-check \
+    --no-warn-conflicts --target "$work/out/lib" --constraint "$work/constraints" 'moto[server]==5.2.5'
+  rm -rf "$work/out/lib/bin" # they name folders that are gone
+  cat >"$work/out/bin/moto_server" <<EOF
+#!/bin/sh
+# Written by tests/servers/install.sh, which says why (install_moto).
+root=\$(dirname "\$(dirname "\$(readlink -f "\$0")")")
+export PYTHONPATH="\$root/lib" PYTHONSAFEPATH=1
+# As AWS does, it refuses types and images that it does not know.
+export MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION=true MOTO_ENABLE_AMI_VALIDATION=true
+[ "\$1" != --version ] || exec "$python" -s -c 'import moto.server, moto.ec2.models; print("version", moto.__version__)'
+exec "$python" -s -m moto.server "\$@"
+EOF
+  chmod +x "$work/out/bin/moto_server"
+}
+
 # worker_image: the root file system of a worker, from Debian's packages alone, so that neither root nor a mirror's script is needed.
 worker_image() {
   local root=$work/root program
@@ -293,6 +333,9 @@ make_it() {
       ;;
     control-plane-1.36)
       build_control_plane
+      ;;
+    moto-5.2)
+      install_moto
       ;;
   esac
 }

@@ -1,0 +1,111 @@
+//! What AWS's machines do when they boot, played on a real control plane: they join, as their user data has them do, and are heard
+//! of no more when their instance ends.
+
+use super::aws::{Aws, Machine};
+use super::control_plane::{FakeNode, create};
+use bellwether::model::{POOL_LABEL, ZONE_LABEL};
+use k8s_openapi::api::core::v1::Node;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+/// What is tagged so is a worker of this pool.
+const POOL: &str = "bellwether:pool";
+
+pub(crate) struct Boots {
+    aws: Arc<Aws>,
+    nodes: Api<Node>,
+    seen: Mutex<Seen>,
+}
+
+/// Instances that were seen running.
+#[derive(Default)]
+struct Seen {
+    all: BTreeSet<String>,
+    /// Those that are nodes.
+    joined: BTreeSet<String>,
+    /// How many of those that are still to be seen never join.
+    never: usize,
+}
+
+/// The node of an instance.
+pub(crate) fn node_of(id: &str) -> String {
+    id.replacen("i-", "ip-", 1)
+}
+
+impl Boots {
+    pub(crate) fn new(aws: Arc<Aws>, client: kube::Client) -> Self {
+        Self { aws, nodes: Api::all(client), seen: Mutex::default() }
+    }
+
+    /// The next so many that boot never join.
+    pub(crate) fn never_join(&self, count: usize) {
+        self.seen.lock().unwrap().never = count;
+    }
+
+    /// Instances that run and did not join yet become nodes. Nothing names their workers.
+    pub(crate) async fn join(&self) {
+        for Machine { id, shape, zone, tags, state, .. } in self.aws.machines().await {
+            let Some(pool) = tags.get(POOL).filter(|_| state == "running") else { continue };
+            if !self.joins(&id) {
+                continue;
+            }
+            let labels = [
+                (POOL_LABEL, pool.as_str()),
+                (ZONE_LABEL, zone.as_str()),
+                ("node.kubernetes.io/instance-type", shape.as_str()),
+            ];
+            let (name, provider_id) = (node_of(&id), format!("aws:///{zone}/{id}"));
+            let node = FakeNode {
+                name: &name,
+                labels: &labels,
+                provider_id: Some(&provider_id),
+                // As both of the shapes that tests use.
+                cpu: "2",
+                memory: "2Gi",
+                ..FakeNode::default()
+            };
+            create(&self.nodes, node.json()).await;
+        }
+    }
+
+    /// Whether an instance that runs joins now.
+    fn joins(&self, id: &str) -> bool {
+        let mut seen = self.seen.lock().unwrap();
+        if !seen.all.insert(id.to_owned()) {
+            return false;
+        }
+        if seen.never > 0 {
+            seen.never -= 1;
+            return false;
+        }
+        seen.joined.insert(id.to_owned())
+    }
+
+    /// Nodes whose instances do not run are not Ready.
+    pub(crate) async fn end(&self) {
+        let machines = self.aws.machines().await;
+        let runs = |id: &String| machines.iter().any(|it| it.id == *id && it.state == "running");
+        let ended: Vec<String> =
+            self.seen.lock().unwrap().joined.extract_if(.., |id| !runs(id)).collect();
+        for id in ended {
+            self.silence(&id).await;
+        }
+    }
+
+    /// The kubelet of an instance is heard of no more.
+    pub(crate) async fn silence(&self, id: &str) {
+        let (node, params) = (node_of(id), PatchParams::default());
+        let unplayed = json!({ "metadata": { "annotations": { "kwok.x-k8s.io/node": null } } });
+        let silent =
+            json!({ "status": { "conditions": [{ "type": "Ready", "status": "Unknown" }] } });
+        let unplayed = self.nodes.patch(&node, &params, &Patch::Merge(&unplayed)).await;
+        let silent = self.nodes.patch_status(&node, &params, &Patch::Strategic(&silent)).await;
+        for answer in [unplayed, silent] {
+            let is_gone = |error: &kube::Error| error.to_string().contains("not found");
+            assert!(answer.as_ref().err().is_none_or(is_gone), "{answer:?}");
+        }
+    }
+}
