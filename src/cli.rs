@@ -82,6 +82,9 @@ struct CheckConfig {
     /// The configuration file.
     #[arg(default_value = "/etc/bellwether/bellwether.yaml", env = "BELLWETHER_CONFIG")]
     config: PathBuf,
+    /// Ask each pool's provider, too, whether it has what the file asks of it; nothing is changed.
+    #[arg(long)]
+    online: bool,
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     output: Output,
@@ -125,12 +128,12 @@ async fn execute(command: Command) -> anyhow::Result<ExitCode> {
                 Output::Json => check_config::Output::Json,
                 Output::Text => check_config::Output::Table { width: None },
             };
-            let code = check_config::check_config(
-                &arguments.config,
-                output,
-                &ProcessEnv,
-                &mut std::io::stdout(),
-            );
+            let (path, out) = (&arguments.config, &mut std::io::stdout());
+            let code = if arguments.online {
+                check_config::check_online(path, output, &ProcessEnv, out).await
+            } else {
+                check_config::check_config(path, output, &ProcessEnv, out)
+            };
             Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
         }
         Command::Status(connection) => client::status(&connection).await,

@@ -31,8 +31,9 @@ pub use env::{ProcessEnv, Strings, warnings};
 pub use error::{ConfigError, ConfigErrors, Warning};
 pub use pem::PemFile;
 pub use pool::{
-    Amount, Budget, Cooldowns, DockerConfig, DockerHost, DrainConfig, EvictConfig, ExecConfig,
-    Limits, NodeTemplate, OrderBy, PoolConfig, ProviderConfig, ShapeConfig, Steps, TokenFile,
+    Amount, Budget, Cooldowns, DockerConfig, DockerHost, DrainConfig, Ec2Config, EvictConfig,
+    ExecConfig, Image, Limits, NodeTemplate, OrderBy, PoolConfig, ProviderConfig, ShapeConfig,
+    Source, Steps, TokenFile,
 };
 pub use prometheus::PrometheusConfig;
 pub use secret::Secret;

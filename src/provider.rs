@@ -8,15 +8,19 @@ mod console;
 pub mod contract;
 #[cfg(feature = "docker")]
 mod docker;
+#[cfg(feature = "ec2")]
+mod ec2;
 mod exec;
 pub mod guarded;
 mod pools;
 pub use console::{in_words, last_words};
 #[cfg(feature = "docker")]
 pub use docker::Docker;
+#[cfg(feature = "ec2")]
+pub use ec2::{Ec2, Keys};
 pub use exec::Exec;
 pub use guarded::Guarded;
-pub use pools::Pools;
+pub use pools::{Pools, of};
 
 use crate::config::ClusterConfig;
 use crate::model::{Instance, InstanceId, LaunchRequest, Offering, PoolName, Shape, WorkerId};
@@ -52,6 +56,34 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     /// What a machine wrote on its console, as far as the provider keeps that: people ask why it did not join. `None`
     /// where the provider keeps nothing.
     async fn console(&self, pool: &PoolName, instance: &InstanceId) -> Result<Option<String>>;
+
+    /// What it lacks of what the pool's configuration asks of it, as far as that can be told without changing anything.
+    async fn complaints(&self, pool: &PoolName) -> Vec<Complaint> {
+        let told = self.shapes(pool).await.err();
+        let complaint = |error: Error| Complaint {
+            field: String::new(),
+            found: None,
+            mend: format!("what can be bought is not known: {error}"),
+        };
+        told.into_iter().map(complaint).collect()
+    }
+
+    /// Whether it would end this machine now, asked before anything on it is touched: a person may have protected it. Where
+    /// lists tell that, there is nothing to ask.
+    async fn may_end(&self, _: &PoolName, _: &InstanceId) -> Result<bool> {
+        Ok(true)
+    }
+}
+
+/// What a provider lacks of what a pool's configuration asks of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Complaint {
+    /// The field below the provider's section; empty where it is about none of them.
+    pub field: String,
+    /// What stands there, or what was tried.
+    pub found: Option<String>,
+    /// What is wrong and how it is mended.
+    pub mend: String,
 }
 
 /// What came of a launch.

@@ -1,10 +1,14 @@
 //! `bellwether check-config`: reads a configuration as `run` would, and tells everything about it.
 
-use crate::config::{Config, ConfigErrors, Loaded, Strings, Warning, warnings};
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError, ConfigErrors, Loaded, Strings, Warning, warnings};
+use crate::model::duration;
+use crate::provider::{self, Complaint};
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use serde_json::json;
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Duration;
 
 /// The configuration can be used.
 pub(super) const OK: i32 = 0;
@@ -15,6 +19,9 @@ pub(super) const USAGE: i32 = 2;
 
 /// Wide enough for the longest path beside a sentence, where nobody says how wide the terminal is.
 const WIDTH: u16 = 120;
+
+/// How long one pool's provider may take to tell what it lacks.
+const ONLINE: Duration = Duration::from_mins(1);
 
 /// How the result is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,9 +43,66 @@ pub(super) fn check_config(
     env: &dyn Strings,
     out: &mut dyn Write,
 ) -> i32 {
+    conclude((path, Config::load(path, env)), output, env, out)
+}
+
+/// The same, and then asks each pool's provider whether it has what the file asks of it.
+pub(super) async fn check_online(
+    path: &Path,
+    output: Output,
+    env: &dyn Strings,
+    out: &mut (dyn Write + Send),
+) -> i32 {
+    let result = match Config::load(path, env) {
+        Ok(loaded) => {
+            let lacking = lacking(&loaded.config).await;
+            if lacking.is_empty() { Ok(loaded) } else { Err(ConfigErrors(lacking)) }
+        }
+        Err(errors) => Err(errors),
+    };
+    conclude((path, result), output, env, out)
+}
+
+/// What providers lack of what pools ask of them. Simulated ones lack nothing.
+async fn lacking(config: &Config) -> Vec<ConfigError> {
+    let mut all = Vec::new();
+    for (name, cluster) in &config.clusters {
+        for (pool, settings) in &cluster.pools {
+            let section =
+                format!("clusters.{name}.pools.{pool}.provider.{}", settings.provider.kind());
+            let complaints = match provider::of(name, &settings.provider, Clock::system()) {
+                Ok(None) => continue,
+                Ok(Some(provider)) => {
+                    let asked = tokio::time::timeout(ONLINE, provider.complaints(pool)).await;
+                    let limit = duration::format(ONLINE);
+                    asked.unwrap_or_else(|_| {
+                        vec![complaint(format!("the provider did not answer in {limit}"))]
+                    })
+                }
+                Err(error) => vec![complaint(error.to_string())],
+            };
+            all.extend(complaints.into_iter().map(|Complaint { field, found, mend }| {
+                let path =
+                    if field.is_empty() { section.clone() } else { format!("{section}.{field}") };
+                ConfigError { path, found, mend }
+            }));
+        }
+    }
+    all
+}
+
+fn complaint(mend: String) -> Complaint {
+    Complaint { field: String::new(), found: None, mend }
+}
+
+fn conclude(
+    (path, result): (&Path, Result<Loaded, ConfigErrors>),
+    output: Output,
+    env: &dyn Strings,
+    out: &mut dyn Write,
+) -> i32 {
     let readable = std::fs::File::open(path)
         .is_ok_and(|file| file.metadata().is_ok_and(|metadata| !metadata.is_dir()));
-    let result = Config::load(path, env);
     let warnings = warnings(env);
     let told = match output {
         Output::Json => tell_json(&result, &warnings, out),

@@ -83,6 +83,7 @@ async fn test(test: &Test) -> anyhow::Result<ExitCode> {
         pool: pool.clone(),
         other: OTHER.into(),
         nobody: "nobody".into(),
+        names_workers: true,
         limit: test.limit,
         clock: Clock::system(),
     };

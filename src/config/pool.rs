@@ -6,7 +6,8 @@ mod removed;
 
 use self::parts::{default_launches, read_resources, resources_value};
 pub use self::provider::{
-    DockerConfig, DockerHost, ExecConfig, ProviderConfig, ShapeConfig, TokenFile,
+    DockerConfig, DockerHost, Ec2Config, ExecConfig, Image, ProviderConfig, ShapeConfig, Source,
+    TokenFile,
 };
 use super::cluster::MODES;
 use super::reader::Section;
@@ -197,7 +198,9 @@ impl OrderBy {
     fn usual(provider: &ProviderConfig) -> Self {
         match provider {
             ProviderConfig::Docker(_) => Self::Newest,
-            ProviderConfig::Sim | ProviderConfig::Exec(_) => Self::Emptiest,
+            ProviderConfig::Sim | ProviderConfig::Exec(_) | ProviderConfig::Ec2(_) => {
+                Self::Emptiest
+            }
         }
     }
 }

@@ -260,15 +260,6 @@ impl<'a> Section<'a> {
         self.fields.is_some_and(|fields| fields.contains_key(name))
     }
 
-    /// Refuses a field that is planned and that this version cannot do.
-    pub(super) fn not_yet(&mut self, name: &str, instead: &str) {
-        if self.has(name) {
-            self.asked.insert(name.to_owned());
-            let mend = format!("not part of this version yet; {instead}");
-            self.reader.refuse(&self.path_of(name), None, mend.into());
-        }
-    }
-
     /// Refuses the value of a field that by itself is well-formed.
     pub(super) fn refuse(&self, name: &str, mend: Mend) {
         let found = self.fields.and_then(|fields| fields.get(name));

@@ -82,7 +82,7 @@ fn remove(value: &mut Value, path: &str) {
 fn pattern(path: &str) -> String {
     let mut before = String::new();
     let steps = path.split('.').map(|step| {
-        let own = ["clusters", "pools", "labels", "headers", "hosts", "env", "options"]
+        let own = ["clusters", "pools", "labels", "headers", "hosts", "env", "options", "tags"]
             .contains(&&*before);
         before = step.to_owned();
         match (own, step.ends_with("_file"), step.split_once('[')) {
@@ -104,7 +104,8 @@ fn known_fields() -> BTreeSet<String> {
     }
     let secret = fields::secret_file();
     let mut asked = BTreeSet::new();
-    let provided = [fields::docker(secret.path()), fields::exec()];
+    let provided =
+        [fields::docker(secret.path()), fields::ec2(), fields::ec2_of_an_image(), fields::exec()];
     let provided = provided.map(|(path, cluster)| changed(&value, &path, cluster));
     for value in provided.into_iter().chain([value]) {
         let (config, more) = Config::parse_recording(&value.to_string(), &none());
@@ -345,14 +346,6 @@ fn credentials_never_follow_to_other_addresses() {
 }
 
 #[test]
-fn what_is_planned_is_not_called_unknown() {
-    let pool = "clusters.default.pools.workers.provider";
-    let errors = refused(&changed(&full(), pool, json!({ "ec2": { "shapes": ["t3.small"] } })));
-    assert_eq!(errors.len(), 1, "{errors:?}");
-    assert!(errors[0].mend.contains("not part of this version yet"), "{}", errors[0]);
-}
-
-#[test]
 fn a_cluster_is_the_one_we_run_in_one_of_a_file_or_simulated() {
     let path = "clusters.default.kubernetes";
     let read = |section| parse_value(&changed(&full(), path, section));
@@ -482,6 +475,68 @@ fn of_containers_the_newest_goes_first_unless_the_file_says_otherwise() {
     let told = changed(&value, "clusters.default.pools.workers.order", json!("oldest"));
     assert_eq!(order(&told), OrderBy::Oldest);
     assert_eq!(order(&full()), OrderBy::Emptiest);
+}
+
+#[test]
+fn instances_are_of_a_template_or_of_one_shape_and_an_image() {
+    let (path, cluster) = fields::ec2();
+    let value = changed(&full(), &path, cluster);
+    let ec2 = "clusters.default.pools.workers.provider.ec2";
+    let refusal = |value: &Value| {
+        let errors = refused(value);
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        (errors[0].path.strip_prefix(ec2).unwrap().to_owned(), errors[0].mend.clone())
+    };
+    let both = changed(&value, &format!("{ec2}.image"), json!("ami-1"));
+    assert_eq!(refusal(&both).0, ".image");
+    let neither = changed(&value, &format!("{ec2}.launch_template"), Value::Null);
+    assert_eq!(refusal(&neither).0, ".launch_template");
+    let groups = changed(&value, &format!("{ec2}.security_groups"), json!(["sg-1"]));
+    assert!(refusal(&groups).1.contains("the launch template says this"));
+    let (path, cluster) = fields::ec2_of_an_image();
+    let image = changed(&full(), &path, cluster);
+    let two = changed(&image, &format!("{ec2}.shapes"), json!(["t3.small", "t3a.small"]));
+    assert!(refusal(&two).1.contains("one shape"), "{two}");
+}
+
+#[test]
+fn user_data_is_what_the_file_holds() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let (path, cluster) = fields::ec2_of_an_image();
+    let ec2 = "clusters.default.pools.workers.provider.ec2";
+    let value = changed(&full(), &path, cluster);
+    let value = changed(&value, &format!("{ec2}.user_data_file"), json!(file.path()));
+    std::fs::write(file.path(), "#!/bin/sh\n").unwrap();
+    let config = parse_value(&value).unwrap();
+    let pool = &config.clusters[&"default".into()].pools[&PoolName::from("workers")];
+    let ProviderConfig::Ec2(read) = &pool.provider else { panic!("{:?}", pool.provider) };
+    let Source::Image(image) = &read.source else { panic!("{:?}", read.source) };
+    assert_eq!(image.user_data, "#!/bin/sh\n");
+    std::fs::write(file.path(), "x".repeat(16 * 1024 + 1)).unwrap();
+    let errors = refused(&value);
+    assert_eq!(errors[0].path, format!("{ec2}.user_data_file"));
+    assert!(errors[0].mend.contains("16 KiB"), "{}", errors[0]);
+}
+
+#[test]
+fn of_instances_nothing_stands_twice_and_no_tag_is_ours() {
+    let (path, cluster) = fields::ec2();
+    let value = changed(&full(), &path, cluster);
+    let ec2 = "clusters.default.pools.workers.provider.ec2";
+    let cases = [
+        ("shapes", json!(["t3.small", "t3.small"]), "twice"),
+        ("shapes", json!([]), "at least one"),
+        ("subnets", json!([]), "at least one"),
+        ("tags", json!({ "bellwether:pool": "mine" }), "not yours"),
+        ("tags", json!({ "aws:x": "mine" }), "not yours"),
+        ("tags", json!({ "Name": "mine" }), "`Name`"),
+        ("tags", json!({ "team": "x".repeat(257) }), "256"),
+    ];
+    for (field, wrong, told) in cases {
+        let errors = refused(&changed(&value, &format!("{ec2}.{field}"), wrong));
+        assert_eq!(errors.len(), 1, "{field}: {errors:?}");
+        assert!(errors[0].mend.contains(told), "{field}: {}", errors[0]);
+    }
 }
 
 #[test]

@@ -150,6 +150,17 @@ pub(super) fn amount(most: u32) -> impl Fn(&Tree) -> Result<Amount, Mend> {
     }
 }
 
+/// A share in percent, from none of it to `most`.
+pub(super) fn percent(most: u32) -> impl Fn(&Tree) -> Result<u32, Mend> {
+    move |tree| {
+        let mend = || Mend(format!("must be a share from 0% to {most}%"));
+        let written = plain(tree, "a share").map_err(|_| mend())?;
+        let digits = written.strip_suffix('%').and_then(digits_only);
+        let share = digits.and_then(|digits| digits.parse::<u32>().ok());
+        share.filter(|share| *share <= most).ok_or_else(mend)
+    }
+}
+
 /// CPU as Kubernetes writes it: `100m`, `0.5`, `2`; in millicores.
 pub(super) fn cpu(tree: &Tree) -> Result<u64, Mend> {
     const MEND: &str = "must be an amount of CPU; write it like 100m, 0.5 or 2";

@@ -5,7 +5,7 @@ use super::fit::Chosen;
 use super::scene::{Scene, unknown};
 use crate::config::PoolConfig;
 use crate::model::{
-    BatchId, ClusterUid, LaunchRequest, Offering, Order, Reason, Shape, WorkerId, Zone,
+    BatchId, ClusterUid, LaunchRequest, Market, Offering, Order, Reason, Shape, WorkerId, Zone,
 };
 use std::collections::BTreeMap;
 
@@ -22,6 +22,7 @@ pub(super) fn request(
     let is_off = |offering: &Offering| is_backed_off(scene, &pool.name, offering);
     let batch = batch_id(scene, pool);
     let mut zones = population(scene, pool, known);
+    let mut mix = Mix::of(scene, pool);
     let mut orders = Vec::new();
     for number in 0..count {
         let chosen = chosen.get(number as usize);
@@ -30,10 +31,11 @@ pub(super) fn request(
         let shape =
             shape.ok_or_else(|| unknown("what can be bought", "the provider offers no shape"))?;
         let zone = chosen.and_then(|one| one.zone.as_ref());
-        let offering = least_populated(shape, zone, &zones, is_off);
+        let offering = least_populated(shape, zone, (&zones, mix.next()), is_off);
         let offering = offering
             .ok_or_else(|| unknown("what can be bought", "the shape is offered nowhere"))?;
         *zones.entry(offering.zone.clone()).or_default() += 1;
+        mix.add(offering.market);
         let worker = WorkerId::new(format!("{batch}-{}", number + 1));
         orders.push(Order { worker, offering: offering.clone() });
     }
@@ -86,18 +88,54 @@ fn population(scene: &Scene<'_>, pool: &PoolConfig, shapes: &[Shape]) -> BTreeMa
     zones
 }
 
-/// The offering in the zone that was chosen, or in the one with the fewest workers; the provider's order decides
-/// among equals.
+/// How a pool's workers are paid for, where its provider has a share for that.
+#[derive(Clone, Copy, Debug)]
+struct Mix {
+    /// Share that is to be spot, in percent.
+    share: Option<u32>,
+    spot: usize,
+    all: usize,
+}
+
+impl Mix {
+    /// Of the workers that serve.
+    fn of(scene: &Scene<'_>, pool: &PoolConfig) -> Self {
+        let serving = || scene.workers(&pool.name).filter(|worker| worker.is_serving());
+        let spot = serving().filter(|worker| worker.market == Market::Spot).count();
+        Self { share: pool.provider.spot_share(), spot, all: serving().count() }
+    }
+
+    fn add(&mut self, market: Market) {
+        self.spot += usize::from(market == Market::Spot);
+        self.all += 1;
+    }
+
+    /// Spot as long as that is less than its share, so an empty pool begins with it.
+    fn next(self) -> Option<Market> {
+        let share = usize::try_from(self.share?).unwrap_or(usize::MAX);
+        let is_less = match share {
+            100.. => true,
+            _ if self.all == 0 => share > 0,
+            _ => self.spot * 100 < share * self.all,
+        };
+        Some(if is_less { Market::Spot } else { Market::OnDemand })
+    }
+}
+
+/// The offering in the zone that was chosen, or in the one with the fewest workers, in the market whose turn it is; the
+/// provider's order decides among equals.
 fn least_populated<'s>(
     shape: &'s Shape,
     chosen: Option<&Zone>,
-    zones: &BTreeMap<Zone, usize>,
+    (zones, market): (&BTreeMap<Zone, usize>, Option<Market>),
     is_off: impl Fn(&Offering) -> bool,
 ) -> Option<&'s Offering> {
     let there = |offering: &&Offering| chosen.is_none_or(|zone| offering.zone == *zone);
     let offerings = shape.offerings.iter().filter(there);
-    offerings
-        .min_by_key(|offering| (is_off(offering), zones.get(&offering.zone).copied().unwrap_or(0)))
+    offerings.min_by_key(|offering| {
+        let is_other = market.is_some_and(|market| offering.market != market);
+        (is_off(offering), is_other, zones.get(&offering.zone).copied().unwrap_or(0))
+    })
 }
 
 fn cheapest<'s>(scene: &Scene<'_>, pool: &PoolConfig, shapes: &'s [Shape]) -> Option<&'s Shape> {

@@ -37,6 +37,7 @@ mod replace;
 mod scale_down;
 mod scale_up;
 mod sensors;
+mod spot;
 mod unnamed;
 mod weak;
 mod zones;

@@ -33,6 +33,8 @@ pub struct Stage {
     pub other: PoolName,
     /// A machine that nobody has, named as the provider names its own.
     pub nobody: InstanceId,
+    /// Whether its machines bear their workers' names. Otherwise each is known by its own id, which its record has.
+    pub names_workers: bool,
     /// How long a machine may take to be listed, and to be gone.
     pub limit: Duration,
     /// Whose time it is.
@@ -111,7 +113,8 @@ impl Trial<'_> {
     async fn act(&mut self, request: &LaunchRequest) -> Option<()> {
         let first = self.launch(request).await;
         let first = self.found("a launch answers with one machine for each worker", first)?;
-        let again = self.launch(request).await.and_then(|again| are_same(&first, &again));
+        let again = self.launch(request).await;
+        let again = again.and_then(|again| are_same(&first, &again, self.stage.names_workers));
         self.found("the same launch again answers with the same machines", again)?;
         let listed = self.lists(request, &first).await;
         self.found("the list tells of each machine what it was launched with", listed)?;
@@ -154,7 +157,8 @@ impl Trial<'_> {
             had.iter().try_for_each(|(worker, id)| {
                 let found = list.iter().find(|one| one.id == *id);
                 let found = found.ok_or_else(|| format!("`{id}` is not listed"))?;
-                is_told(request, worker, found, (self.stage.clock.now(), recent))
+                let named = self.stage.names_workers.then_some(worker);
+                is_told(request, named, found, (self.stage.clock.now(), recent))
             })
         })
         .await
@@ -261,7 +265,14 @@ fn each_once(request: &LaunchRequest, answer: &Launched) -> Said<BTreeMap<Worker
 fn are_same(
     first: &BTreeMap<WorkerId, InstanceId>,
     again: &BTreeMap<WorkerId, InstanceId>,
+    names_workers: bool,
 ) -> Said {
+    let machines = |had: &BTreeMap<WorkerId, InstanceId>| {
+        had.values().cloned().collect::<BTreeSet<InstanceId>>()
+    };
+    if !names_workers && machines(first) == machines(again) {
+        return Ok(());
+    }
     let other = first.iter().find(|(worker, id)| again.get(*worker) != Some(id));
     match other {
         Some((worker, id)) => {
@@ -277,7 +288,7 @@ fn are_same(
 /// Whether all that it was launched with stands there: it is the only memory if all others are lost.
 fn is_told(
     request: &LaunchRequest,
-    worker: &WorkerId,
+    worker: Option<&WorkerId>,
     listed: &Instance,
     (now, recent): (Timestamp, Duration),
 ) -> Said {
@@ -286,7 +297,6 @@ fn is_told(
         Err(format!("`{}` is listed with the {what} `{told}` instead of `{asked}`", listed.id))
     };
     let told = [
-        ("worker", worker.as_str(), listed.worker.as_ref().map(WorkerId::as_str)),
         ("batch", request.batch.as_str(), listed.batch.as_ref().map(BatchId::as_str)),
         (
             "cluster_uid",
@@ -295,7 +305,9 @@ fn is_told(
         ),
         ("pool", request.pool.as_str(), Some(listed.pool.as_str())),
     ];
-    for (what, asked, told) in told {
+    let worker =
+        worker.map(|id| ("worker", id.as_str(), listed.worker.as_ref().map(WorkerId::as_str)));
+    for (what, asked, told) in worker.into_iter().chain(told) {
         if told != Some(asked) {
             return differs(what, asked, told);
         }

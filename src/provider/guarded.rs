@@ -19,6 +19,9 @@ use tokio::time::Instant;
 /// How long a console is waited for: it is told to people, and the end of its machine waits for it.
 const CONSOLE: Duration = Duration::from_secs(5);
 
+/// The least of its rate that a provider is asked, however often it says that it is too much.
+const SLOWEST: f64 = 0.1;
+
 /// How a provider is guarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GuardedConfig {
@@ -51,11 +54,13 @@ pub struct Guarded {
     chance: Mutex<StdRng>,
 }
 
-/// Tokens for calls.
+/// Tokens for calls, as many a second as the provider bears.
 #[derive(Debug)]
 struct Bucket {
     tokens: f64,
     filled: Instant,
+    /// Tokens per second: halved when the provider says that it is too many, and back by a twentieth with each answer.
+    rate: f64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -82,7 +87,8 @@ impl Default for GuardedConfig {
 impl Guarded {
     /// Guards a provider.
     pub fn new(inner: Arc<dyn Provider>, config: GuardedConfig, metrics: Arc<Metrics>) -> Self {
-        let bucket = Mutex::new(Bucket { tokens: f64::from(config.burst), filled: Instant::now() });
+        let (tokens, rate) = (f64::from(config.burst), f64::from(config.rate));
+        let bucket = Mutex::new(Bucket { tokens, filled: Instant::now(), rate });
         let chance =
             config.seed.map_or_else(|| StdRng::from_rng(&mut rand::rng()), StdRng::seed_from_u64);
         let (breakers, chance) = (Mutex::default(), Mutex::new(chance));
@@ -128,6 +134,7 @@ impl Guarded {
             tokio::time::timeout(self.config.call, attempt).await.unwrap_or(Err(Error::TimedOut));
         timer.observe_duration();
         self.learn(name, answer.as_ref().err());
+        self.adapt(answer.as_ref().err());
         self.count(name, answer.as_ref().err());
         answer
     }
@@ -162,7 +169,20 @@ impl Guarded {
         }
     }
 
-    /// Waits for a token.
+    /// Asks less where the provider says that it is too much: what has gathered is not spent then, either.
+    fn adapt(&self, error: Option<&Error>) {
+        let full = f64::from(self.config.rate);
+        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        match error {
+            Some(Error::Throttled) => {
+                bucket.rate = (bucket.rate / 2.0).max(full * SLOWEST);
+                bucket.tokens = bucket.tokens.min(0.0);
+            }
+            _ => bucket.rate = (bucket.rate + full / 20.0).min(full),
+        }
+    }
+
+    /// The wait before the next attempt.
     fn pause(&self, tried: u32) -> Duration {
         let full = self.config.backoff.saturating_mul(1 << tried.min(10));
         let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
@@ -183,7 +203,7 @@ impl Provider for Guarded {
     async fn turn(&self, _: &PoolName) {
         let wait = {
             let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
-            let rate = f64::from(self.config.rate);
+            let rate = bucket.rate;
             let since = bucket.filled.elapsed().as_secs_f64();
             bucket.filled = Instant::now();
             bucket.tokens = (bucket.tokens + since * rate).min(f64::from(self.config.burst)) - 1.0;
@@ -221,6 +241,10 @@ impl Provider for Guarded {
             answer.unwrap_or(Err(Error::TimedOut))
         };
         self.once("console", asked).await
+    }
+
+    async fn may_end(&self, pool: &PoolName, instance: &InstanceId) -> Result<bool> {
+        self.look(pool, "may_end", || self.inner.may_end(pool, instance)).await
     }
 }
 

@@ -16,13 +16,17 @@ use std::time::Duration;
 /// asks twice for each pool.
 const SIM_RATE: u32 = 10_000;
 
+/// Calls per second to EC2, and how many at once after a quiet time, of one pool. What AWS lets an account ask in a region is of
+/// all pools and of whoever else asks there, so it is far below that; told to ask less, a pool asks less.
+/// <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html>
+const EC2_RATE: (u32, u32) = (2, 10);
+
 /// Each pool's own provider, guarded for itself: where one is away, the others are asked as ever.
 pub struct Pools {
     cluster: ClusterName,
     /// The simulated machines of the cluster's world.
     sim: Arc<dyn Provider>,
     metrics: Arc<Metrics>,
-    #[cfg_attr(not(feature = "docker"), expect(dead_code, reason = "Docker's alone"))]
     clock: Clock,
     made: Mutex<BTreeMap<PoolName, Made>>,
 }
@@ -51,31 +55,15 @@ impl Pools {
         Self { cluster, sim, metrics, clock, made: Mutex::default() }
     }
 
-    #[cfg_attr(
-        feature = "docker",
-        expect(clippy::unnecessary_wraps, reason = "without the feature one cannot be made")
-    )]
     fn make(&self, config: &ProviderConfig, call: Duration) -> Result<Arc<Guarded>> {
+        let inner = of(&self.cluster, config, self.clock)?.unwrap_or_else(|| self.sim.clone());
         let usual = GuardedConfig { call, ..GuardedConfig::default() };
-        let (inner, guards): (Arc<dyn Provider>, _) = match config {
-            ProviderConfig::Sim => {
-                (self.sim.clone(), GuardedConfig { rate: SIM_RATE, burst: SIM_RATE, ..usual })
-            }
-            ProviderConfig::Exec(exec) => {
-                (Arc::new(Exec::new(self.cluster.clone(), (**exec).clone())), usual)
-            }
-            #[cfg(feature = "docker")]
-            ProviderConfig::Docker(docker) => (
-                Arc::new(super::Docker::new(self.cluster.clone(), (**docker).clone(), self.clock)),
-                usual,
-            ),
-            #[cfg(not(feature = "docker"))]
-            ProviderConfig::Docker(_) => {
-                let why =
-                    "this program was built without `docker`; build it with the feature `docker`";
-                return Err(Error::Invalid(why.to_owned()));
-            }
+        let (rate, burst) = match config {
+            ProviderConfig::Sim => (SIM_RATE, SIM_RATE),
+            ProviderConfig::Ec2(_) => EC2_RATE,
+            ProviderConfig::Exec(_) | ProviderConfig::Docker(_) => (usual.rate, usual.burst),
         };
+        let guards = GuardedConfig { rate, burst, ..usual };
         Ok(Arc::new(Guarded::new(inner, guards, self.metrics.clone())))
     }
 
@@ -84,6 +72,33 @@ impl Pools {
         let unknown = || Error::Invalid(format!("no pool {pool} is configured"));
         made.get(pool).map_or_else(|| Err(unknown()), |made| made.provider.clone())
     }
+}
+
+/// Whom a configuration names, unguarded; nobody where machines are simulated.
+pub fn of(
+    cluster: &ClusterName,
+    config: &ProviderConfig,
+    #[cfg_attr(not(feature = "docker"), expect(unused_variables, reason = "Docker's alone"))]
+    clock: Clock,
+) -> Result<Option<Arc<dyn Provider>>> {
+    let made: Arc<dyn Provider> = match config {
+        ProviderConfig::Sim => return Ok(None),
+        ProviderConfig::Exec(exec) => Arc::new(Exec::new(cluster.clone(), (**exec).clone())),
+        #[cfg(feature = "docker")]
+        ProviderConfig::Docker(docker) => {
+            Arc::new(super::Docker::new(cluster.clone(), (**docker).clone(), clock))
+        }
+        #[cfg(feature = "ec2")]
+        ProviderConfig::Ec2(ec2) => Arc::new(super::Ec2::new(cluster.clone(), (**ec2).clone())),
+        #[cfg(not(all(feature = "docker", feature = "ec2")))]
+        other => {
+            let kind = other.kind();
+            return Err(Error::Invalid(format!(
+                "this program was built without `{kind}`; build it with the feature `{kind}`"
+            )));
+        }
+    };
+    Ok(Some(made))
 }
 
 #[async_trait]
@@ -125,5 +140,9 @@ impl Provider for Pools {
 
     async fn console(&self, pool: &PoolName, instance: &InstanceId) -> Result<Option<String>> {
         self.of(pool)?.console(pool, instance).await
+    }
+
+    async fn may_end(&self, pool: &PoolName, instance: &InstanceId) -> Result<bool> {
+        self.of(pool)?.may_end(pool, instance).await
     }
 }

@@ -97,6 +97,9 @@ impl<'a> Executor<'a> {
         }
         // Asked before the check, so that nothing waits between that and the call.
         let words = self.last_words(step).await;
+        if let Err(reason) = self.may_end(step).await {
+            return (step, words, Done::Refused(reason));
+        }
         match self.permitted(&step.permit, &step.pool).await {
             Ok(()) => (step, words, self.call(step).await),
             Err(reason) => (step, words, Done::Refused(reason)),
@@ -116,6 +119,27 @@ impl<'a> Executor<'a> {
         match told {
             Ok(console) => console.as_deref().and_then(provider::last_words),
             Err(error) => Some(format!("its console is not known: {error}")),
+        }
+    }
+
+    /// Whether the machine could be ended once it is empty: where somebody protects it, its node is not even cordoned.
+    async fn may_end(&self, step: &Step) -> Result<(), Reason> {
+        let (Act::Cordon { .. }, Some(_)) = (&step.act, &step.before) else { return Ok(()) };
+        // The provider takes that one itself.
+        if matches!(step.reason, Reason::SpotNotice { .. }) {
+            return Ok(());
+        }
+        let worker = self.turn.memory.workers.get(&step.worker);
+        let Some(instance) = worker.and_then(|worker| worker.instance.as_ref()) else {
+            return Ok(());
+        };
+        match self.parts.provider.may_end(&step.pool, instance).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Reason::Protected),
+            Err(error) => Err(Reason::Unknown {
+                what: "whether its machine may be ended".to_owned(),
+                why: error.to_string(),
+            }),
         }
     }
 
@@ -265,6 +289,9 @@ pub(super) fn launched(
     let failed = launched.failed.clone();
     had(request, launched, ledger);
     for (worker, error) in failed {
+        if !ledger.is_requested(&worker) {
+            continue;
+        }
         ledger.count(&request.pool, "launch", error.kind());
         ledger.moved(&worker, &WorkerEvent::Fail { failure: Failure::NotLaunched });
         ledger.launch(EntryKind::Failed, request, Some(&worker), no_capacity(&error));
@@ -294,7 +321,7 @@ fn replayed(
 
 /// Machines that came, and offerings that had none.
 fn had(request: &LaunchRequest, launched: provider::Launched, ledger: &mut Ledger<'_>) {
-    for (worker, instance, offering) in launched.instances {
+    for (worker, instance, offering) in ledger.paired(request, launched.instances) {
         let (shape, zone, market) = (offering.shape, offering.zone, offering.market);
         ledger.count(&request.pool, "launch", "ok");
         ledger.moved(&worker, &WorkerEvent::Launched { instance, shape, zone, market });

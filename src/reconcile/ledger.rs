@@ -4,12 +4,13 @@ use super::Turn;
 use super::intent::{act_name, entry};
 use crate::metrics::Metrics;
 use crate::model::{
-    BatchId, Changes, Entry, EntryKind, Failure, Intent, LaunchRequest, Offering, PoolMemory,
-    PoolName, Reason, Step, Token, Transition, Worker, WorkerEvent, WorkerId, WorkerState,
+    BatchId, Changes, Entry, EntryKind, Failure, InstanceId, Intent, LaunchRequest, Offering,
+    PoolMemory, PoolName, Reason, Step, Token, Transition, Worker, WorkerEvent, WorkerId,
+    WorkerState,
 };
 use crate::policy;
 use crate::provider;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Collects outcomes: records that move, lines of history, counts.
 pub(super) struct Ledger<'a> {
@@ -83,6 +84,35 @@ impl<'a> Ledger<'a> {
         }
         self.record(worker);
         self.changed = true;
+    }
+
+    /// Whether a worker still waits for its machine.
+    pub(super) fn is_requested(&self, id: &WorkerId) -> bool {
+        self.workers.get(id).is_some_and(|worker| worker.state == WorkerState::Requested)
+    }
+
+    /// The machines of a launch that no record has yet, each with its worker. Where machines bear no worker's name, one answer may
+    /// pair them in another way than the one before: what is recorded stays, and what is left over goes to who still waits.
+    pub(super) fn paired(
+        &self,
+        request: &LaunchRequest,
+        answered: Vec<(WorkerId, InstanceId, Offering)>,
+    ) -> Vec<(WorkerId, InstanceId, Offering)> {
+        let of_batch = request.orders.iter().filter_map(|order| self.workers.get(&order.worker));
+        let bound: BTreeSet<&InstanceId> =
+            of_batch.filter_map(|worker| worker.instance.as_ref()).collect();
+        let has_another =
+            |id: &WorkerId| self.workers.get(id).is_some_and(|worker| worker.instance.is_some());
+        let fresh = answered.into_iter().filter(|(_, machine, _)| !bound.contains(machine));
+        let (over, mut pairs): (Vec<_>, Vec<_>) =
+            fresh.partition(|(worker, ..)| has_another(worker));
+        pairs.retain(|(worker, ..)| self.is_requested(worker));
+        let taken: BTreeSet<WorkerId> = pairs.iter().map(|(worker, ..)| worker.clone()).collect();
+        let waits = |id: &&WorkerId| self.is_requested(id) && !taken.contains(*id);
+        let waiting = request.orders.iter().map(|order| &order.worker).filter(waits);
+        let moved =
+            waiting.zip(over).map(|(worker, (_, id, offering))| (worker.clone(), id, offering));
+        pairs.into_iter().chain(moved).collect()
     }
 
     /// Counts what the plan found out, once that is stored.

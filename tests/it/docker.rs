@@ -134,6 +134,7 @@ async fn containers_keep_what_every_provider_keeps() {
         pool: pool(),
         other: "others".into(),
         nobody: "a/000000000000".into(),
+        names_workers: true,
         limit: Duration::from_secs(30),
         clock: Clock::system(),
     };

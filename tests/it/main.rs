@@ -13,6 +13,8 @@ mod crash;
 mod differential;
 #[cfg(feature = "docker")]
 mod docker;
+#[cfg(feature = "ec2")]
+mod ec2;
 mod exec;
 mod inlet;
 mod kube;

@@ -1,20 +1,19 @@
 //! `provider`: who makes a pool's machines.
 
 mod docker;
+mod ec2;
 mod exec;
 mod shape;
 
 pub use self::docker::{DockerConfig, DockerHost, TokenFile};
+pub use self::ec2::{Ec2Config, Image, Source};
 pub use self::exec::ExecConfig;
 pub use self::shape::ShapeConfig;
 use crate::config::reader::Section;
 use serde_json::{Value, json};
 
-/// What can be asked of a provider of this version.
-const PROVIDERS: &str = "`docker`, `exec` and `sim` are available";
-
 /// The providers there are.
-const ALL: [&str; 3] = ["docker", "exec", "sim"];
+const ALL: [&str; 4] = ["docker", "ec2", "exec", "sim"];
 
 /// Who makes a pool's machines.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,28 +24,31 @@ pub enum ProviderConfig {
     Exec(Box<ExecConfig>),
     /// `docker`: containers on one or several Docker hosts.
     Docker(Box<DockerConfig>),
+    /// `ec2`: instances of AWS.
+    Ec2(Box<Ec2Config>),
 }
 
 impl ProviderConfig {
     pub(super) fn read(s: &mut Section<'_>) -> Self {
         s.section("provider", |s| {
-            s.not_yet("ec2", PROVIDERS);
             let named: Vec<&str> = ALL.into_iter().filter(|name| s.has(name)).collect();
             if let [_, second, ..] = named[..] {
                 let mend = format!("a pool has one provider; keep this or `{}`", named[0]);
                 s.refuse(second, mend.into());
             }
             let docker = s.has("docker").then(|| s.section("docker", DockerConfig::read));
+            let ec2 = s.has("ec2").then(|| s.section("ec2", Ec2Config::read));
             let exec = s.has("exec").then(|| s.section("exec", ExecConfig::read));
             s.section("sim", |_| ());
-            if named.is_empty() && !s.has("ec2") {
-                let mend = "a pool needs a provider; write `provider: { sim: {} }`, or `docker` or `exec` with its fields";
+            if named.is_empty() {
+                let mend = "a pool needs a provider; write `provider: { sim: {} }`, or `docker`, `ec2` or `exec` with its fields";
                 s.refuse("sim", mend.into());
             }
-            match (docker, exec) {
-                (Some(docker), _) => Self::Docker(Box::new(docker)),
-                (None, Some(exec)) => Self::Exec(Box::new(exec)),
-                (None, None) => Self::Sim,
+            match (docker, ec2, exec) {
+                (Some(docker), ..) => Self::Docker(Box::new(docker)),
+                (None, Some(ec2), _) => Self::Ec2(Box::new(ec2)),
+                (None, None, Some(exec)) => Self::Exec(Box::new(exec)),
+                (None, None, None) => Self::Sim,
             }
         })
     }
@@ -56,6 +58,7 @@ impl ProviderConfig {
             Self::Sim => json!({ "sim": {} }),
             Self::Exec(exec) => json!({ "exec": exec.to_value() }),
             Self::Docker(docker) => json!({ "docker": docker.to_value() }),
+            Self::Ec2(ec2) => json!({ "ec2": ec2.to_value() }),
         }
     }
 
@@ -65,6 +68,15 @@ impl ProviderConfig {
             Self::Sim => "sim",
             Self::Exec(_) => "exec",
             Self::Docker(_) => "docker",
+            Self::Ec2(_) => "ec2",
+        }
+    }
+
+    /// Share of a pool that is to be spot, in percent; `None` where its provider's own order decides.
+    pub fn spot_share(&self) -> Option<u32> {
+        match self {
+            Self::Ec2(ec2) => Some(ec2.spot),
+            Self::Sim | Self::Exec(_) | Self::Docker(_) => None,
         }
     }
 }

@@ -12,7 +12,7 @@ const TABLES: [(&str, &str); 3] = [
 
 /// The others, each with its test. Servers may stand at the top or in a cluster: both are read by one
 /// reader (`one_file_holds_several_clusters_with_servers_of_their_own`).
-const TESTS: [(&str, &str); 76] = [
+const TESTS: [(&str, &str); 92] = [
     ("version", "a_bad_value_of_any_field_is_one_error_with_path_value_and_mend"),
     ("listen", "it_listens_where_it_is_told"),
     ("auth.bearer_token", "each_role_may_do_what_it_is_for"),
@@ -158,6 +158,61 @@ const TESTS: [(&str, &str); 76] = [
     (
         "clusters.NAME.pools.NAME.provider.docker.pull_timeout",
         "an_image_that_does_not_come_in_time_is_given_up",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.ec2.launch_template",
+        "a_launch_of_both_markets_is_one_fleet_that_says_from_what_where_and_whose",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.ec2.launch_template_version",
+        "what_is_missing_is_named_with_its_field",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.ec2.shapes",
+        "a_launch_of_both_markets_is_one_fleet_that_says_from_what_where_and_whose",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.ec2.subnets",
+        "a_launch_of_both_markets_is_one_fleet_that_says_from_what_where_and_whose",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.ec2.tags.NAME",
+        "a_launch_of_both_markets_is_one_fleet_that_says_from_what_where_and_whose",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.ec2.spot",
+        "seven_of_ten_are_spot_where_the_share_is_seventy_percent",
+    ),
+    ("clusters.NAME.pools.NAME.provider.ec2.image", "one_shape_and_an_image_need_no_template"),
+    (
+        "clusters.NAME.pools.NAME.provider.ec2.security_groups",
+        "one_shape_and_an_image_need_no_template",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.ec2.instance_profile",
+        "one_shape_and_an_image_need_no_template",
+    ),
+    ("clusters.NAME.pools.NAME.provider.ec2.user_data_file", "user_data_is_what_the_file_holds"),
+    (
+        "clusters.NAME.pools.NAME.provider.ec2.memory_overhead",
+        "a_shape_is_what_its_type_has_and_is_sold_where_the_subnets_are",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.ec2.max_pods",
+        "a_shape_is_what_its_type_has_and_is_sold_where_the_subnets_are",
+    ),
+    ("clusters.NAME.pools.NAME.provider.ec2.parameters", "what_is_missing_is_named_with_its_field"),
+    (
+        "clusters.NAME.pools.NAME.provider.ec2.endpoint",
+        "a_pool_that_has_all_it_needs_is_well_and_nothing_is_bought",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.ec2.region",
+        "a_call_is_signed_for_the_region_and_as_the_role_that_the_file_names",
+    ),
+    (
+        "clusters.NAME.pools.NAME.provider.ec2.assume_role",
+        "a_call_is_signed_for_the_region_and_as_the_role_that_the_file_names",
     ),
     (
         "clusters.NAME.pools.NAME.provider.exec.program",

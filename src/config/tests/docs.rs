@@ -52,7 +52,8 @@ fn rows(page: &str) -> Vec<Row> {
 fn least(field: &str, minimal: Value, token: &Path) -> Value {
     let exec = json!({ "exec": { "program": "/bin/cloud" } });
     let docker = json!({ "docker": fields::least_docker(token) });
-    let kinds = [(".provider.exec.", exec), (".provider.docker.", docker)];
+    let ec2 = json!({ "ec2": fields::least_ec2() });
+    let kinds = [(".provider.exec.", exec), (".provider.docker.", docker), (".provider.ec2.", ec2)];
     match kinds.into_iter().find(|(kind, _)| field.contains(kind)) {
         Some((_, provider)) => {
             let (path, cluster) = fields::provided(&provider);

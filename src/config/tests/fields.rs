@@ -69,6 +69,23 @@ pub(super) fn docker(token: &Path) -> (String, Value) {
     provided(&json!({ "docker": changed(&docker, "env", json!({ "TZ": "UTC" })) }))
 }
 
+/// What must be said of instances.
+pub(super) fn least_ec2() -> Value {
+    json!({ "launch_template": "k3s-worker", "shapes": ["t3.small"], "subnets": ["subnet-1"] })
+}
+
+/// One whose workers are instances.
+pub(super) fn ec2() -> (String, Value) {
+    provided(&json!({ "ec2": changed(&least_ec2(), "tags", json!({ "team": "web" })) }))
+}
+
+/// One whose workers are instances of an image.
+pub(super) fn ec2_of_an_image() -> (String, Value) {
+    provided(
+        &json!({ "ec2": { "image": "ami-1", "shapes": ["t3.small"], "subnets": ["subnet-1"] } }),
+    )
+}
+
 /// One whose workers a program makes.
 pub(super) fn exec() -> (String, Value) {
     provided(&json!({ "exec": { "program": "/bin/cloud", "options": { "region": "eu" } } }))
@@ -104,6 +121,26 @@ fn providers(token: &Path, pem: &str) -> Vec<Case> {
         case("pull_timeout", "1m", "0s"),
     ];
     let docker_cases = docker_cases.into_iter();
+    let ec2_cases = [
+        case("region", "eu-central-1", "Frankfurt"),
+        case("endpoint", "https://ec2.example.org", "ec2"),
+        case("assume_role", "arn:aws:iam::123456789012:role/bellwether", "bellwether"),
+        case("launch_template", "lt-0abc", "no template"),
+        case("launch_template_version", "$Latest", "newest"),
+        case("shapes", json!(["t3.small", "t3a.small"]), json!(["small"])),
+        case("subnets", json!(["subnet-2"]), json!(["vpc-2"])),
+        case("spot", "30%", "130%"),
+        case("tags.team", "shop", json!([])),
+        case("memory_overhead", "10%", "90%"),
+        case("max_pods", 29, 0),
+        case("parameters", json!([]), json!([""])),
+    ];
+    let image_cases = [
+        case("image", "ami-2", "debian-12"),
+        case("security_groups", json!(["sg-1"]), json!(["default"])),
+        case("instance_profile", "worker", ""),
+        case("user_data_file", other.to_str().unwrap(), "/nonexistent/user-data"),
+    ];
     let exec_cases = [
         case("program", "/bin/other", "other"),
         case("args", json!(["--fast"]), "--fast"),
@@ -119,7 +156,10 @@ fn providers(token: &Path, pem: &str) -> Vec<Case> {
         Case { path, with: Some((base, cluster)), ..case }
     };
     let docker_cases = docker_cases.map(|case| at("docker", docker(token), case));
-    docker_cases.chain(exec_cases.into_iter().map(|case| at("exec", exec(), case))).collect()
+    let ec2_cases = ec2_cases.into_iter().map(|case| at("ec2", ec2(), case));
+    let image_cases = image_cases.into_iter().map(|case| at("ec2", ec2_of_an_image(), case));
+    let exec_cases = exec_cases.into_iter().map(|case| at("exec", exec(), case));
+    docker_cases.chain(ec2_cases).chain(image_cases).chain(exec_cases).collect()
 }
 
 fn service(file: &str) -> Vec<Case> {

@@ -150,6 +150,37 @@ async fn calls_beyond_the_burst_come_at_the_rate() {
 
 /// An act that waited for its turn after it was permitted was made under a claim that was another's by then.
 #[tokio::test(start_paused = true)]
+async fn a_provider_that_is_asked_too_much_is_asked_half_as_often_and_by_and_by_as_ever() {
+    let inner = Scripted::of([Some(Err(Error::Throttled))]);
+    let config = GuardedConfig { rate: 10, burst: 1, retries: 0, ..GuardedConfig::default() };
+    let guarded = Guarded::new(inner.clone(), config, Arc::new(Metrics::new()));
+    let pool = "p".into();
+    guarded.list(&pool).await.unwrap_err();
+    for _ in 0..12 {
+        guarded.list(&pool).await.unwrap();
+    }
+    let asked = inner.asked.lock().unwrap().clone();
+    let gaps: Vec<u128> = asked.windows(2).map(|two| (two[1] - two[0]).as_millis()).collect();
+    assert!((199..=201).contains(&gaps[0]), "half of ten a second: {gaps:?}");
+    assert!(gaps.windows(2).all(|two| two[1] <= two[0] + 6), "{gaps:?}");
+    assert!((99..=101).contains(gaps.last().unwrap()), "{gaps:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_often_it_says_so_it_is_asked_a_tenth_as_often_at_least() {
+    let inner = Scripted::of(std::iter::repeat_n(Some(Err(Error::Throttled)), 8));
+    let config =
+        GuardedConfig { rate: 10, burst: 1, retries: 0, failures: 100, ..GuardedConfig::default() };
+    let guarded = Guarded::new(inner.clone(), config, Arc::new(Metrics::new()));
+    for _ in 0..9 {
+        let _ = guarded.list(&"p".into()).await;
+    }
+    let asked = inner.asked.lock().unwrap().clone();
+    let last = asked.last().unwrap().duration_since(asked[asked.len() - 2]).as_millis();
+    assert!((990..=1_010).contains(&last), "{last}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_act_waits_for_its_turn_before_it_is_permitted_and_not_in_its_call() {
     let guarded = guarded(&Scripted::of([]));
     for _ in 0..50 {

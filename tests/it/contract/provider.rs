@@ -158,6 +158,7 @@ async fn all_that_is_tried_on_a_program_is_kept(stage: Stage) {
         pool: pool(),
         other: "others".into(),
         nobody: "nobody".into(),
+        names_workers: true,
         limit: Duration::from_mins(5),
         clock: clock(),
     };

@@ -26,7 +26,8 @@ const ALERT: &str = "PodsUnschedulable";
 
 /// Alertmanager keeps a group for a while after its last alert, and a new one waits for its next tick then. Here it forgets
 /// groups soon, so that each need is a fresh one.
-const FORGETFUL: [&str; 2] = ["--cluster.listen-address=", "--dispatch.maintenance-interval=1s"];
+pub(crate) const FORGETFUL: [&str; 2] =
+    ["--cluster.listen-address=", "--dispatch.maintenance-interval=1s"];
 
 /// Groups that last: the watchdog's two, and the one that tells people of the need, whose ticks are slow.
 const LASTING: usize = 3;
@@ -193,7 +194,8 @@ clusters:
     }
 }
 
-fn prometheus_config(port: u16, alertmanager: &str) -> String {
+/// What a Prometheus is told that scrapes a program on this port.
+pub(crate) fn prometheus_config(port: u16, alertmanager: &str) -> String {
     let alertmanager = alertmanager.trim_start_matches("http://");
     json!({
         "global": { "scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s" },
@@ -208,7 +210,7 @@ fn prometheus_config(port: u16, alertmanager: &str) -> String {
 }
 
 /// The shipped rule about waiting pods, evaluated each second and without a `for`, and a watchdog.
-fn rules(is_pushed: bool) -> String {
+pub(crate) fn rules(is_pushed: bool) -> String {
     let shipped = include_str!("../../../rules/scale-up.yaml");
     let (_, rest) = shipped.split_once("groups:").unwrap();
     let (pods, _) = rest.split_once("  - name: bellwether-up").unwrap();

@@ -1,0 +1,112 @@
+//! How many workers of a pool are spot: the arithmetic of a share.
+
+use crate::config::{Amount, Ec2Config, ProviderConfig, Source};
+use crate::model::{Market, Offering, Price, Verdict};
+use crate::policy::fixtures::{World, shape, small};
+use crate::policy::without_capacity;
+
+/// A pool whose share is so many percent, with workers that are spot and others.
+fn world(share: u32, spot: u32, on_demand: u32) -> World {
+    let mut world = World::of(spot + on_demand);
+    for number in 1..=spot {
+        world.worker(number).market = Market::Spot;
+    }
+    for number in spot + 1..=spot + on_demand {
+        world.worker(number).market = Market::OnDemand;
+    }
+    world.pool().provider = ProviderConfig::Ec2(Box::new(Ec2Config {
+        region: None,
+        endpoint: None,
+        assume_role: None,
+        source: Source::Template { template: "k3s".to_owned(), version: "1".to_owned() },
+        shapes: vec!["small".to_owned()],
+        subnets: Vec::new(),
+        spot: share,
+        tags: [].into(),
+        memory_overhead: 7,
+        max_pods: 110,
+        parameters: Vec::new(),
+    }));
+    let mut small = shape("small", small(), Some(40_000));
+    small.offerings = ["a", "b"]
+        .into_iter()
+        .flat_map(|zone| {
+            [Market::Spot, Market::OnDemand].map(|market| Offering {
+                shape: "small".into(),
+                zone: zone.into(),
+                market,
+                price: Some(Price(40_000)),
+            })
+        })
+        .collect();
+    *world.shapes() = vec![small];
+    let pool = world.pool();
+    (pool.max, pool.step.up) = (100, Amount::Count(100));
+    world
+}
+
+/// Of so many more, how many are spot.
+fn bought(world: &mut World, count: u32) -> (usize, usize) {
+    world.up(Some(count));
+    let decision = world.decision();
+    let Verdict::Launch { intent } = decision.verdict else { panic!("{decision:#?}") };
+    let orders = intent.request.orders;
+    let spot = orders.iter().filter(|order| order.offering.market == Market::Spot).count();
+    assert_eq!(orders.len(), count as usize);
+    (spot, orders.len() - spot)
+}
+
+#[test]
+fn seven_of_ten_are_spot_where_the_share_is_seventy_percent() {
+    let cases = [
+        // There are: spot and on demand; more; of these spot and on demand.
+        ((0, 0), 10, (7, 3)),
+        ((7, 3), 5, (3, 2)),
+        ((3, 7), 10, (10, 0)),
+        ((0, 0), 1, (1, 0)),
+        ((7, 3), 1, (0, 1)),
+        ((0, 2), 1, (1, 0)),
+    ];
+    for ((spot, on_demand), more, wanted) in cases {
+        let told = bought(&mut world(70, spot, on_demand), more);
+        assert_eq!(told, wanted, "{more} more than {spot} spot and {on_demand} on demand");
+    }
+}
+
+#[test]
+fn none_is_spot_at_a_share_of_nothing_and_all_at_the_whole() {
+    assert_eq!(bought(&mut world(0, 0, 0), 10), (0, 10));
+    assert_eq!(bought(&mut world(100, 0, 0), 10), (10, 0));
+    assert_eq!(bought(&mut world(100, 0, 5), 10), (10, 0));
+}
+
+#[test]
+fn zones_are_filled_evenly_whatever_the_market() {
+    for count in [4, 6] {
+        let mut world = world(70, 0, 0);
+        world.up(Some(count));
+        let Verdict::Launch { intent } = world.decision().verdict else { panic!() };
+        let in_a =
+            intent.request.orders.iter().filter(|one| one.offering.zone.as_str() == "a").count();
+        assert_eq!(in_a * 2, count as usize, "{:?}", intent.request.orders);
+    }
+}
+
+#[test]
+fn what_the_market_has_none_of_is_bought_in_the_other() {
+    let mut world = world(70, 0, 0);
+    let timing = world.limits.timing.clone();
+    let spot: Vec<Offering> = world.shapes()[0]
+        .offerings
+        .iter()
+        .filter(|one| one.market == Market::Spot)
+        .cloned()
+        .collect();
+    let now = world.now;
+    for offering in &spot {
+        without_capacity(world.remembered(), offering, "none", &timing, now);
+    }
+    assert_eq!(bought(&mut world, 4), (0, 4), "all that is spot is backed off");
+    world.later(timing.back_off_max);
+    assert_eq!(bought(&mut world, 4), (3, 1), "and tried again later");
+}

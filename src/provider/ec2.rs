@@ -1,0 +1,353 @@
+//! Workers as EC2 instances, launched and ended one act at a time: no Auto Scaling group decides beside us.
+//!
+//! The instances of one call are tagged alike, so no tag tells which worker a machine is: it is known by its own id, and the
+//! record of its worker has that (ADR 0016). Before anything is bought the batch is looked for; if any machine of it is there, the
+//! call was made before, and nothing more is bought for it.
+
+mod buying;
+mod catalog;
+mod check;
+mod client;
+mod error;
+mod fleet;
+mod instance;
+mod tags;
+
+use self::buying::{Buying, ROUNDS};
+use self::catalog::Catalog;
+use self::client::Client;
+pub use self::client::Keys;
+use self::fleet::{Answer, Ask};
+use super::{Complaint, Error, Launched, LeftBehind, Provider, Result};
+use crate::config::{Ec2Config, Image, Source};
+use crate::model::{
+    ClusterName, Instance, InstanceId, InstanceState, LaunchRequest, Market, Offering, PoolName,
+    Shape,
+};
+use async_trait::async_trait;
+use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
+use aws_sdk_ec2::types::{
+    FleetType, HttpTokensState, IamInstanceProfileSpecification, InstanceMarketOptionsRequest,
+    InstanceMetadataOptionsRequest, InstanceMetadataTagsState, InstanceType, MarketType,
+    TagSpecification,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::future::join_all;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long what can be bought is kept: types do not change, and new zones are seldom.
+const KEPT: Duration = Duration::from_mins(30);
+
+/// How long it is told that an instance may not be ended, after that was found: then it is asked again.
+const PROTECTED: Duration = Duration::from_mins(10);
+
+/// Instances of one pool.
+pub struct Ec2 {
+    cluster: ClusterName,
+    config: Ec2Config,
+    client: Client,
+    catalog: tokio::sync::Mutex<Option<(Instant, Arc<Catalog>)>>,
+    protected: Mutex<BTreeMap<InstanceId, Instant>>,
+}
+
+impl fmt::Debug for Ec2 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ec2").field("cluster", &self.cluster).finish_non_exhaustive()
+    }
+}
+
+/// What is the same in every call of one launch.
+struct Launch<'a> {
+    request: &'a LaunchRequest,
+    catalog: Arc<Catalog>,
+    tags: Vec<TagSpecification>,
+}
+
+impl Ec2 {
+    /// Of a cluster. Reaches nobody yet.
+    pub fn new(cluster: ClusterName, config: Ec2Config) -> Self {
+        Self::asked_as(cluster, config, None)
+    }
+
+    /// The same, asked as whoever has these keys: for trials beside what the environment says.
+    pub fn asked_as(cluster: ClusterName, config: Ec2Config, keys: Option<Keys>) -> Self {
+        let client = Client::new(&config, keys);
+        Self { cluster, config, client, catalog: Default::default(), protected: Mutex::default() }
+    }
+
+    /// What can be bought; what was known before where AWS does not say it anew.
+    async fn catalog(&self) -> Result<Arc<Catalog>> {
+        let mut kept = self.catalog.lock().await;
+        if let Some((at, catalog)) = &*kept
+            && at.elapsed() < KEPT
+        {
+            return Ok(catalog.clone());
+        }
+        match (self.ask_catalog().await, &*kept) {
+            (Ok(catalog), _) => {
+                let catalog = Arc::new(catalog);
+                *kept = Some((Instant::now(), catalog.clone()));
+                Ok(catalog)
+            }
+            (Err(error), Some((_, catalog))) => {
+                tracing::warn!(section = "provider", %error, "what can be bought is not told anew");
+                Ok(catalog.clone())
+            }
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    async fn ask_catalog(&self) -> Result<Catalog> {
+        let Ec2Config { shapes, subnets, .. } = &self.config;
+        let (types, offered, subnets) = tokio::join!(
+            self.client.types(shapes),
+            self.client.offerings(shapes),
+            self.client.subnets(subnets)
+        );
+        let catalog = Catalog::new(&self.config, &types?, &offered?, &subnets?);
+        if catalog.shapes.iter().all(|shape| shape.offerings.is_empty()) {
+            let mend = "none of the pool's shapes is offered in the zones of its subnets; `bellwether check-config --online` says more";
+            return Err(Error::Invalid(mend.to_owned()));
+        }
+        Ok(catalog)
+    }
+
+    /// All that the filters let through. One that cannot be read makes the list incomplete, which is an error.
+    async fn listed(&self, filters: Vec<aws_sdk_ec2::types::Filter>) -> Result<Vec<Instance>> {
+        let mut all = Vec::new();
+        for listed in self.client.instances(filters).await? {
+            let Some(read) = instance::instance(&listed) else {
+                let id = listed.instance_id().unwrap_or("?");
+                return Err(Error::Unavailable(format!(
+                    "{id} is listed without what it must have"
+                )));
+            };
+            all.push(read);
+        }
+        Ok(all)
+    }
+
+    /// Machines of a batch that was bought before; whoever of its workers has none by now gets none from it.
+    fn again(request: &LaunchRequest, known: Vec<Instance>) -> Launched {
+        let mut known = known.into_iter();
+        let mut launched = Launched::default();
+        for order in &request.orders {
+            let worker = order.worker.clone();
+            match known.next() {
+                Some(one) => {
+                    let (shape, zone, market) = (one.shape, one.zone, one.market);
+                    let offering = Offering { shape, zone, market, price: order.offering.price };
+                    launched.instances.push((worker, one.id, offering));
+                }
+                None => {
+                    let why = "the launch had fewer machines than it asked for".to_owned();
+                    launched.failed.push((worker, Error::Capacity(why)));
+                }
+            }
+        }
+        launched
+    }
+
+    async fn buy(&self, launch: &Launch<'_>, ask: &Ask<'_>, token: String) -> Result<Answer> {
+        match &self.config.source {
+            Source::Template { template, version } => {
+                let ec2 = self.client.ec2().await?;
+                let fleet = ec2
+                    .create_fleet()
+                    .r#type(FleetType::Instant)
+                    .client_token(token)
+                    .launch_template_configs(ask.template(template, version, &launch.catalog))
+                    .target_capacity_specification(ask.capacity())
+                    .on_demand_options(fleet::on_demand())
+                    .spot_options(fleet::spot())
+                    .set_tag_specifications(Some(launch.tags.clone()));
+                let output = self.client.create_fleet(fleet).await?;
+                Ok(fleet::answer(&output, ask, &launch.catalog))
+            }
+            Source::Image(image) => self.run(launch, image, ask, &token).await,
+        }
+    }
+
+    /// The same without a template: one call for each place and market.
+    async fn run(
+        &self,
+        launch: &Launch<'_>,
+        image: &Image,
+        ask: &Ask<'_>,
+        token: &str,
+    ) -> Result<Answer> {
+        let (mut answer, places) = (Answer::default(), ask.asked());
+        for (market, mut wanted) in ask.markets() {
+            let of_market = places.iter().zip('a'..).filter(|(place, _)| place.market == market);
+            for (offering, letter) in of_market {
+                if wanted == 0 {
+                    break;
+                }
+                let token = format!("{token}{letter}");
+                match self.run_in(launch, image, offering, (wanted, token)).await {
+                    Ok(ids) => {
+                        wanted = wanted.saturating_sub(ids.len());
+                        answer.had.extend(ids.into_iter().map(|id| (id, offering.clone())));
+                    }
+                    Err(error @ (Error::Capacity(_) | Error::Quota(_))) => {
+                        answer.without.push((offering.clone(), error));
+                    }
+                    // What came before it is known by its tags.
+                    Err(error) if answer.had.is_empty() => return Err(error),
+                    Err(error) => return Err(Error::Unavailable(error.to_string())),
+                }
+            }
+        }
+        Ok(answer)
+    }
+
+    async fn run_in(
+        &self,
+        launch: &Launch<'_>,
+        image: &Image,
+        offering: &Offering,
+        (wanted, token): (usize, String),
+    ) -> Result<Vec<InstanceId>> {
+        let subnet = launch.catalog.subnets.get(&offering.zone);
+        let run = self
+            .client
+            .ec2()
+            .await?
+            .run_instances()
+            .client_token(token)
+            .min_count(1)
+            .max_count(i32::try_from(wanted).unwrap_or(i32::MAX))
+            .instance_type(InstanceType::from(offering.shape.as_str()))
+            .set_subnet_id(subnet.cloned())
+            .set_tag_specifications(Some(launch.tags.clone()));
+        let run = with_image(run, image);
+        let run = if offering.market == Market::Spot {
+            let spot = InstanceMarketOptionsRequest::builder().market_type(MarketType::Spot);
+            run.instance_market_options(spot.build())
+        } else {
+            run
+        };
+        let output = self.client.run_instances(run).await?;
+        Ok(output.instances().iter().filter_map(|one| one.instance_id()).map(Into::into).collect())
+    }
+
+    fn is_protected(&self, id: &InstanceId) -> bool {
+        let mut protected = self.protected.lock().unwrap_or_else(PoisonError::into_inner);
+        protected.retain(|_, at| at.elapsed() < PROTECTED);
+        protected.contains_key(id)
+    }
+
+    /// Whether an instance is there and carries our tags.
+    async fn is_ours(&self, pool: &PoolName, id: &InstanceId) -> Result<bool> {
+        if !id.as_str().starts_with("i-") {
+            return Ok(false);
+        }
+        let mut filters = tags::whose(&self.cluster, pool);
+        filters.push(
+            aws_sdk_ec2::types::Filter::builder().name("instance-id").values(id.as_str()).build(),
+        );
+        let found = self.listed(filters).await?;
+        Ok(found.iter().any(|one| one.state != InstanceState::Gone))
+    }
+}
+
+fn with_image(run: RunInstancesFluentBuilder, image: &Image) -> RunInstancesFluentBuilder {
+    let profile = image.instance_profile.as_ref();
+    let profile = profile.map(|name| IamInstanceProfileSpecification::builder().name(name).build());
+    // With it off, as it is unless somebody says so, a booting machine could not read whose it is.
+    let metadata = InstanceMetadataOptionsRequest::builder()
+        .http_tokens(HttpTokensState::Required)
+        .instance_metadata_tags(InstanceMetadataTagsState::Enabled);
+    let data = (!image.user_data.is_empty()).then(|| STANDARD.encode(&image.user_data));
+    run.image_id(&image.id)
+        .set_security_group_ids(
+            (!image.security_groups.is_empty()).then(|| image.security_groups.clone()),
+        )
+        .set_iam_instance_profile(profile)
+        .set_user_data(data)
+        .metadata_options(metadata.build())
+}
+
+#[async_trait]
+impl Provider for Ec2 {
+    async fn launch(&self, request: &LaunchRequest) -> Result<Launched> {
+        let (catalog, known) = tokio::join!(self.catalog(), self.listed(tags::of_batch(request)));
+        let known = known?;
+        if !known.is_empty() {
+            return Ok(Self::again(request, known));
+        }
+        let tags = tags::of_launch(request, &self.config.tags)?;
+        let launch = Launch { request, catalog: catalog?, tags };
+        let mut buying = Buying::new(request);
+        for round in 0..ROUNDS {
+            let asks = buying.round(round);
+            if asks.is_empty() {
+                break;
+            }
+            let calls = asks.into_iter().enumerate().map(|(number, ask)| {
+                // The same words again after a crash are the same call to AWS. It takes 64 letters: a batch has 57 at most.
+                let token = format!("{}.{round}.{number}", launch.request.batch);
+                let launch = &launch;
+                async move { (self.buy(launch, &ask, token).await, ask) }
+            });
+            for (answer, ask) in join_all(calls).await {
+                match answer {
+                    Ok(answer) => buying.answered(ask, answer),
+                    // What is not known of one is to be listed before anything else is made of it.
+                    Err(error) if error.left_behind() == LeftBehind::Unknown => return Err(error),
+                    Err(error) => buying.refused(ask, error),
+                }
+            }
+        }
+        Ok(buying.end())
+    }
+
+    async fn terminate(&self, pool: &PoolName, instance: &InstanceId) -> Result<()> {
+        if !self.is_ours(pool, instance).await? {
+            return Ok(());
+        }
+        match self.client.terminate(instance.as_str()).await {
+            Err(Error::NotFound) => Ok(()),
+            answer => answer,
+        }
+    }
+
+    async fn list(&self, pool: &PoolName) -> Result<Vec<Instance>> {
+        let mut listed = self.listed(tags::whose(&self.cluster, pool)).await?;
+        for one in &mut listed {
+            one.protected = self.is_protected(&one.id);
+        }
+        Ok(listed)
+    }
+
+    async fn shapes(&self, _: &PoolName) -> Result<Vec<Shape>> {
+        Ok(self.catalog().await?.shapes.clone())
+    }
+
+    async fn console(&self, pool: &PoolName, instance: &InstanceId) -> Result<Option<String>> {
+        if !self.is_ours(pool, instance).await? {
+            return Err(Error::NotFound);
+        }
+        let told = self.client.console(instance.as_str()).await?;
+        let bytes = told.and_then(|told| STANDARD.decode(told.trim()).ok());
+        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    async fn complaints(&self, pool: &PoolName) -> Vec<Complaint> {
+        self.check(pool).await
+    }
+
+    async fn may_end(&self, _: &PoolName, instance: &InstanceId) -> Result<bool> {
+        let may = self.client.may_terminate(instance.as_str()).await?;
+        if !may {
+            let mut protected = self.protected.lock().unwrap_or_else(PoisonError::into_inner);
+            protected.insert(instance.clone(), Instant::now());
+        }
+        Ok(may)
+    }
+}

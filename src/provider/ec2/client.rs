@@ -1,0 +1,267 @@
+//! The calls of EC2's API, each with what its answer means.
+
+use super::error::{WOULD_BE_WELL, meaning};
+use crate::config::{Ec2Config, Secret};
+use crate::provider::{Error, Result};
+use aws_config::sts::AssumeRoleProvider;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_ec2::config::http::HttpResponse;
+use aws_sdk_ec2::config::retry::RetryConfig;
+use aws_sdk_ec2::config::timeout::TimeoutConfig;
+use aws_sdk_ec2::config::{AppName, Builder};
+use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_ec2::operation::create_fleet::{CreateFleetOutput, builders::CreateFleetFluentBuilder};
+use aws_sdk_ec2::operation::run_instances::{
+    RunInstancesOutput, builders::RunInstancesFluentBuilder,
+};
+use aws_sdk_ec2::types::{
+    Filter, Image, Instance, InstanceAttributeName, InstanceTypeInfo, InstanceTypeOffering,
+    LocationType, Subnet,
+};
+use aws_smithy_http_client::tls;
+use std::time::Duration;
+use tokio::sync::OnceCell;
+
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(3);
+
+/// How often an act is sent in all. Each bears a token, or ends what may be ended twice: sent again it changes nothing.
+const ATTEMPTS: u32 = 3;
+
+/// Waits before an act is sent again.
+const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(2)];
+
+/// What one page of a list holds; EC2's most.
+const PAGE: i32 = 1_000;
+
+/// As whom AWS is asked, where the usual chain is not to say it.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// The id of an access key.
+    pub id: String,
+    /// Its secret.
+    pub secret: Secret,
+}
+
+/// EC2, as one pool asks it.
+pub(super) struct Client {
+    region: Option<String>,
+    endpoint: Option<String>,
+    role: Option<String>,
+    keys: Option<Keys>,
+    sdk: OnceCell<SdkConfig>,
+    ec2: OnceCell<aws_sdk_ec2::Client>,
+}
+
+impl Client {
+    /// Reaches nobody yet.
+    pub(super) fn new(config: &Ec2Config, keys: Option<Keys>) -> Self {
+        Self {
+            region: config.region.clone(),
+            endpoint: config.endpoint.clone(),
+            role: config.assume_role.clone(),
+            keys,
+            sdk: OnceCell::new(),
+            ec2: OnceCell::new(),
+        }
+    }
+
+    /// What every client of AWS is made from: the region, and whose calls they are.
+    pub(super) async fn sdk(&self) -> Result<&SdkConfig> {
+        self.sdk.get_or_try_init(|| self.load()).await
+    }
+
+    async fn load(&self) -> Result<SdkConfig> {
+        let crypto = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
+        let http = aws_smithy_http_client::Builder::new().tls_provider(crypto).build_https();
+        let name = AppName::new("bellwether").map_err(|error| Error::Invalid(error.to_string()))?;
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(http)
+            .app_name(name)
+            // Looks are tried again by `Guarded`.
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).build());
+        if let Some(region) = &self.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(Keys { id, secret }) = &self.keys {
+            let keys = Credentials::new(id, secret.expose(), None, None, "given");
+            loader = loader.credentials_provider(keys);
+        }
+        let own = loader.load().await;
+        if own.region().is_none() {
+            let mend = "no region: set `provider.ec2.region`, or AWS_REGION";
+            return Err(Error::Invalid(mend.to_owned()));
+        }
+        let Some(role) = &self.role else { return Ok(own) };
+        let role = AssumeRoleProvider::builder(role).session_name("bellwether").configure(&own);
+        let credentials = SharedCredentialsProvider::new(role.build().await);
+        Ok(own.into_builder().credentials_provider(credentials).build())
+    }
+
+    pub(super) async fn ec2(&self) -> Result<&aws_sdk_ec2::Client> {
+        let made = async || {
+            let mut config = Builder::from(self.sdk().await?);
+            if let Some(endpoint) = &self.endpoint {
+                config = config.endpoint_url(endpoint);
+            }
+            Ok(aws_sdk_ec2::Client::from_conf(config.build()))
+        };
+        self.ec2.get_or_try_init(made).await
+    }
+
+    /// Every instance that the filters let through, whole: all pages, each instance once.
+    pub(super) async fn instances(&self, filters: Vec<Filter>) -> Result<Vec<Instance>> {
+        let request = self.ec2().await?.describe_instances().set_filters(Some(filters));
+        let mut pages = request.max_results(PAGE).into_paginator().send();
+        let mut all: Vec<Instance> = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| meaning(&error))?;
+            for reservation in page.reservations.unwrap_or_default() {
+                all.extend(reservation.instances.unwrap_or_default());
+            }
+        }
+        // A page may be told twice while machines come and go.
+        all.sort_by(|one, other| one.instance_id.cmp(&other.instance_id));
+        all.dedup_by(|one, other| one.instance_id == other.instance_id);
+        Ok(all)
+    }
+
+    pub(super) async fn create_fleet(
+        &self,
+        fleet: CreateFleetFluentBuilder,
+    ) -> Result<CreateFleetOutput> {
+        let sent = fleet.customize().config_override(acting()).send().await;
+        sent.map_err(|error| meaning(&error))
+    }
+
+    pub(super) async fn run_instances(
+        &self,
+        run: RunInstancesFluentBuilder,
+    ) -> Result<RunInstancesOutput> {
+        let sent = run.customize().config_override(acting()).send().await;
+        sent.map_err(|error| meaning(&error))
+    }
+
+    pub(super) async fn terminate(&self, id: &str) -> Result<()> {
+        let call = self.ec2().await?.terminate_instances().instance_ids(id);
+        let sent = call.customize().config_override(acting()).send().await;
+        sent.map(drop).map_err(|error| meaning(&error))
+    }
+
+    /// Whether an instance could be ended by us: nobody protects it, and we may.
+    pub(super) async fn may_terminate(&self, id: &str) -> Result<bool> {
+        let ec2 = self.ec2().await?;
+        let asked = ec2
+            .describe_instance_attribute()
+            .instance_id(id)
+            .attribute(InstanceAttributeName::DisableApiTermination)
+            .send()
+            .await
+            .map_err(|error| meaning(&error))?;
+        let protection = asked.disable_api_termination().and_then(|it| it.value());
+        if protection.unwrap_or(false) {
+            return Ok(false);
+        }
+        let tried = ec2.terminate_instances().instance_ids(id).dry_run(true).send().await;
+        well(tried).map(|()| true)
+    }
+
+    /// Those that are there: one that is not is no error.
+    pub(super) async fn subnets(&self, ids: &[String]) -> Result<Vec<Subnet>> {
+        let call = self.ec2().await?.describe_subnets().filters(among("subnet-id", ids));
+        let told = call.send().await.map_err(|error| meaning(&error))?;
+        Ok(told.subnets.unwrap_or_default())
+    }
+
+    /// Those that there are in the region.
+    pub(super) async fn types(&self, names: &[String]) -> Result<Vec<InstanceTypeInfo>> {
+        let call = self.ec2().await?.describe_instance_types().filters(among(TYPE, names));
+        let mut pages = call.into_paginator().send();
+        let mut all = Vec::new();
+        while let Some(page) = pages.next().await {
+            all.extend(page.map_err(|error| meaning(&error))?.instance_types.unwrap_or_default());
+        }
+        Ok(all)
+    }
+
+    /// Where types are offered, zone by zone.
+    pub(super) async fn offerings(&self, names: &[String]) -> Result<Vec<InstanceTypeOffering>> {
+        let call = self
+            .ec2()
+            .await?
+            .describe_instance_type_offerings()
+            .location_type(LocationType::AvailabilityZone)
+            .filters(among(TYPE, names));
+        let mut pages = call.into_paginator().send();
+        let mut all = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| meaning(&error))?;
+            all.extend(page.instance_type_offerings.unwrap_or_default());
+        }
+        Ok(all)
+    }
+
+    /// The image that a version of a template names.
+    pub(super) async fn image_of(&self, template: &str, version: &str) -> Result<Option<String>> {
+        let call = self.ec2().await?.describe_launch_template_versions().versions(version);
+        let call = if template.starts_with("lt-") {
+            call.launch_template_id(template)
+        } else {
+            call.launch_template_name(template)
+        };
+        let told = call.send().await.map_err(|error| meaning(&error))?;
+        let data = told.launch_template_versions().first().and_then(|it| it.launch_template_data());
+        let Some(data) = data else {
+            return Err(Error::Invalid(format!("Version {version} is not there")));
+        };
+        Ok(data.image_id().map(str::to_owned))
+    }
+
+    pub(super) async fn image(&self, id: &str) -> Result<Option<Image>> {
+        let call = self.ec2().await?.describe_images().filters(among("image-id", &[id.to_owned()]));
+        let told = call.send().await.map_err(|error| meaning(&error))?;
+        Ok(told.images.unwrap_or_default().pop())
+    }
+
+    /// What an instance wrote on its console, in base64.
+    pub(super) async fn console(&self, id: &str) -> Result<Option<String>> {
+        let call = self.ec2().await?.get_console_output().instance_id(id);
+        match call.clone().latest(true).send().await {
+            Ok(told) => Ok(told.output),
+            // Older types tell only what stood there when the machine had booted.
+            Err(error) if error.code() == Some("UnsupportedOperation") => {
+                Ok(call.send().await.map_err(|error| meaning(&error))?.output)
+            }
+            Err(error) => Err(meaning(&error)),
+        }
+    }
+}
+
+/// The name of the filter for instance types.
+const TYPE: &str = "instance-type";
+
+fn among(name: &str, values: &[String]) -> Filter {
+    Filter::builder().name(name).set_values(Some(values.to_vec())).build()
+}
+
+/// How acts are sent.
+fn acting() -> Builder {
+    let [first, most] = PAUSES;
+    let retry = RetryConfig::standard().with_max_attempts(ATTEMPTS);
+    Builder::default().retry_config(retry.with_initial_backoff(first).with_max_backoff(most))
+}
+
+/// What a dry run says: that it would be well is an error of its own.
+pub(super) fn well<T, E>(tried: std::result::Result<T, SdkError<E, HttpResponse>>) -> Result<()>
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    match tried {
+        Ok(_) => Ok(()),
+        Err(error) if error.code() == Some(WOULD_BE_WELL) => Ok(()),
+        Err(error) => Err(meaning(&error)),
+    }
+}

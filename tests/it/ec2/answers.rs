@@ -1,0 +1,174 @@
+//! Every answer that AWS may give, or not give: no machine twice, none lost, and a reason for each.
+
+use super::stage::{Stage, machines_of};
+use crate::support::aws::{Fault, Lifecycle};
+use bellwether::model::{InstanceId, Market, WorkerId};
+use bellwether::provider::{Error, Launched, LeftBehind, Provider as _};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// How often an act is sent.
+const ATTEMPTS: usize = 3;
+
+fn ids(launched: &Launched) -> BTreeSet<(WorkerId, InstanceId)> {
+    launched.instances.iter().map(|one| (one.0.clone(), one.1.clone())).collect()
+}
+
+#[tokio::test]
+async fn a_launch_whose_answer_was_lost_is_found_by_its_tags() {
+    let Some(stage) = Stage::start().await else { return };
+    let request = stage.many(6).await;
+    for _ in 0..ATTEMPTS * 3 {
+        stage.aws.next("CreateFleet", Fault::CutAfter);
+    }
+    let error = stage.ec2.launch(&request).await.unwrap_err();
+    assert_eq!(error.left_behind(), LeftBehind::Unknown, "{error}");
+    assert_eq!(machines_of(&stage.aws, "workers-1").await.len(), 6, "each was made once");
+    stage.aws.forget_calls();
+    let again = stage.anew().launch(&request).await.unwrap();
+    assert_eq!((again.instances.len(), again.failed.len()), (6, 0));
+    let calls = stage.aws.calls();
+    assert!(calls.iter().all(|call| call.action != "CreateFleet"), "nothing is bought again");
+    assert_eq!(machines_of(&stage.aws, "workers-1").await.len(), 6);
+}
+
+#[tokio::test]
+async fn a_launch_that_no_list_shows_yet_is_asked_again_with_its_token_and_made_once() {
+    let Some(stage) = Stage::start().await else { return };
+    let request = stage.many(6).await;
+    stage.aws.hides_new(2);
+    for _ in 0..ATTEMPTS * 3 {
+        stage.aws.next("CreateFleet", Fault::CutAfter);
+    }
+    stage.ec2.launch(&request).await.unwrap_err();
+    let again = stage.anew().launch(&request).await.unwrap();
+    assert_eq!((again.instances.len(), again.failed.len()), (6, 0), "{again:#?}");
+    assert_eq!(machines_of(&stage.aws, "workers-1").await.len(), 6);
+    let once_more = stage.anew().launch(&request).await.unwrap();
+    let machines = |launched: &Launched| {
+        launched.instances.iter().map(|one| one.1.clone()).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(machines(&again), machines(&once_more));
+}
+
+#[tokio::test]
+async fn a_line_that_is_cut_before_anything_happened_is_tried_again_within_the_act() {
+    let Some(stage) = Stage::start().await else { return };
+    let request = stage.request(&[Market::OnDemand]).await;
+    stage.aws.next("CreateFleet", Fault::CutBefore);
+    stage.aws.next("CreateFleet", Fault::Refused { status: 503, code: "RequestLimitExceeded" });
+    let launched = stage.ec2.launch(&request).await.unwrap();
+    assert_eq!(ids(&launched).len(), 1);
+    assert_eq!(machines_of(&stage.aws, "workers-1").await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_too_late_leaves_its_effect_unknown_and_the_next_launch_finds_it() {
+    let Some(stage) = Stage::start().await else { return };
+    let request = stage.request(&[Market::OnDemand, Market::Spot]).await;
+    stage.aws.next("CreateFleet", Fault::Late(Duration::from_secs(30)));
+    let guarded = stage.guarded(Duration::from_millis(1_500));
+    assert_eq!(guarded.launch(&request).await, Err(Error::TimedOut));
+    let again = stage.ec2.launch(&request).await.unwrap();
+    assert_eq!((again.instances.len(), again.failed.len()), (2, 0));
+    assert_eq!(machines_of(&stage.aws, "workers-1").await.len(), 2);
+}
+
+#[tokio::test]
+async fn of_a_batch_that_is_there_in_part_nothing_more_is_bought() {
+    let Some(stage) = Stage::start().await else { return };
+    let request = stage.request(&[Market::OnDemand; 3]).await;
+    let first = stage.ec2.launch(&request).await.unwrap();
+    let mut more = request.clone();
+    let mut fourth = more.orders[0].clone();
+    fourth.worker = "workers-1-4".into();
+    more.orders.push(fourth);
+    let again = stage.ec2.launch(&more).await.unwrap();
+    assert_eq!(again.instances.len(), first.instances.len());
+    assert_eq!(again.failed.len(), 1, "whoever waits is decided about anew");
+    assert_eq!(machines_of(&stage.aws, "workers-1").await.len(), 3);
+}
+
+#[tokio::test]
+async fn each_refusal_of_a_launch_says_what_it_is_and_leaves_nothing() {
+    let Some(stage) = Stage::start().await else { return };
+    let request = stage.request(&[Market::OnDemand]).await;
+    let refusals = [
+        ("UnauthorizedOperation", 403, "denied"),
+        ("ExpiredToken", 400, "denied"),
+        ("SignatureDoesNotMatch", 403, "denied"),
+        ("InvalidParameterValue", 400, "invalid"),
+        ("InvalidLaunchTemplateName.NotFoundException", 400, "invalid"),
+        ("IdempotentParameterMismatch", 400, "invalid"),
+        ("VcpuLimitExceeded", 400, "quota"),
+        ("InsufficientInstanceCapacity", 500, "capacity"),
+        ("RequestLimitExceeded", 503, "throttled"),
+    ];
+    for (code, status, kind) in refusals {
+        stage.aws.always("CreateFleet", Some(Fault::Refused { status, code }));
+        let launched = stage.ec2.launch(&request).await.unwrap();
+        assert_eq!((launched.instances.len(), launched.failed.len()), (0, 1), "{code}");
+        assert_eq!(launched.failed[0].1.kind(), kind, "{code}: {launched:#?}");
+    }
+    for (code, status) in [("InternalError", 500), ("Unavailable", 503)] {
+        stage.aws.always("CreateFleet", Some(Fault::Refused { status, code }));
+        let error = stage.ec2.launch(&request).await.unwrap_err();
+        assert_eq!(error.left_behind(), LeftBehind::Unknown, "{code}");
+    }
+    assert_eq!(machines_of(&stage.aws, "workers-1").await.len(), 0);
+}
+
+/// A-35, F-059.
+#[tokio::test]
+async fn a_quota_of_spot_sends_the_whole_launch_to_the_other_market() {
+    let Some(stage) = Stage::start().await else { return };
+    let request = stage.many(6).await;
+    for (shape, zone) in stage.offered() {
+        let code = "MaxSpotInstanceCountExceeded";
+        stage.aws.sells_nothing(&shape, &zone, Lifecycle::Spot, code);
+    }
+    let launched = stage.ec2.launch(&request).await.unwrap();
+    assert_eq!((launched.instances.len(), launched.failed.len()), (6, 0), "{launched:#?}");
+    assert!(launched.instances.iter().all(|one| one.2.market == Market::OnDemand));
+    assert!(launched.short.iter().all(|(_, error)| matches!(error, Error::Quota(_))));
+}
+
+#[tokio::test]
+async fn a_list_that_is_refused_or_cut_is_an_error_and_never_an_empty_one() {
+    let Some(stage) = Stage::start().await else { return };
+    stage.ec2.launch(&stage.request(&[Market::OnDemand]).await).await.unwrap();
+    let faults = [
+        (Fault::Refused { status: 503, code: "RequestLimitExceeded" }, "throttled"),
+        (Fault::Refused { status: 400, code: "ExpiredToken" }, "denied"),
+        (Fault::Refused { status: 500, code: "InternalError" }, "unavailable"),
+        (Fault::CutBefore, "unavailable"),
+        (Fault::CutAfter, "unavailable"),
+    ];
+    for (fault, kind) in faults {
+        stage.aws.next("DescribeInstances", fault.clone());
+        let error = stage.ec2.list(&stage.pool()).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{fault:?}: {error}");
+    }
+    assert_eq!(stage.ec2.list(&stage.pool()).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_end_whose_answer_was_lost_is_asked_again_and_well() {
+    let Some(stage) = Stage::start().await else { return };
+    let launched = stage.ec2.launch(&stage.request(&[Market::OnDemand]).await).await.unwrap();
+    let id = &launched.instances[0].1;
+    stage.aws.next("TerminateInstances", Fault::CutAfter);
+    stage.ec2.terminate(&stage.pool(), id).await.unwrap();
+    assert_eq!(stage.states().await[id.as_str()], "terminated");
+}
+
+#[tokio::test]
+async fn what_can_be_bought_is_still_known_while_aws_does_not_answer() {
+    let Some(stage) = Stage::start().await else { return };
+    let known = stage.ec2.shapes(&stage.pool()).await.unwrap();
+    let away = Fault::Refused { status: 503, code: "Unavailable" };
+    stage.aws.always("DescribeInstanceTypes", Some(away));
+    assert_eq!(stage.ec2.shapes(&stage.pool()).await.unwrap(), known);
+    let error = stage.anew().shapes(&stage.pool()).await.unwrap_err();
+    assert_eq!(error.kind(), "unavailable", "who never knew it cannot say");
+}

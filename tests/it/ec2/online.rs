@@ -1,0 +1,158 @@
+//! `bellwether check-config --online`, before an AWS that is played: every fault named with its field, and nothing changed.
+
+use crate::support::aws::{Aws, Fault, Yard};
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+struct Online {
+    aws: Aws,
+    yard: Yard,
+}
+
+impl Online {
+    async fn start() -> Option<Self> {
+        let aws = Aws::start().await?;
+        let yard = aws.yard().await;
+        Some(Self { aws, yard })
+    }
+
+    /// A pool that has all it needs.
+    fn pool(&self) -> Value {
+        json!({
+            "launch_template": self.yard.template,
+            "shapes": ["t3.small", "t3a.small"],
+            "subnets": self.yard.subnets.iter().map(|(id, _)| id).collect::<Vec<_>>(),
+            "region": "us-east-1",
+            "endpoint": self.aws.url(),
+        })
+    }
+
+    /// What the program tells of a pool: its exit code, and each field with what is wrong.
+    async fn tells(&self, ec2: &Value) -> (i32, Vec<(String, String)>) {
+        let config = json!({
+            "alertmanager": { "urls": ["http://alertmanager:9093"] },
+            "prometheus": { "urls": ["http://prometheus:9090"] },
+            "clusters": { "default": {
+                "kubernetes": { "in_cluster": true },
+                "pools": { "workers": { "max": 3, "provider": { "ec2": ec2 } } },
+            } },
+        });
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), config.to_string()).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_bellwether"))
+            .args(["check-config", "--online", "--output", "json"])
+            .arg(file.path())
+            .env("AWS_ACCESS_KEY_ID", "testing")
+            .env("AWS_SECRET_ACCESS_KEY", "testing")
+            .env("AWS_ENDPOINT_URL", self.aws.url())
+            .output()
+            .await
+            .unwrap();
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let errors = told["errors"].as_array().unwrap().iter();
+        let section = "clusters.default.pools.workers.provider.ec2";
+        let told = errors.map(|error| {
+            let path = error["path"].as_str().unwrap();
+            let field = path.strip_prefix(section).unwrap().trim_start_matches('.');
+            (field.to_owned(), format!("{}: {}", error["found"], error["mend"].as_str().unwrap()))
+        });
+        (output.status.code().unwrap(), told.collect())
+    }
+
+    async fn with(&self, field: &str, value: Value) -> Vec<(String, String)> {
+        let mut pool = self.pool();
+        pool[field] = value;
+        let (code, told) = self.tells(&pool).await;
+        assert_eq!(code, 1, "{told:#?}");
+        told
+    }
+}
+
+fn is_told(told: &[(String, String)], field: &str, words: &str) {
+    assert!(told.iter().any(|(at, what)| at == field && what.contains(words)), "{told:#?}");
+}
+
+#[tokio::test]
+async fn a_pool_that_has_all_it_needs_is_well_and_nothing_is_bought() {
+    let Some(online) = Online::start().await else { return };
+    assert_eq!(online.tells(&online.pool()).await, (0, Vec::new()));
+    assert!(online.aws.machines().await.is_empty());
+    let calls = online.aws.calls();
+    let acts = calls.iter().filter(|call| !call.action.starts_with("Describe"));
+    for act in acts {
+        assert_eq!(act.words.get("DryRun").map(String::as_str), Some("true"), "{act:#?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_missing_is_named_with_its_field() {
+    let Some(online) = Online::start().await else { return };
+    let subnet = &online.yard.subnets[0].0;
+    let told = online.with("subnets", json!([subnet, "subnet-0123"])).await;
+    is_told(&told, "subnets[1]", "\"subnet-0123\": there is no such subnet");
+    assert_eq!(told.len(), 1, "{told:#?}");
+    let told = online.with("shapes", json!(["t3.small", "t3.enormous"])).await;
+    is_told(&told, "shapes[1]", "no such instance type");
+    let told = online.with("launch_template", json!("k3s-typo")).await;
+    is_told(&told, "launch_template", "k3s-typo");
+    let told = online.with("launch_template_version", json!("7")).await;
+    is_told(&told, "launch_template_version", "\"7\"");
+    let told = online.with("parameters", json!(["/k3s/join-token", "/k3s/typo"])).await;
+    is_told(&told, "parameters[1]", "no such parameter");
+    assert_eq!(told.len(), 1, "{told:#?}");
+}
+
+#[tokio::test]
+async fn a_shape_of_another_architecture_than_the_image_is_refused() {
+    let Some(online) = Online::start().await else { return };
+    let told = online.with("shapes", json!(["t3.small", "t4g.small"])).await;
+    is_told(&told, "shapes[1]", "runs arm64, and the image is for x86_64");
+}
+
+#[tokio::test]
+async fn each_right_that_is_missing_is_named() {
+    let Some(online) = Online::start().await else { return };
+    let denied = || Some(Fault::Refused { status: 403, code: "UnauthorizedOperation" });
+    for action in ["CreateFleet", "RunInstances", "DescribeInstances"] {
+        online.aws.always(action, denied());
+        let (code, told) = online.tells(&online.pool()).await;
+        assert_eq!((code, told.len()), (1, 1), "{told:#?}");
+        is_told(&told, "", &format!("\"ec2:{action}\": is not permitted"));
+        online.aws.always(action, None);
+    }
+    online.aws.always("DescribeSubnets", denied());
+    let (_, told) = online.tells(&online.pool()).await;
+    is_told(&told, "", "what can be bought cannot be asked");
+}
+
+#[tokio::test]
+async fn without_credentials_that_is_what_is_told() {
+    let Some(online) = Online::start().await else { return };
+    online
+        .aws
+        .always("DescribeInstanceTypes", Some(Fault::Refused { status: 400, code: "AuthFailure" }));
+    let (code, told) = online.tells(&online.pool()).await;
+    assert_eq!(code, 1);
+    is_told(&told, "", "AuthFailure");
+}
+
+#[tokio::test]
+async fn a_call_is_signed_for_the_region_and_as_the_role_that_the_file_names() {
+    let Some(online) = Online::start().await else { return };
+    let mut pool = online.pool();
+    pool["region"] = json!("eu-central-1");
+    online.tells(&pool).await;
+    let by = |calls: Vec<crate::support::aws::Call>| {
+        calls.into_iter().map(|call| call.by).collect::<Vec<_>>()
+    };
+    let own = by(online.aws.calls());
+    let is_own =
+        |by: &String| by.contains("Credential=testing/") && by.contains("/eu-central-1/ec2/");
+    assert!(!own.is_empty() && own.iter().all(is_own), "{own:#?}");
+    online.aws.forget_calls();
+    pool["assume_role"] = json!("arn:aws:iam::123456789012:role/bellwether");
+    online.tells(&pool).await;
+    let role = by(online.aws.calls());
+    let is_role = |by: &String| by.contains("Credential=ASIA") && by.contains("/eu-central-1/ec2/");
+    assert!(!role.is_empty() && role.iter().all(is_role), "{role:#?}");
+}

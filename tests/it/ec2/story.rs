@@ -1,0 +1,280 @@
+//! The whole chain on real servers but for AWS itself: a pod waits, Prometheus says so, Alertmanager posts, instances are launched
+//! and boot into a real control plane, pods run; they leave, and an idle worker is emptied and ended. Redis keeps what is known.
+
+use crate::support::alertmanager::{self, RunningAlertmanager};
+use crate::support::aws::{Aws, Fault};
+use crate::support::boots::{Boots, node_of};
+use crate::support::chain::{self, FORGETFUL, LIMIT};
+use crate::support::control_plane::{self, ControlPlane, create, pod};
+use crate::support::prometheus::{self, RunningPrometheus};
+use crate::support::redis::{self, RunningRedis};
+use crate::support::server::{Ready, Server};
+use crate::support::{ports, wait};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::Api;
+use kube::api::{DeleteParams, ListParams};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Less than half of what the nodes have is asked for.
+const IDLE: &str = r#"  - name: idle
+    interval: 1s
+    rules:
+      - alert: Idle
+        expr: |
+          sum by (pool) (bellwether_requested{resource="cpu"})
+            < 0.5 * sum by (pool) (bellwether_allocatable{resource="cpu"})
+        labels: { autoscale: down, cluster: default }
+"#;
+
+struct Story {
+    aws: Arc<Aws>,
+    boots: Boots,
+    program: Server,
+    client: kube::Client,
+    _plane: ControlPlane,
+    _prometheus: RunningPrometheus,
+    _alertmanager: RunningAlertmanager,
+    _redis: RunningRedis,
+    _folder: tempfile::TempDir,
+}
+
+impl Story {
+    async fn start() -> Option<Self> {
+        let aws = Arc::new(Aws::start().await?);
+        let plane = control_plane::start().await?;
+        let redis = redis::start(&[]).await?;
+        let port = ports::free();
+        let routes = alertmanager::faster_routes(port);
+        let alertmanager = alertmanager::start_with("0.31", &routes, &FORGETFUL).await?;
+        let config = chain::prometheus_config(port, &alertmanager.url);
+        let rules = chain::rules(false) + IDLE;
+        let prometheus = prometheus::start("3.16", &config, &rules).await?;
+        let yard = aws.yard().await;
+        let subnets: Vec<&str> = yard.subnets.iter().map(|(id, _)| id.as_str()).collect();
+        let config = format!(
+            "listen: 127.0.0.1:{port}
+store: {{ url: \"{redis}\" }}
+alertmanager: {{ urls: [\"{alertmanager}\"] }}
+prometheus: {{ urls: [\"{prometheus}\"], scrape_interval: 1s }}
+clusters:
+  default:
+    kubernetes: {{ kubeconfig: {kubeconfig} }}
+    timing: {{ call: 5s }}
+    pools:
+      workers:
+        provider:
+          ec2:
+            launch_template: {template}
+            shapes: [t3.small, t3a.small]
+            subnets: [{subnets}]
+            region: us-east-1
+            endpoint: {endpoint}
+        max: 3
+        min_age: 0s
+        cooldown: {{ up: 0s, down: 1s }}
+        drain: {{ timeout: 30s, detach: 1s }}
+",
+            redis = redis.url(),
+            alertmanager = alertmanager.url,
+            prometheus = prometheus.url,
+            kubeconfig = plane.service().await.display(),
+            template = yard.template,
+            subnets = subnets.join(", "),
+            endpoint = aws.url(),
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("bellwether.yaml");
+        std::fs::write(&file, config).unwrap();
+        let words = [
+            "AWS_ACCESS_KEY_ID=testing",
+            "AWS_SECRET_ACCESS_KEY=testing",
+            env!("CARGO_BIN_EXE_bellwether"),
+            "run",
+            "--config",
+            file.to_str().unwrap(),
+        ];
+        let ready = Ready { path: "/readyz", client: reqwest::Client::new(), limit: LIMIT };
+        let site = (format!("http://127.0.0.1:{port}"), ready);
+        let own = tempfile::tempdir().unwrap();
+        let words = words.map(str::to_owned).into();
+        let program = Server::start_at("/usr/bin/env".into(), words, own, site).await;
+        let client = plane.client().await;
+        let story = Self {
+            boots: Boots::new(aws.clone(), client.clone()),
+            aws,
+            program,
+            client,
+            _plane: plane,
+            _prometheus: prometheus,
+            _alertmanager: alertmanager,
+            _redis: redis,
+            _folder: folder,
+        };
+        story.hears_the_watchdog().await;
+        Some(story)
+    }
+
+    async fn told(&self, what: &str) -> Vec<Value> {
+        let answer = reqwest::get(format!("{}/v1/{what}", self.program.url)).await.unwrap();
+        let told: Value = answer.json().await.unwrap();
+        told["clusters"]["default"][what].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Without it, need would be served though no alert asks.
+    async fn hears_the_watchdog(&self) {
+        wait::until(LIMIT, "the watchdog to count", || async {
+            let counts = |one: &Value| one["signal"]["name"] == "Watchdog" && one["counts"] == true;
+            self.told("signals").await.iter().any(counts)
+        })
+        .await;
+    }
+
+    fn pods(&self) -> Api<Pod> {
+        Api::default_namespaced(self.client.clone())
+    }
+
+    async fn create_pod(&self, name: &str) {
+        create(&self.pods(), pod(name, "1500m")).await;
+    }
+
+    async fn bound(&self) -> usize {
+        let list = self.pods().list(&ListParams::default()).await.unwrap();
+        list.iter().filter(|pod| control_plane::is_bound(pod)).count()
+    }
+
+    async fn nodes(&self) -> usize {
+        let nodes: Api<Node> = Api::all(self.client.clone());
+        nodes.list(&ListParams::default()).await.unwrap().items.len()
+    }
+
+    /// Instances by their state.
+    async fn instances(&self, state: &str) -> usize {
+        self.aws.machines().await.iter().filter(|one| one.state == state).count()
+    }
+
+    /// Waits while instances boot and end.
+    async fn until<F: Future<Output = bool>>(&self, what: &str, holds: impl Fn() -> F) {
+        wait::until(LIMIT, what, || async {
+            self.boots.join().await;
+            self.boots.end().await;
+            holds().await
+        })
+        .await;
+    }
+
+    async fn work_ends(&self, name: &str) {
+        self.pods().delete(name, &DeleteParams::default().grace_period(0)).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_waits_brings_an_instance_and_an_idle_one_is_emptied_and_ended() {
+    let Some(story) = Story::start().await else { return };
+    story.create_pod("first").await;
+    story.until("the pod to run", || async { story.bound().await == 1 }).await;
+    assert_eq!((story.instances("running").await, story.nodes().await), (1, 1));
+    story.create_pod("second").await;
+    story.until("the second pod to run", || async { story.bound().await == 2 }).await;
+    assert_eq!(story.instances("running").await, 2);
+    let workers = story.told("workers").await;
+    assert_eq!(workers.len(), 2, "{workers:#?}");
+    story.work_ends("first").await;
+    story
+        .until("one to be emptied, ended and forgotten by the cluster", || async {
+            story.instances("terminated").await == 1 && story.nodes().await == 1
+        })
+        .await;
+    assert_eq!((story.instances("running").await, story.bound().await), (1, 1));
+    story.work_ends("second").await;
+    story
+        .until("the last to go", || async {
+            story.instances("terminated").await == 2 && story.nodes().await == 0
+        })
+        .await;
+}
+
+/// W-62, A-22.
+#[cfg(feature = "killpoints")]
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_after_the_fleet_was_made_it_goes_on_with_the_machine_that_is_there() {
+    let Some(mut story) = Story::start().await else { return };
+    story.program.kill();
+    story.program.restart_once_with(&["--die-at", "launch_answered"]).await;
+    story.hears_the_watchdog().await;
+    story.create_pod("first").await;
+    wait::until(LIMIT, "the program to die after the launch", || async {
+        story.program.has_ended()
+    })
+    .await;
+    assert_eq!(story.instances("running").await, 1, "the call had its effect");
+    story.program.restart().await;
+    story.until("the pod to run", || async { story.bound().await == 1 }).await;
+    let launched = story.aws.machines().await.len();
+    assert_eq!(launched, 1, "and nothing was bought again");
+    wait::until(LIMIT, "its record to be Ready", || async {
+        let workers = story.told("workers").await;
+        workers.len() == 1 && workers[0]["state"]["state"] == "ready"
+    })
+    .await;
+    let worker = story.told("workers").await.remove(0);
+    assert!(worker["id"].as_str().unwrap().starts_with("workers-"), "not adopted: {worker:#?}");
+}
+
+/// A person protects an instance: nothing on it is touched.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_protected_instance_is_not_even_cordoned_and_another_goes_instead() {
+    let Some(story) = Story::start().await else { return };
+    story.create_pod("first").await;
+    story.until("the pod to run", || async { story.bound().await == 1 }).await;
+    let kept = story.aws.machines().await.remove(0).id;
+    let words = [("InstanceId", kept.as_str()), ("DisableApiTermination.Value", "true")];
+    story.aws.ask("ModifyInstanceAttribute", &words).await;
+    story.create_pod("second").await;
+    story.until("the second pod to run", || async { story.bound().await == 2 }).await;
+    story.work_ends("first").await;
+    story
+        .until("the protected one to be found out", || async {
+            story.told("history").await.iter().any(|entry| entry["reason"]["code"] == "protected")
+        })
+        .await;
+    story.work_ends("second").await;
+    story
+        .until("the other one to go", || async {
+            story.instances("terminated").await == 1 && story.nodes().await == 1
+        })
+        .await;
+    let nodes: Api<Node> = Api::all(story.client.clone());
+    let node = nodes.get(&node_of(&kept)).await.unwrap();
+    assert_eq!(node.spec.unwrap().unschedulable, None);
+    let history = story.told("history").await;
+    let cordoned = |entry: &&Value| entry["what"] == "cordon" && entry["kind"] == "done";
+    assert_eq!(history.iter().filter(cordoned).count(), 1, "{history:#?}");
+}
+
+/// Lists that lack a page, while the nodes of those that are missing say that they live.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_is_lost_ends_nothing_and_buys_nothing() {
+    let Some(story) = Story::start().await else { return };
+    for name in ["first", "second"] {
+        story.create_pod(name).await;
+    }
+    story.until("both pods to run", || async { story.bound().await == 2 }).await;
+    story.aws.pages_of(1);
+    story.aws.always("DescribeInstances", Some(Fault::PageLost));
+    story.aws.forget_calls();
+    let asked = |action: &'static str| {
+        story.aws.calls().iter().filter(|call| call.action == action).count()
+    };
+    wait::until(LIMIT, "ten lists", || async {
+        reqwest::Client::new()
+            .post(format!("{}/v1/reconcile", story.program.url))
+            .send()
+            .await
+            .unwrap();
+        asked("DescribeInstances") >= 10
+    })
+    .await;
+    assert_eq!((asked("CreateFleet"), asked("TerminateInstances")), (0, 0));
+    assert_eq!((story.instances("running").await, story.nodes().await), (2, 2));
+}
