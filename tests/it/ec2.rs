@@ -2,6 +2,7 @@
 
 mod answers;
 mod online;
+mod rights;
 mod stage;
 mod story;
 
@@ -89,6 +90,12 @@ async fn what_spot_does_not_sell_is_bought_on_demand_in_the_same_act_and_never_t
     assert_eq!(machines_of(&stage.aws, "workers-1").await.len(), 4);
     let short: BTreeSet<_> = launched.short.iter().map(|one| one.0.market).collect();
     assert_eq!(short, [Market::Spot].into());
+    stage.aws.sells_all();
+    let mut next = request.clone();
+    next.batch = "workers-2".into();
+    stage.ec2.launch(&next).await.unwrap();
+    let machines = machines_of(&stage.aws, "workers-2").await;
+    assert_eq!(machines.iter().filter(|machine| machine.spot).count(), 4);
 }
 
 #[tokio::test]

@@ -41,6 +41,11 @@ struct Story {
 
 impl Story {
     async fn start() -> Option<Self> {
+        Self::start_with("").await
+    }
+
+    /// With more of what the file says of the pool.
+    async fn start_with(more: &str) -> Option<Self> {
         let aws = Arc::new(Aws::start().await?);
         let plane = control_plane::start().await?;
         let redis = redis::start(&[]).await?;
@@ -74,7 +79,7 @@ clusters:
         min_age: 0s
         cooldown: {{ up: 0s, down: 1s }}
         drain: {{ timeout: 30s, detach: 1s }}
-",
+{more}",
             redis = redis.url(),
             alertmanager = alertmanager.url,
             prometheus = prometheus.url,
@@ -219,6 +224,22 @@ async fn killed_after_the_fleet_was_made_it_goes_on_with_the_machine_that_is_the
     .await;
     let worker = story.told("workers").await.remove(0);
     assert!(worker["id"].as_str().unwrap().starts_with("workers-"), "not adopted: {worker:#?}");
+}
+
+/// A-34.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_never_joins_is_ended_at_its_deadline_and_its_console_is_kept() {
+    let Some(story) = Story::start_with("        join_deadline: 3s\n").await else { return };
+    story.boots.never_join(1);
+    story.create_pod("first").await;
+    story.until("it to be ended", || async { story.instances("terminated").await == 1 }).await;
+    let history = story.told("history").await;
+    let ends = history.iter().find(|entry| entry["reason"]["code"] == "never_joined");
+    assert!(ends.is_some(), "{history:#?}");
+    let words = history.iter().find(|entry| {
+        entry["what"] == "terminate" && entry["detail"].as_str().is_some_and(|it| !it.is_empty())
+    });
+    assert!(words.is_some(), "what the console said last: {history:#?}");
 }
 
 /// A person protects an instance: nothing on it is touched.

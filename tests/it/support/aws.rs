@@ -40,7 +40,7 @@ pub(crate) struct Aws {
     url: String,
     scene: Arc<Scene>,
     door: AbortHandle,
-    _moto: Server,
+    moto: Server,
 }
 
 /// A call of EC2 as it came in.
@@ -88,7 +88,7 @@ impl Aws {
         let moto = moto::start().await?;
         let scene = Arc::new(Scene::new(&moto.url));
         let (url, door) = door::open(scene.clone()).await;
-        Some(Self { url, scene, door, _moto: moto })
+        Some(Self { url, scene, door, moto })
     }
 
     /// Where every service of AWS is, for who tests.
@@ -204,6 +204,36 @@ impl Aws {
             .map(|subnet| (xml::said(subnet, "availabilityZone"), xml::said(subnet, "subnetId")))
             .collect();
         by_zone.into_iter().map(|(zone, id)| (id, zone)).collect()
+    }
+
+    /// Where moto is, without anything before it.
+    pub(crate) fn moto_url(&self) -> &str {
+        &self.moto.url
+    }
+
+    /// Makes a user who may do what this policy says; the id and the secret of a key.
+    pub(crate) async fn user(&self, name: &str, policy: &str) -> (String, String) {
+        let named = ("UserName", name);
+        let words = [named, ("PolicyName", "all"), ("PolicyDocument", policy)];
+        let mut keys = None;
+        for (action, words) in [
+            ("CreateUser", &words[..1]),
+            ("PutUserPolicy", &words[..]),
+            ("CreateAccessKey", &words[..1]),
+        ] {
+            let told = self.scene.moto.iam(action, &words::of(words)).await;
+            assert!(told.is_well(), "{action}: {}", told.body);
+            keys = Some(told.body);
+        }
+        let keys = keys.unwrap();
+        (xml::said(&keys, "AccessKeyId"), xml::said(&keys, "SecretAccessKey"))
+    }
+
+    /// From now on only who may is answered, by moto itself.
+    pub(crate) async fn judges(&self) {
+        let url = format!("{}/moto-api/reset-auth", self.moto_url());
+        let told = reqwest::Client::new().post(url).header("content-type", "text/plain").body("0");
+        assert!(told.send().await.unwrap().status().is_success());
     }
 
     async fn put_parameter(&self, name: &str, value: &str, kind: &str) {
