@@ -13,6 +13,9 @@ mod configuration;
 mod docker;
 #[path = "bench/drain.rs"]
 mod drain;
+#[cfg(feature = "ec2")]
+#[path = "bench/ec2.rs"]
+mod ec2;
 #[path = "bench/fit.rs"]
 mod fit;
 #[path = "bench/handover.rs"]
@@ -44,12 +47,16 @@ mod storm;
 mod support {
     pub(crate) mod alertmanager;
     pub(crate) mod authority;
+    #[cfg(feature = "ec2")]
+    pub(crate) mod aws;
     pub(crate) mod chain;
     pub(crate) mod control_plane;
     pub(crate) mod dockerd;
     pub(crate) mod kubelets;
     #[cfg(feature = "docker")]
     pub(crate) mod lab;
+    #[cfg(feature = "ec2")]
+    pub(crate) mod moto;
     pub(crate) mod ports;
     pub(crate) mod proc;
     pub(crate) mod prometheus;
@@ -88,6 +95,14 @@ const GROUPS: &[Group] = &[
     ("idle", idle::idle),
     #[cfg(feature = "docker")]
     ("docker", docker::docker),
+    #[cfg(feature = "ec2")]
+    ("ec2.decision_to_wire", ec2::decision_to_wire),
+    #[cfg(feature = "ec2")]
+    ("ec2.list_2000", ec2::list),
+    #[cfg(feature = "ec2")]
+    ("ec2.100_workers", ec2::hundred_workers),
+    #[cfg(feature = "ec2")]
+    ("ec2.idle", ec2::idle),
     ("sim", sim::sim),
     ("soak", soak::soak),
 ];

@@ -15,8 +15,8 @@ mod tags;
 
 use self::buying::{Buying, ROUNDS};
 use self::catalog::Catalog;
-use self::client::Client;
 pub use self::client::Keys;
+use self::client::{Client, Offers};
 use self::fleet::{Answer, Ask};
 use super::{Complaint, Error, Launched, LeftBehind, Provider, Result};
 use crate::config::{Ec2Config, Image, Source};
@@ -77,7 +77,13 @@ impl Ec2 {
     /// The same, asked as whoever has these keys: for trials beside what the environment says.
     pub fn asked_as(cluster: ClusterName, config: Ec2Config, keys: Option<Keys>) -> Self {
         let client = Client::new(&config, keys);
-        Self { cluster, config, client, catalog: Default::default(), protected: Mutex::default() }
+        Self {
+            cluster,
+            config,
+            client,
+            catalog: tokio::sync::Mutex::default(),
+            protected: Mutex::default(),
+        }
     }
 
     /// What can be bought; what was known before where AWS does not say it anew.
@@ -104,12 +110,9 @@ impl Ec2 {
 
     async fn ask_catalog(&self) -> Result<Catalog> {
         let Ec2Config { shapes, subnets, .. } = &self.config;
-        let (types, offered, subnets) = tokio::join!(
-            self.client.types(shapes),
-            self.client.offerings(shapes),
-            self.client.subnets(subnets)
-        );
-        let catalog = Catalog::new(&self.config, &types?, &offered?, &subnets?);
+        let Offers { types, offered, subnets } =
+            Box::pin(self.client.offers(shapes, subnets)).await?;
+        let catalog = Catalog::new(&self.config, &types, &offered, &subnets);
         if catalog.shapes.iter().all(|shape| shape.offerings.is_empty()) {
             let mend = "none of the pool's shapes is offered in the zones of its subnets; `bellwether check-config --online` says more";
             return Err(Error::Invalid(mend.to_owned()));
@@ -138,17 +141,14 @@ impl Ec2 {
         let mut launched = Launched::default();
         for order in &request.orders {
             let worker = order.worker.clone();
-            match known.next() {
-                Some(one) => {
-                    let (shape, zone, market) = (one.shape, one.zone, one.market);
-                    let offering = Offering { shape, zone, market, price: order.offering.price };
-                    launched.instances.push((worker, one.id, offering));
-                }
-                None => {
-                    let why = "the launch had fewer machines than it asked for".to_owned();
-                    launched.failed.push((worker, Error::Capacity(why)));
-                }
-            }
+            let Some(one) = known.next() else {
+                let why = "the launch had fewer machines than it asked for".to_owned();
+                launched.failed.push((worker, Error::Capacity(why)));
+                continue;
+            };
+            let (shape, zone, market) = (one.shape, one.zone, one.market);
+            let offering = Offering { shape, zone, market, price: order.offering.price };
+            launched.instances.push((worker, one.id, offering));
         }
         launched
     }

@@ -91,6 +91,44 @@ pub(super) fn exec() -> (String, Value) {
     provided(&json!({ "exec": { "program": "/bin/cloud", "options": { "region": "eu" } } }))
 }
 
+/// A case of a field of a provider, in a cluster whose pool has that.
+fn provided_at(kind: &str, (base, cluster): (String, Value), case: Case) -> Case {
+    let section = format!("pools.workers.provider.{kind}");
+    let cluster = case.with.iter().fold(cluster, |cluster, (name, value)| {
+        changed(&cluster, &format!("{section}.{name}"), value.clone())
+    });
+    let path = format!("{base}.{section}.{}", case.path);
+    Case { path, with: Some((base, cluster)), ..case }
+}
+
+fn ec2_cases(token: &Path) -> impl Iterator<Item = Case> {
+    let other = token.with_file_name("other-token");
+    let of_a_template = [
+        case("region", "eu-central-1", "Frankfurt"),
+        case("endpoint", "https://ec2.example.org", "ec2"),
+        case("assume_role", "arn:aws:iam::123456789012:role/bellwether", "bellwether"),
+        case("launch_template", "lt-0abc", "no template"),
+        case("launch_template_version", "$Latest", "newest"),
+        case("shapes", json!(["t3.small", "t3a.small"]), json!(["small"])),
+        case("subnets", json!(["subnet-2"]), json!(["vpc-2"])),
+        case("spot", "30%", "130%"),
+        case("tags.team", "shop", json!([])),
+        case("memory_overhead", "10%", "90%"),
+        case("max_pods", 29, 0),
+        case("parameters", json!([]), json!([""])),
+    ];
+    let of_an_image = [
+        case("image", "ami-2", "debian-12"),
+        case("security_groups", json!(["sg-1"]), json!(["default"])),
+        case("instance_profile", "worker", ""),
+        case("user_data_file", other.to_str().unwrap(), "/nonexistent/user-data"),
+    ];
+    let of_a_template = of_a_template.into_iter().map(|case| provided_at("ec2", ec2(), case));
+    let of_an_image =
+        of_an_image.into_iter().map(|case| provided_at("ec2", ec2_of_an_image(), case));
+    of_a_template.chain(of_an_image)
+}
+
 fn providers(token: &Path, pem: &str) -> Vec<Case> {
     let (file, other) = (token.to_str().unwrap(), token.with_file_name("other-token"));
     let docker_cases = vec![
@@ -121,45 +159,15 @@ fn providers(token: &Path, pem: &str) -> Vec<Case> {
         case("pull_timeout", "1m", "0s"),
     ];
     let docker_cases = docker_cases.into_iter();
-    let ec2_cases = [
-        case("region", "eu-central-1", "Frankfurt"),
-        case("endpoint", "https://ec2.example.org", "ec2"),
-        case("assume_role", "arn:aws:iam::123456789012:role/bellwether", "bellwether"),
-        case("launch_template", "lt-0abc", "no template"),
-        case("launch_template_version", "$Latest", "newest"),
-        case("shapes", json!(["t3.small", "t3a.small"]), json!(["small"])),
-        case("subnets", json!(["subnet-2"]), json!(["vpc-2"])),
-        case("spot", "30%", "130%"),
-        case("tags.team", "shop", json!([])),
-        case("memory_overhead", "10%", "90%"),
-        case("max_pods", 29, 0),
-        case("parameters", json!([]), json!([""])),
-    ];
-    let image_cases = [
-        case("image", "ami-2", "debian-12"),
-        case("security_groups", json!(["sg-1"]), json!(["default"])),
-        case("instance_profile", "worker", ""),
-        case("user_data_file", other.to_str().unwrap(), "/nonexistent/user-data"),
-    ];
     let exec_cases = [
         case("program", "/bin/other", "other"),
         case("args", json!(["--fast"]), "--fast"),
         case("env", json!(["AWS_PROFILE"]), json!(["AWS PROFILE"])),
         case("options.region", "us", json!([])),
     ];
-    let at = |kind: &str, (base, cluster): (String, Value), case: Case| {
-        let section = format!("pools.workers.provider.{kind}");
-        let cluster = case.with.iter().fold(cluster, |cluster, (name, value)| {
-            changed(&cluster, &format!("{section}.{name}"), value.clone())
-        });
-        let path = format!("{base}.{section}.{}", case.path);
-        Case { path, with: Some((base, cluster)), ..case }
-    };
-    let docker_cases = docker_cases.map(|case| at("docker", docker(token), case));
-    let ec2_cases = ec2_cases.into_iter().map(|case| at("ec2", ec2(), case));
-    let image_cases = image_cases.into_iter().map(|case| at("ec2", ec2_of_an_image(), case));
-    let exec_cases = exec_cases.into_iter().map(|case| at("exec", exec(), case));
-    docker_cases.chain(ec2_cases).chain(image_cases).chain(exec_cases).collect()
+    let docker_cases = docker_cases.map(|case| provided_at("docker", docker(token), case));
+    let exec_cases = exec_cases.into_iter().map(|case| provided_at("exec", exec(), case));
+    docker_cases.chain(ec2_cases(token)).chain(exec_cases).collect()
 }
 
 fn service(file: &str) -> Vec<Case> {

@@ -95,7 +95,7 @@ fn zones_are_filled_evenly_whatever_the_market() {
 #[test]
 fn what_the_market_has_none_of_is_bought_in_the_other() {
     let mut world = world(70, 0, 0);
-    let timing = world.limits.timing.clone();
+    let timing = world.limits.timing;
     let spot: Vec<Offering> = world.shapes()[0]
         .offerings
         .iter()

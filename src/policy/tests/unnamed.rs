@@ -111,7 +111,8 @@ fn after_a_lost_store_they_are_adopted_under_their_own_ids() {
     world.memory.workers.clear();
     assert_eq!(have(&world), 2);
     let mut adopted = adopted(&world);
-    (ids.sort(), adopted.sort());
+    ids.sort();
+    adopted.sort();
     assert_eq!(adopted, ids);
 }
 

@@ -109,10 +109,10 @@ impl<'a> Buying<'a> {
             if !matches!(error, Error::Capacity(_) | Error::Quota(_)) {
                 tracing::warn!(section = "provider", %offering, %error, "an offering is refused");
             }
-            self.has_none(offering, error);
+            self.has_none(offering, &error);
         }
         for offering in untold {
-            self.has_none(offering, Error::Capacity("no machine came".to_owned()));
+            self.has_none(offering, &Error::Capacity("no machine came".to_owned()));
         }
         self.open.extend(orders);
     }
@@ -122,7 +122,7 @@ impl<'a> Buying<'a> {
         match error {
             Error::Capacity(_) | Error::Quota(_) => {
                 for offering in ask.asked() {
-                    self.has_none(offering, error.clone());
+                    self.has_none(offering, &error);
                 }
                 self.open.extend(ask.orders);
             }
@@ -137,7 +137,7 @@ impl<'a> Buying<'a> {
     }
 
     /// A quota is the account's, and holds for all that is of its market.
-    fn has_none(&mut self, offering: Offering, error: Error) {
+    fn has_none(&mut self, offering: Offering, error: &Error) {
         let mut all = vec![offering];
         if matches!(error, Error::Quota(_)) {
             let others = self.request.fallback.iter();

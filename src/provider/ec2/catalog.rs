@@ -2,7 +2,7 @@
 
 use crate::config::Ec2Config;
 use crate::model::{Market, Offering, Resources, Shape, Zone};
-use aws_sdk_ec2::types::{InstanceTypeInfo, InstanceTypeOffering, Subnet};
+use aws_sdk_ec2::types::{GpuDeviceInfo, GpuInfo, InstanceTypeInfo, InstanceTypeOffering, Subnet};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The device of a machine's GPUs, as NVIDIA's plugin names it.
@@ -65,9 +65,9 @@ fn capacity(config: &Ec2Config, info: &InstanceTypeInfo) -> Option<Resources> {
     let rest = u64::from(100 - config.memory_overhead.min(100));
     let mut capacity = Resources::new(cores * 1_000, (mib << 20) / 100 * rest)
         .with_pods(u64::from(config.max_pods));
-    let gpus = info.gpu_info().into_iter().flat_map(|gpus| gpus.gpus());
+    let gpus = info.gpu_info().into_iter().flat_map(GpuInfo::gpus);
     let nvidia = gpus.filter(|gpu| gpu.manufacturer().is_some_and(|it| it == "NVIDIA"));
-    let count: i32 = nvidia.filter_map(|gpu| gpu.count()).sum();
+    let count: i32 = nvidia.filter_map(GpuDeviceInfo::count).sum();
     if let Ok(count @ 1..) = u64::try_from(count) {
         capacity.extended.insert(GPU.to_owned(), count);
     }

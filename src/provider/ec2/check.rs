@@ -2,7 +2,7 @@
 
 use super::Ec2;
 use super::catalog::Catalog;
-use super::client::well;
+use super::client::{Offers, well};
 use super::error::meaning;
 use super::fleet::{self, Ask};
 use super::tags;
@@ -10,7 +10,9 @@ use crate::config::Source;
 use crate::model::{LaunchRequest, Market, Offering, Order, PoolName, Zone};
 use crate::provider::{Complaint, Error, Result};
 use aws_sdk_ec2::error::ProvideErrorMetadata as _;
-use aws_sdk_ec2::types::{FleetType, Image, InstanceType, InstanceTypeInfo, TagSpecification};
+use aws_sdk_ec2::types::{
+    ArchitectureType, FleetType, Image, InstanceType, InstanceTypeInfo, TagSpecification,
+};
 
 /// Where the policy stands that says what we must be permitted.
 const POLICY: &str = "docs/ec2.md has the policy";
@@ -48,12 +50,8 @@ impl Ec2 {
         found: &mut Complaints,
     ) -> Result<(Vec<InstanceTypeInfo>, Catalog)> {
         let config = &self.config;
-        let (types, offered, subnets) = tokio::join!(
-            self.client.types(&config.shapes),
-            self.client.offerings(&config.shapes),
-            self.client.subnets(&config.subnets)
-        );
-        let (types, offered, subnets) = (types?, offered?, subnets?);
+        let offers = self.client.offers(&config.shapes, &config.subnets);
+        let Offers { types, offered, subnets } = Box::pin(offers).await?;
         for (at, id) in config.subnets.iter().enumerate() {
             if !subnets.iter().any(|subnet| subnet.subnet_id() == Some(id)) {
                 let mend = "there is no such subnet in this account and region";
@@ -136,7 +134,7 @@ impl Ec2 {
             };
             let has = processor.supported_architectures();
             if !has.is_empty() && !has.iter().any(|one| one.as_str() == needed.as_str()) {
-                let runs = has.iter().map(|one| one.as_str()).collect::<Vec<_>>().join(", ");
+                let runs = has.iter().map(ArchitectureType::as_str).collect::<Vec<_>>().join(", ");
                 let mend = format!("runs {runs}, and the image is for {}", needed.as_str());
                 found.add(&format!("shapes[{at}]"), Some(name), &mend);
             }

@@ -17,8 +17,8 @@ use aws_sdk_ec2::operation::run_instances::{
     RunInstancesOutput, builders::RunInstancesFluentBuilder,
 };
 use aws_sdk_ec2::types::{
-    Filter, Image, Instance, InstanceAttributeName, InstanceTypeInfo, InstanceTypeOffering,
-    LocationType, Subnet,
+    AttributeBooleanValue, Filter, Image, Instance, InstanceAttributeName, InstanceTypeInfo,
+    InstanceTypeOffering, LocationType, Subnet,
 };
 use aws_smithy_http_client::tls;
 use std::time::Duration;
@@ -43,6 +43,14 @@ pub struct Keys {
     pub id: String,
     /// Its secret.
     pub secret: Secret,
+}
+
+/// What EC2 tells of what can be bought.
+pub(super) struct Offers {
+    pub(super) types: Vec<InstanceTypeInfo>,
+    /// In which zones each type is.
+    pub(super) offered: Vec<InstanceTypeOffering>,
+    pub(super) subnets: Vec<Subnet>,
 }
 
 /// EC2, as one pool asks it.
@@ -161,7 +169,7 @@ impl Client {
             .send()
             .await
             .map_err(|error| meaning(&error))?;
-        let protection = asked.disable_api_termination().and_then(|it| it.value());
+        let protection = asked.disable_api_termination().and_then(AttributeBooleanValue::value);
         if protection.unwrap_or(false) {
             return Ok(false);
         }
@@ -169,15 +177,20 @@ impl Client {
         well(tried).map(|()| true)
     }
 
-    /// Those that are there: one that is not is no error.
-    pub(super) async fn subnets(&self, ids: &[String]) -> Result<Vec<Subnet>> {
+    /// What there is of these instance types and subnets. One that is not there is no error.
+    pub(super) async fn offers(&self, shapes: &[String], subnets: &[String]) -> Result<Offers> {
+        let (types, offered, subnets) =
+            tokio::join!(self.types(shapes), self.offerings(shapes), self.subnets(subnets));
+        Ok(Offers { types: types?, offered: offered?, subnets: subnets? })
+    }
+
+    async fn subnets(&self, ids: &[String]) -> Result<Vec<Subnet>> {
         let call = self.ec2().await?.describe_subnets().filters(among("subnet-id", ids));
         let told = call.send().await.map_err(|error| meaning(&error))?;
         Ok(told.subnets.unwrap_or_default())
     }
 
-    /// Those that there are in the region.
-    pub(super) async fn types(&self, names: &[String]) -> Result<Vec<InstanceTypeInfo>> {
+    async fn types(&self, names: &[String]) -> Result<Vec<InstanceTypeInfo>> {
         let call = self.ec2().await?.describe_instance_types().filters(among(TYPE, names));
         let mut pages = call.into_paginator().send();
         let mut all = Vec::new();
@@ -187,8 +200,7 @@ impl Client {
         Ok(all)
     }
 
-    /// Where types are offered, zone by zone.
-    pub(super) async fn offerings(&self, names: &[String]) -> Result<Vec<InstanceTypeOffering>> {
+    async fn offerings(&self, names: &[String]) -> Result<Vec<InstanceTypeOffering>> {
         let call = self
             .ec2()
             .await?

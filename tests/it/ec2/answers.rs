@@ -1,6 +1,6 @@
 //! Every answer that AWS may give, or not give: no machine twice, none lost, and a reason for each.
 
-use super::stage::{Stage, machines_of};
+use super::stage::{Stage, machines_of, pool};
 use crate::support::aws::{Fault, Lifecycle};
 use bellwether::model::{InstanceId, Market, WorkerId};
 use bellwether::provider::{Error, Launched, LeftBehind, Provider as _};
@@ -146,10 +146,10 @@ async fn a_list_that_is_refused_or_cut_is_an_error_and_never_an_empty_one() {
     ];
     for (fault, kind) in faults {
         stage.aws.next("DescribeInstances", fault.clone());
-        let error = stage.ec2.list(&stage.pool()).await.unwrap_err();
+        let error = stage.ec2.list(&pool()).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{fault:?}: {error}");
     }
-    assert_eq!(stage.ec2.list(&stage.pool()).await.unwrap().len(), 1);
+    assert_eq!(stage.ec2.list(&pool()).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -158,17 +158,17 @@ async fn an_end_whose_answer_was_lost_is_asked_again_and_well() {
     let launched = stage.ec2.launch(&stage.request(&[Market::OnDemand]).await).await.unwrap();
     let id = &launched.instances[0].1;
     stage.aws.next("TerminateInstances", Fault::CutAfter);
-    stage.ec2.terminate(&stage.pool(), id).await.unwrap();
+    stage.ec2.terminate(&pool(), id).await.unwrap();
     assert_eq!(stage.states().await[id.as_str()], "terminated");
 }
 
 #[tokio::test]
 async fn what_can_be_bought_is_still_known_while_aws_does_not_answer() {
     let Some(stage) = Stage::start().await else { return };
-    let known = stage.ec2.shapes(&stage.pool()).await.unwrap();
+    let known = stage.ec2.shapes(&pool()).await.unwrap();
     let away = Fault::Refused { status: 503, code: "Unavailable" };
     stage.aws.always("DescribeInstanceTypes", Some(away));
-    assert_eq!(stage.ec2.shapes(&stage.pool()).await.unwrap(), known);
-    let error = stage.anew().shapes(&stage.pool()).await.unwrap_err();
+    assert_eq!(stage.ec2.shapes(&pool()).await.unwrap(), known);
+    let error = stage.anew().shapes(&pool()).await.unwrap_err();
     assert_eq!(error.kind(), "unavailable", "who never knew it cannot say");
 }

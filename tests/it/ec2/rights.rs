@@ -1,7 +1,7 @@
 //! What we may do: that `deploy/aws/bellwether-policy.json` permits all that is asked and no more. moto judges actions only, so
 //! whose a resource is, and of what tags, is read off the file here.
 
-use super::stage::Stage;
+use super::stage::{Stage, pool};
 use crate::support::aws::Aws;
 use bellwether::config::{Ec2Config, Secret};
 use bellwether::model::Market;
@@ -32,7 +32,7 @@ fn actions(policy: &Value) -> BTreeSet<String> {
 
 /// All that a pool's life asks of EC2.
 async fn live(ec2: &Ec2, stage: &Stage, batch: &str) -> Result<(), Error> {
-    let pool = stage.pool();
+    let pool = pool();
     ec2.shapes(&pool).await?;
     let mut request = stage.request(&[Market::OnDemand]).await;
     request.batch = batch.into();
@@ -51,7 +51,7 @@ async fn live(ec2: &Ec2, stage: &Stage, batch: &str) -> Result<(), Error> {
 async fn what_is_asked_of_aws_is_what_the_policy_names() {
     let Some(stage) = Stage::start().await else { return };
     live(&stage.ec2, &stage, "workers-1").await.unwrap();
-    let complaints = stage.ec2.complaints(&stage.pool()).await;
+    let complaints = stage.ec2.complaints(&pool()).await;
     assert!(complaints.is_empty(), "{complaints:#?}");
     let calls = stage.aws.calls();
     let asked: BTreeSet<String> = calls.iter().map(|call| format!("ec2:{}", call.action)).collect();
@@ -75,7 +75,7 @@ async fn who_has_the_policy_may_live_and_who_has_not_is_told_so() {
     let may_not = stage.aws.user("cautious", &document(&no_end)).await;
     let nobody = stage.aws.user("nobody", &document(&["s3:ListBuckets".to_owned()])).await;
     // What the request is made of is asked before anybody is judged.
-    stage.ec2.shapes(&stage.pool()).await.unwrap();
+    stage.ec2.shapes(&pool()).await.unwrap();
     stage.aws.judges().await;
     live(&asked_as(&stage.config, &stage.aws, may), &stage, "workers-1").await.unwrap();
     for (keys, what) in [(may_not, "end"), (nobody, "look")] {

@@ -19,6 +19,10 @@ pub(super) struct Stage {
     pub(super) ec2: Arc<Ec2>,
 }
 
+pub(super) fn pool() -> PoolName {
+    "workers".into()
+}
+
 /// The machines of a batch that were not ended.
 pub(super) async fn machines_of(aws: &Aws, batch: &str) -> Vec<Machine> {
     let is_of = |machine: &Machine| {
@@ -172,10 +176,6 @@ impl Stage {
 
     pub(super) async fn states(&self) -> BTreeMap<String, String> {
         self.aws.machines().await.into_iter().map(|one| (one.id, one.state)).collect()
-    }
-
-    pub(super) fn pool(&self) -> PoolName {
-        "workers".into()
     }
 }
 

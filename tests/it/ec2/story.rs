@@ -14,6 +14,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Api;
 use kube::api::{DeleteParams, ListParams};
 use serde_json::Value;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Less than half of what the nodes have is asked for.
@@ -26,6 +27,50 @@ const IDLE: &str = r#"  - name: idle
             < 0.5 * sum by (pool) (bellwether_allocatable{resource="cpu"})
         labels: { autoscale: down, cluster: default }
 "#;
+
+/// Where the servers of a story are.
+struct Servers {
+    redis: String,
+    alertmanager: String,
+    prometheus: String,
+    kubeconfig: PathBuf,
+}
+
+async fn configuration(port: u16, servers: &Servers, aws: &Aws) -> String {
+    let yard = aws.yard().await;
+    let subnets: Vec<&str> = yard.subnets.iter().map(|(id, _)| id.as_str()).collect();
+    format!(
+        "listen: 127.0.0.1:{port}
+store: {{ url: \"{redis}\" }}
+alertmanager: {{ urls: [\"{alertmanager}\"] }}
+prometheus: {{ urls: [\"{prometheus}\"], scrape_interval: 1s }}
+clusters:
+  default:
+    kubernetes: {{ kubeconfig: {kubeconfig} }}
+    timing: {{ call: 5s }}
+    pools:
+      workers:
+        provider:
+          ec2:
+            launch_template: {template}
+            shapes: [t3.small, t3a.small]
+            subnets: [{subnets}]
+            region: us-east-1
+            endpoint: {endpoint}
+        max: 3
+        min_age: 0s
+        cooldown: {{ up: 0s, down: 1s }}
+        drain: {{ timeout: 30s, detach: 1s }}
+",
+        redis = servers.redis,
+        alertmanager = servers.alertmanager,
+        prometheus = servers.prometheus,
+        kubeconfig = servers.kubeconfig.display(),
+        template = yard.template,
+        subnets = subnets.join(", "),
+        endpoint = aws.url(),
+    )
+}
 
 struct Story {
     aws: Arc<Aws>,
@@ -55,39 +100,13 @@ impl Story {
         let config = chain::prometheus_config(port, &alertmanager.url);
         let rules = chain::rules(false) + IDLE;
         let prometheus = prometheus::start("3.16", &config, &rules).await?;
-        let yard = aws.yard().await;
-        let subnets: Vec<&str> = yard.subnets.iter().map(|(id, _)| id.as_str()).collect();
-        let config = format!(
-            "listen: 127.0.0.1:{port}
-store: {{ url: \"{redis}\" }}
-alertmanager: {{ urls: [\"{alertmanager}\"] }}
-prometheus: {{ urls: [\"{prometheus}\"], scrape_interval: 1s }}
-clusters:
-  default:
-    kubernetes: {{ kubeconfig: {kubeconfig} }}
-    timing: {{ call: 5s }}
-    pools:
-      workers:
-        provider:
-          ec2:
-            launch_template: {template}
-            shapes: [t3.small, t3a.small]
-            subnets: [{subnets}]
-            region: us-east-1
-            endpoint: {endpoint}
-        max: 3
-        min_age: 0s
-        cooldown: {{ up: 0s, down: 1s }}
-        drain: {{ timeout: 30s, detach: 1s }}
-{more}",
-            redis = redis.url(),
-            alertmanager = alertmanager.url,
-            prometheus = prometheus.url,
-            kubeconfig = plane.service().await.display(),
-            template = yard.template,
-            subnets = subnets.join(", "),
-            endpoint = aws.url(),
-        );
+        let servers = Servers {
+            redis: redis.url(),
+            alertmanager: alertmanager.url.clone(),
+            prometheus: prometheus.url.clone(),
+            kubeconfig: plane.service().await,
+        };
+        let config = configuration(port, &servers, &aws).await + more;
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("bellwether.yaml");
         std::fs::write(&file, config).unwrap();
