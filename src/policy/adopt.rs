@@ -2,9 +2,10 @@
 
 use super::draft::Draft;
 use super::records::acts;
-use super::scene::{Scene, is_named};
+use super::scene::{Scene, is_on};
 use crate::model::{
-    Instance, Market, Node, PoolName, Readiness, Reason, Transition, Worker, WorkerState, duration,
+    Instance, Market, Node, PoolName, Readiness, Reason, Transition, Worker, WorkerId, WorkerState,
+    duration,
 };
 use std::collections::HashSet;
 use std::time::Duration;
@@ -37,9 +38,9 @@ pub(super) fn adopt<'a>(scene: &Scene<'a>, pool: &PoolName, draft: &mut Draft) {
     let left_over = |node: &&'a Node| {
         node.pool.as_ref() == Some(pool)
             && is_sick(node)
-            && scene.worker_of(node).is_some_and(|id| {
-                !scene.memory.workers.contains_key(id)
-                    && !list.iter().any(|instance| is_named(instance, id))
+            && scene.name_of(node).is_some_and(|name| {
+                !scene.memory.workers.contains_key(&WorkerId::from(name))
+                    && !list.iter().any(|instance| is_on(node, name, instance))
             })
     };
     if acts(scene, pool) {
@@ -74,9 +75,9 @@ fn adopted(scene: &Scene<'_>, instance: &Instance) -> Worker {
     }
 }
 
-fn left_over_record(scene: &Scene<'_>, pool: &PoolName, node: &Node) -> Worker {
+fn left_over_record<'a>(scene: &Scene<'a>, pool: &PoolName, node: &'a Node) -> Worker {
     Worker {
-        id: node.worker.clone().unwrap_or_else(|| node.at.name.as_str().into()),
+        id: scene.name_of(node).unwrap_or(node.at.name.as_str()).into(),
         pool: pool.clone(),
         batch: None,
         shape: "unknown".into(),

@@ -9,7 +9,9 @@ pub(super) use apply::intents;
 pub(super) use read::{Reads, blocked, code, launches};
 pub(super) use seen::UNSEEN;
 
-use crate::config::{ClusterConfig, Guards, Mode, Pending, PoolConfig, Timing};
+use crate::config::{
+    ClusterConfig, Ec2Config, Guards, Mode, Pending, PoolConfig, ProviderConfig, Source, Timing,
+};
 use crate::model::{
     ClusterMemory, ClusterView, Cordon, Instance, InstanceState, Market, Memory, Node, NodeName,
     NodeRef, Observed, Offering, PeerState, Pin, Placement, Plan, Pod, PodKind, PodSpec,
@@ -57,6 +59,23 @@ pub(super) fn shape(name: &str, capacity: Resources, price: Option<u64>) -> Shap
 }
 
 /// A pool with every default, but that need does not wait for siblings.
+/// A provider whose machines bear no names, and of which so many percent are spot.
+pub(super) fn ec2(spot: u32) -> ProviderConfig {
+    ProviderConfig::Ec2(Box::new(Ec2Config {
+        region: None,
+        endpoint: None,
+        assume_role: None,
+        source: Source::Template { template: "k3s".to_owned(), version: "1".to_owned() },
+        shapes: vec!["small".to_owned()],
+        subnets: Vec::new(),
+        spot,
+        tags: [].into(),
+        memory_overhead: 7,
+        max_pods: 110,
+        parameters: Vec::new(),
+    }))
+}
+
 pub(super) fn pool(name: &str, max: u32) -> PoolConfig {
     PoolConfig { settle: Duration::ZERO, ..PoolConfig::new(name.into(), max) }
 }
@@ -255,8 +274,9 @@ impl World {
     }
 
     pub(super) fn instance(&mut self, number: u32) -> &mut Instance {
-        let id = format!("i{number}");
-        self.instances("workers").iter_mut().find(|i| i.id.as_str() == id).unwrap()
+        let ids = [format!("i{number}"), format!("i-{number}")];
+        let is_it = |one: &&mut Instance| ids.iter().any(|id| one.id.as_str() == id);
+        self.instances("workers").iter_mut().find(is_it).unwrap()
     }
 
     pub(super) fn shapes(&mut self) -> &mut Vec<Shape> {

@@ -26,7 +26,8 @@ pub(super) fn notice(scene: &Scene<'_>, memory: &mut ClusterMemory) {
 /// Machines of ours, and not a word of the cluster.
 fn is_lost(scene: &Scene<'_>) -> bool {
     let is_new = scene.memory.cluster.uid.is_none() && scene.memory.workers.is_empty();
-    let is_node = || scene.view().is_ok_and(|view| view.nodes().any(|it| it.worker.is_some()));
+    let is_node =
+        || scene.view().is_ok_and(|view| view.nodes().any(|it| scene.name_of(it).is_some()));
     // A list that is not known may hold some.
     let is_listed = |pool| scene.instances(pool).map_or(true, |list| !list.is_empty());
     is_new && scene.view().is_ok() && (is_node() || scene.limits.pools.keys().any(is_listed))

@@ -322,6 +322,11 @@ fn recordon<'a>(
     list: &[&'a Instance],
     draft: &mut Draft,
 ) {
+    let is_protected =
+        |one: &&&Instance| one.protected && worker.instance.as_ref() == Some(&one.id);
+    if list.iter().any(|one| is_protected(&one)) && worker.purpose != Some(Purpose::Notice) {
+        return release(scene, worker, node, Reason::Protected, draft);
+    }
     let again = match worker.purpose {
         Some(Purpose::Idle) | None => still_idle(scene, court, &Leaver { worker, node }),
         Some(Purpose::Removed) => still_removed(scene, &Leaver { worker, node }),

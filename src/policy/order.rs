@@ -43,7 +43,7 @@ pub(super) fn request(
         cluster: scene.limits.name.clone(),
         cluster_uid,
         pool: pool.name.clone(),
-        fallback: fallback(&orders, known, chosen, is_off),
+        fallback: fallback(&orders, known, chosen, (is_off, mix.share.is_some())),
         batch,
         orders,
         labels: pool.node.labels.clone(),
@@ -152,7 +152,7 @@ fn fallback(
     orders: &[Order],
     shapes: &[Shape],
     chosen: &[Chosen],
-    is_off: impl Fn(&Offering) -> bool,
+    (is_off, has_share): (impl Fn(&Offering) -> bool, bool),
 ) -> Vec<Offering> {
     let ordered = |shape: &&Shape| orders.iter().any(|order| order.offering.shape == shape.name);
     let needed: Vec<&Shape> = shapes.iter().filter(ordered).collect();
@@ -168,6 +168,12 @@ fn fallback(
     };
     let offerings = same.chain(larger).flat_map(|shape| &shape.offerings);
     let mut offerings: Vec<Offering> = offerings.filter(there).cloned().collect();
-    offerings.sort_by_key(is_off);
+    offerings.sort_by_key(&is_off);
+    if has_share {
+        // Within one call the provider chooses: what came to nothing lately is not among what it may choose from, unless all did.
+        let open: Vec<Market> =
+            offerings.iter().filter(|one| !is_off(one)).map(|one| one.market).collect();
+        offerings.retain(|one| !is_off(one) || !open.contains(&one.market));
+    }
     offerings
 }

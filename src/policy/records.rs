@@ -2,7 +2,7 @@
 //! machines that are dead, left over, or not asked for.
 
 use super::draft::Draft;
-use super::scene::{Health, Machine, Scene};
+use super::scene::{Health, Machine, Scene, unknown};
 use super::{adopt, candidates, leaving, pauses};
 use crate::config::Mode;
 use crate::model::{
@@ -104,6 +104,11 @@ fn booting(
     }
     if matches!(machine, Machine::Stopped(_) | Machine::Ending(_) | Machine::Gone) {
         return fail(worker, Failure::Lost, lost(machine), draft);
+    }
+    if let Some(node) = scene.stranger(&worker.pool) {
+        // It may be this one's: then it serves.
+        let why = format!("{} says neither by its provider id nor by a label", node.at.name);
+        return draft.also(&worker.pool, unknown("on which machine a node is", &why));
     }
     give_up_late(scene, worker, Failure::NeverJoined, draft);
 }
@@ -320,6 +325,9 @@ fn terminating(worker: &Worker, machine: Machine<'_>, node: Option<&Node>, draft
         }
         // The list and the node contradict each other, and nothing was drained.
         (Machine::Stopped(_), _) if worker.purpose.is_none() && is_well => {}
+        (Machine::Live(instance) | Machine::Stopped(instance), _) if instance.protected => {
+            draft.also(&worker.pool, Reason::Protected);
+        }
         (Machine::Live(instance) | Machine::Stopped(instance), _) => {
             // A pause that was set meanwhile holds this too, though it takes nothing back.
             let act = Act::Terminate { instance: instance.id.clone() };

@@ -243,10 +243,16 @@ fn drain(target: &Target<'_>, draft: &mut Draft) {
 
 /// Replacements whose old worker is on its way out, or that came to nothing, are no longer waited for.
 fn forget_ended(scene: &Scene<'_>, pool: &PoolConfig, draft: &mut Draft) {
+    let list = scene.instances(&pool.name).unwrap_or_default();
     draft.pool(&pool.name).to_replace.clear();
     draft.pool(&pool.name).replacing.retain(|old, batch| {
         let waits =
             scene.memory.workers.get(old).is_some_and(|worker| worker.state == WorkerState::Ready);
+        // Somebody protects it: what came for it is one of the pool.
+        let is_kept = scene.memory.workers.get(old).is_some_and(|worker| {
+            scene.machine(worker, &list).live().is_some_and(|instance| instance.protected)
+        });
+        let waits = waits && !is_kept;
         let mut new =
             scene.memory.workers.values().filter(|worker| worker.batch.as_ref() == Some(batch));
         waits && new.any(Worker::is_serving)

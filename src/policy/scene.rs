@@ -32,9 +32,9 @@ pub(super) struct Scene<'a> {
     pub(super) limits: &'a ClusterConfig,
     pub(super) now: Timestamp,
     /// By the worker they are: more than one where a machine registered anew.
-    nodes: HashMap<&'a WorkerId, Vec<&'a Node>>,
-    /// Workers by their machines' ids.
-    machines: HashMap<&'a str, &'a WorkerId>,
+    nodes: HashMap<&'a str, Vec<&'a Node>>,
+    /// Workers by their machines' ids, of pools whose machines bear no names.
+    machines: HashMap<&'a str, &'a Worker>,
     /// Made once, where anybody asks, as those below.
     pods: OnceCell<HashMap<&'a NodeName, Vec<&'a Pod>>>,
     /// Of each kind of pods the Ready node on which all of them are; none of one that is on several. Pods of one kind share their
@@ -69,10 +69,10 @@ impl<'a> Scene<'a> {
     ) -> Self {
         let view = observed.cluster.known();
         // A control plane is no worker, whatever its labels say.
-        let mut nodes: HashMap<&WorkerId, Vec<&Node>> = HashMap::new();
-        let machines = machines(memory);
+        let mut nodes: HashMap<&str, Vec<&Node>> = HashMap::new();
+        let machines = machines(memory, limits);
         for node in view.into_iter().flat_map(ClusterView::nodes).filter(|n| !n.control_plane) {
-            if let Some(worker) = worker_of(node, &machines) {
+            if let Some(worker) = name_of(node, &machines, limits) {
                 nodes.entry(worker).or_default().push(node);
             }
         }
@@ -94,14 +94,24 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// The worker that a node is.
-    pub(super) fn worker_of(&self, node: &'a Node) -> Option<&'a WorkerId> {
-        worker_of(node, &self.machines)
+    /// The worker that a node is; where no record has its machine, the machine.
+    pub(super) fn name_of(&self, node: &'a Node) -> Option<&'a str> {
+        name_of(node, &self.machines, self.limits)
     }
 
     /// The record of the worker that a node is.
     pub(super) fn record_of(&self, node: &'a Node) -> Option<&'a Worker> {
-        self.worker_of(node).and_then(|id| self.memory.workers.get(id))
+        self.name_of(node).and_then(|name| self.memory.workers.get(&WorkerId::from(name)))
+    }
+
+    /// A node of a pool whose machines bear no names that does not say on which of them it is.
+    pub(super) fn stranger(&self, pool: &PoolName) -> Option<&'a Node> {
+        if self.pool(pool).is_none_or(|pool| pool.provider.names_workers()) {
+            return None;
+        }
+        let nodes = self.observed.cluster.known().into_iter().flat_map(ClusterView::nodes);
+        let mut ready = nodes.filter(|node| node.pool.as_ref() == Some(pool) && node.is_ready());
+        ready.find(|node| !node.control_plane && self.name_of(node).is_none())
     }
 
     /// Whether a machine is one of a launch that is not settled yet: which of its workers it is, the launch's answer says.
@@ -175,7 +185,7 @@ impl<'a> Scene<'a> {
     }
 
     fn named(&self, worker: &Worker) -> impl Iterator<Item = &'a Node> + '_ {
-        self.nodes.get(&worker.id).into_iter().flatten().copied()
+        self.nodes.get(worker.id.as_str()).into_iter().flatten().copied()
     }
 
     /// Whether the node that a signal names is there, where it is known which are.
@@ -355,12 +365,13 @@ impl<'a> Scene<'a> {
                 && instance.worker.as_ref().is_none_or(|worker| !recorded.contains(worker))
         };
         let nodes = self.observed.cluster.known().into_iter().flat_map(ClusterView::nodes);
+        let is_recorded = |name: &str| recorded.iter().any(|id| id.as_str() == name);
         let alone = |node: &&'a Node| {
-            let listed = |id| list.iter().any(|instance| is_named(instance, id));
+            let is_it = |name: &str| list.iter().any(|instance| is_on(node, name, instance));
             node.pool.as_ref() == Some(pool)
                 && node.is_ready()
                 && !node.control_plane
-                && self.worker_of(node).is_some_and(|id| !recorded.contains(id) && !listed(id))
+                && self.name_of(node).is_some_and(|name| !is_recorded(name) && !is_it(name))
         };
         let others = list.iter().filter(unrecorded).count() + nodes.filter(alone).count();
         u32::try_from(serving + others).unwrap_or(u32::MAX)
@@ -377,30 +388,42 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// Workers by their machines' ids, those that live before those that are gone.
-fn machines(memory: &Memory) -> HashMap<&str, &WorkerId> {
-    let (live, gone): (Vec<&Worker>, Vec<&Worker>) =
-        memory.workers.values().partition(|worker| worker.is_live());
+/// Workers by their machines' ids, those that live before those that are gone. A machine that bears its worker's name is not known
+/// by its id: two providers may number theirs alike.
+fn machines<'a>(memory: &'a Memory, limits: &ClusterConfig) -> HashMap<&'a str, &'a Worker> {
+    let is_nameless =
+        |pool| limits.pools.get(pool).is_some_and(|pool| !pool.provider.names_workers());
+    let all = memory.workers.values().filter(|worker| is_nameless(&worker.pool));
+    let (live, gone): (Vec<&Worker>, Vec<&Worker>) = all.partition(|worker| worker.is_live());
     let all = gone.into_iter().chain(live);
-    all.filter_map(|worker| Some((worker.instance.as_ref()?.as_str(), &worker.id))).collect()
+    all.filter_map(|worker| Some((worker.instance.as_ref()?.as_str(), worker))).collect()
 }
 
-/// The worker that a node says to be, by its label, or by the machine that it runs on where the provider cannot tell a machine
-/// its worker's name.
-fn worker_of<'a>(
+/// The worker that a node is: by its label, or where its machine bears no name, by the machine that it runs on, as the cloud says
+/// it before the label does.
+fn name_of<'a>(
     node: &'a Node,
-    machines: &HashMap<&'a str, &'a WorkerId>,
-) -> Option<&'a WorkerId> {
+    machines: &HashMap<&'a str, &'a Worker>,
+    limits: &ClusterConfig,
+) -> Option<&'a str> {
     let label = node.worker.as_ref().map(WorkerId::as_str);
-    let by_machine = [label, node.machine()].into_iter().flatten().find_map(|id| machines.get(id));
-    by_machine.copied().or(node.worker.as_ref())
+    let ids = || [node.machine(), label].into_iter().flatten();
+    let is_of = |worker: &&&Worker| node.pool.as_ref().is_none_or(|pool| *pool == worker.pool);
+    if let Some(worker) = ids().find_map(|id| machines.get(id)).filter(is_of) {
+        return Some(worker.id.as_str());
+    }
+    let provider = node.pool.as_ref().and_then(|pool| limits.pools.get(pool));
+    match provider.map(|pool| &pool.provider) {
+        Some(provider) if !provider.names_workers() => ids().find(|id| provider.is_machine(id)),
+        _ => label,
+    }
 }
 
-/// Whether a machine is a worker's by its tag; one that nobody named is known by its own id.
-pub(super) fn is_named(instance: &Instance, worker: &WorkerId) -> bool {
+/// Whether a node of this name runs on this machine.
+pub(super) fn is_on(node: &Node, name: &str, instance: &Instance) -> bool {
     match &instance.worker {
-        Some(named) => named == worker,
-        None => instance.id.as_str() == worker.as_str(),
+        Some(named) => named.as_str() == name,
+        None => [Some(name), node.machine()].contains(&Some(instance.id.as_str())),
     }
 }
 

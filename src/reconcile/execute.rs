@@ -124,7 +124,9 @@ impl<'a> Executor<'a> {
 
     /// Whether the machine could be ended once it is empty: where somebody protects it, its node is not even cordoned.
     async fn may_end(&self, step: &Step) -> Result<(), Reason> {
-        let (Act::Cordon { .. }, Some(_)) = (&step.act, &step.before) else { return Ok(()) };
+        if !matches!(step.act, Act::Cordon { .. }) {
+            return Ok(());
+        }
         // The provider takes that one itself.
         if matches!(step.reason, Reason::SpotNotice { .. }) {
             return Ok(());

@@ -92,27 +92,17 @@ impl<'a> Ledger<'a> {
     }
 
     /// The machines of a launch that no record has yet, each with its worker. Where machines bear no worker's name, one answer may
-    /// pair them in another way than the one before: what is recorded stays, and what is left over goes to who still waits.
+    /// pair them in another way than the one before.
     pub(super) fn paired(
         &self,
         request: &LaunchRequest,
         answered: Vec<(WorkerId, InstanceId, Offering)>,
     ) -> Vec<(WorkerId, InstanceId, Offering)> {
-        let of_batch = request.orders.iter().filter_map(|order| self.workers.get(&order.worker));
-        let bound: BTreeSet<&InstanceId> =
-            of_batch.filter_map(|worker| worker.instance.as_ref()).collect();
-        let has_another =
-            |id: &WorkerId| self.workers.get(id).is_some_and(|worker| worker.instance.is_some());
-        let fresh = answered.into_iter().filter(|(_, machine, _)| !bound.contains(machine));
-        let (over, mut pairs): (Vec<_>, Vec<_>) =
-            fresh.partition(|(worker, ..)| has_another(worker));
-        pairs.retain(|(worker, ..)| self.is_requested(worker));
-        let taken: BTreeSet<WorkerId> = pairs.iter().map(|(worker, ..)| worker.clone()).collect();
-        let waits = |id: &&WorkerId| self.is_requested(id) && !taken.contains(*id);
-        let waiting = request.orders.iter().map(|order| &order.worker).filter(waits);
-        let moved =
-            waiting.zip(over).map(|(worker, (_, id, offering))| (worker.clone(), id, offering));
-        pairs.into_iter().chain(moved).collect()
+        let pool = self.turn.limits.pools.get(&request.pool);
+        match pool.is_none_or(|pool| pool.provider.names_workers()) {
+            true => answered,
+            false => anew(request, &self.workers, answered),
+        }
     }
 
     /// Counts what the plan found out, once that is stored.
@@ -269,3 +259,25 @@ impl<'a> Ledger<'a> {
         entry(self.turn, self.token, EntryKind::Done, "")
     }
 }
+
+/// Pairs machines with workers so that what is recorded stays, and what is left over goes to who still waits.
+fn anew(
+    request: &LaunchRequest,
+    workers: &BTreeMap<WorkerId, Worker>,
+    answered: Vec<(WorkerId, InstanceId, Offering)>,
+) -> Vec<(WorkerId, InstanceId, Offering)> {
+    let bound: BTreeSet<&InstanceId> =
+        workers.values().filter_map(|worker| worker.instance.as_ref()).collect();
+    let waits =
+        |id: &WorkerId| workers.get(id).is_some_and(|it| it.state == WorkerState::Requested);
+    let fresh = answered.into_iter().filter(|(_, machine, _)| !bound.contains(machine));
+    let (mut pairs, over): (Vec<_>, Vec<_>) = fresh.partition(|(worker, ..)| waits(worker));
+    let taken: BTreeSet<WorkerId> = pairs.iter().map(|(worker, ..)| worker.clone()).collect();
+    let waiting = request.orders.iter().map(|order| &order.worker);
+    let waiting = waiting.filter(|id| waits(id) && !taken.contains(*id));
+    pairs.extend(waiting.zip(over).map(|(worker, (_, id, at))| (worker.clone(), id, at)));
+    pairs
+}
+
+#[cfg(test)]
+mod tests;

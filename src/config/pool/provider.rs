@@ -72,6 +72,16 @@ impl ProviderConfig {
         }
     }
 
+    /// Whether its machines bear their workers' names. Otherwise each is known by its own id.
+    pub fn names_workers(&self) -> bool {
+        !matches!(self, Self::Ec2(_))
+    }
+
+    /// Whether this could be the id of one of its machines, where they bear no names.
+    pub fn is_machine(&self, id: &str) -> bool {
+        matches!(self, Self::Ec2(_)) && id.starts_with("i-")
+    }
+
     /// Share of a pool that is to be spot, in percent; `None` where its provider's own order decides.
     pub fn spot_share(&self) -> Option<u32> {
         match self {

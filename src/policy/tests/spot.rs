@@ -1,8 +1,8 @@
 //! How many workers of a pool are spot: the arithmetic of a share.
 
-use crate::config::{Amount, Ec2Config, ProviderConfig, Source};
+use crate::config::Amount;
 use crate::model::{Market, Offering, Price, Verdict};
-use crate::policy::fixtures::{World, shape, small};
+use crate::policy::fixtures::{World, ec2, shape, small};
 use crate::policy::without_capacity;
 
 /// A pool whose share is so many percent, with workers that are spot and others.
@@ -14,19 +14,7 @@ fn world(share: u32, spot: u32, on_demand: u32) -> World {
     for number in spot + 1..=spot + on_demand {
         world.worker(number).market = Market::OnDemand;
     }
-    world.pool().provider = ProviderConfig::Ec2(Box::new(Ec2Config {
-        region: None,
-        endpoint: None,
-        assume_role: None,
-        source: Source::Template { template: "k3s".to_owned(), version: "1".to_owned() },
-        shapes: vec!["small".to_owned()],
-        subnets: Vec::new(),
-        spot: share,
-        tags: [].into(),
-        memory_overhead: 7,
-        max_pods: 110,
-        parameters: Vec::new(),
-    }));
+    world.pool().provider = ec2(share);
     let mut small = shape("small", small(), Some(40_000));
     small.offerings = ["a", "b"]
         .into_iter()
@@ -109,4 +97,26 @@ fn what_the_market_has_none_of_is_bought_in_the_other() {
     assert_eq!(bought(&mut world, 4), (0, 4), "all that is spot is backed off");
     world.later(timing.back_off_max);
     assert_eq!(bought(&mut world, 4), (3, 1), "and tried again later");
+}
+
+#[test]
+fn the_provider_may_not_choose_what_came_to_nothing_lately_unless_all_did() {
+    let mut world = world(70, 0, 0);
+    let spot = |world: &mut World| {
+        world.up(Some(4));
+        let Verdict::Launch { intent } = world.decision().verdict else { panic!() };
+        let fallback = intent.request.fallback.into_iter();
+        fallback.filter(|one| one.market == Market::Spot).map(|one| one.zone.to_string()).collect()
+    };
+    let before: Vec<String> = spot(&mut world);
+    assert_eq!(before, ["a", "b"]);
+    let (timing, now) = (world.limits.timing, world.now);
+    let in_a = world.shapes()[0].offerings[0].clone();
+    without_capacity(world.remembered(), &in_a, "none", &timing, now);
+    let after: Vec<String> = spot(&mut world);
+    assert_eq!(after, ["b"]);
+    let in_b = Offering { zone: "b".into(), ..in_a };
+    without_capacity(world.remembered(), &in_b, "none", &timing, now);
+    let all: Vec<String> = spot(&mut world);
+    assert_eq!(all, ["a", "b"], "then it is tried again");
 }

@@ -1,12 +1,13 @@
 //! Machines that bear no worker's name: they are known by their own id, and their nodes by the machine.
 
-use crate::model::{InstanceId, PoolName, Transition, WorkerState};
-use crate::policy::fixtures::{SECOND, World, intents};
+use crate::model::{Act, Failure, InstanceId, PoolName, Purpose, Reason, Transition, WorkerState};
+use crate::policy::fixtures::{MINUTE, Reads as _, SECOND, World, ec2, intents};
 use crate::policy::scene::Scene;
 
 /// As many workers, none of whose machines bears a name, each with a node that only says on which machine it is.
 fn world(count: u32) -> World {
     let mut world = World::of(count);
+    world.pool().provider = ec2(0);
     for number in 1..=count {
         let id = unname(&mut world, number);
         let node = world.node(number);
@@ -17,9 +18,11 @@ fn world(count: u32) -> World {
 }
 
 fn unname(world: &mut World, number: u32) -> InstanceId {
+    let id = InstanceId::from(format!("i-{number}").as_str());
     let instance = world.instance(number);
-    instance.worker = None;
-    instance.id.clone()
+    (instance.worker, instance.id) = (None, id.clone());
+    world.worker(number).instance = Some(id.clone());
+    id
 }
 
 fn have(world: &World) -> u32 {
@@ -78,7 +81,7 @@ fn one_joins_as_the_worker_whose_machine_it_is() {
 
 #[test]
 fn the_machines_of_an_open_launch_are_neither_adopted_nor_counted_twice() {
-    let mut world = World::of(1);
+    let mut world = world(1);
     world.up(Some(2));
     let plan = world.plan();
     let intent = intents(&plan).next().unwrap().clone();
@@ -125,4 +128,74 @@ fn a_node_that_names_its_machine_and_has_no_record_is_counted_once() {
     assert_eq!(have(&world), 1, "it is listed");
     world.instances("workers").clear();
     assert_eq!(have(&world), 1, "it is Ready, whatever the list says");
+}
+
+/// Its list is short, its store is new, and its nodes say only on which machines they are.
+#[test]
+fn nodes_that_name_only_their_machines_count_though_neither_a_record_nor_a_list_has_these() {
+    let mut world = world(2);
+    world.memory.workers.clear();
+    world.instances("workers").clear();
+    assert_eq!(have(&world), 2);
+}
+
+#[test]
+fn what_the_cloud_says_of_a_node_counts_before_what_its_image_says() {
+    let mut world = world(2);
+    let other = world.instance(2).id.to_string();
+    world.node(1).worker = Some(other.as_str().into());
+    assert_eq!(world.plan().transitions, [], "w1 was baked from w2's image, and is w1");
+}
+
+/// Two providers may number their machines alike.
+#[test]
+fn where_machines_bear_names_a_machine_s_id_says_nothing() {
+    let mut world = World::of(1);
+    world.add_pool("others", 3);
+    world.pool_named("others").provider = ec2(0);
+    let other = world.ready("others");
+    let first = world.instance(1).id.clone();
+    let id = world.instances("others")[0].id.clone();
+    world.node(1).provider_id = Some(format!("x://{id}"));
+    world.node(other).provider_id = Some(format!("x://{first}"));
+    assert_eq!(world.plan().transitions, [], "each is by its label whom it says");
+}
+
+#[test]
+fn one_is_not_given_up_while_a_node_that_serves_may_be_its_own() {
+    let mut world = world(1);
+    let number = world.booting(MINUTE * 6);
+    unname(&mut world, number);
+    assert_eq!(world.plan().failure(number), Some(Failure::NeverJoined));
+    let stranger = world.ready("workers");
+    world.unrecorded(stranger);
+    world.unlisted(stranger);
+    let node = world.node(stranger);
+    (node.worker, node.provider_id) = (None, Some("k3s://ip-10-0-0-1".to_owned()));
+    let plan = world.plan();
+    assert_eq!(plan.failure(number), None);
+    let told = format!("{:?}", plan.decisions);
+    assert!(told.contains("on which machine a node is"), "{told}");
+}
+
+#[test]
+fn the_end_of_a_machine_that_is_protected_by_now_is_not_asked_again_and_again() {
+    let mut world = world(2);
+    world.leaving(1, WorkerState::Terminating, Purpose::Idle);
+    assert!(world.plan().steps.iter().any(|step| matches!(step.act, Act::Terminate { .. })));
+    world.instance(1).protected = true;
+    let plan = world.plan();
+    assert_eq!(plan.steps, []);
+    assert!(format!("{:?}", plan.decisions).contains("Protected"));
+}
+
+#[test]
+fn one_that_turns_out_to_be_protected_before_its_node_is_cordoned_is_given_back() {
+    let mut world = world(2);
+    world.leaving(1, WorkerState::Cordoned, Purpose::Idle);
+    world.node(1).cordon = crate::model::Cordon::None;
+    world.instance(1).protected = true;
+    let plan = world.plan();
+    let back = plan.steps.iter().find(|step| matches!(step.act, Act::Uncordon { .. }));
+    assert_eq!(back.map(|step| &step.reason), Some(&Reason::Protected), "{:#?}", plan.steps);
 }
