@@ -511,7 +511,7 @@ fn user_data_is_what_the_file_holds() {
     let pool = &config.clusters[&"default".into()].pools[&PoolName::from("workers")];
     let ProviderConfig::Ec2(read) = &pool.provider else { panic!("{:?}", pool.provider) };
     let Source::Image(image) = &read.source else { panic!("{:?}", read.source) };
-    assert_eq!(image.user_data, "#!/bin/sh\n");
+    assert_eq!(image.user_data.as_ref().unwrap().expose(), "#!/bin/sh\n");
     std::fs::write(file.path(), "x".repeat(16 * 1024 + 1)).unwrap();
     let errors = refused(&value);
     assert_eq!(errors[0].path, format!("{ec2}.user_data_file"));

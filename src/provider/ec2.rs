@@ -43,6 +43,9 @@ use tokio::time::Instant;
 /// How long what can be bought is kept: types do not change, and new zones are seldom.
 const KEPT: Duration = Duration::from_mins(30);
 
+/// When that is asked again where AWS did not tell it.
+const AGAIN: Duration = Duration::from_mins(1);
+
 /// How long it is told that an instance may not be ended, after that was found: then it is asked again.
 const PROTECTED: Duration = Duration::from_mins(10);
 
@@ -102,7 +105,9 @@ impl Ec2 {
             }
             (Err(error), Some((_, catalog))) => {
                 tracing::warn!(section = "provider", %error, "what can be bought is not told anew");
-                Ok(catalog.clone())
+                let catalog = catalog.clone();
+                *kept = Instant::now().checked_sub(KEPT - AGAIN).map(|at| (at, catalog.clone()));
+                Ok(catalog)
             }
             (Err(error), None) => Err(error),
         }
@@ -136,7 +141,9 @@ impl Ec2 {
     }
 
     /// Machines of a batch that was bought before; whoever of its workers has none by now gets none from it.
-    fn again(request: &LaunchRequest, known: Vec<Instance>) -> Launched {
+    fn again(request: &LaunchRequest, mut known: Vec<Instance>) -> Launched {
+        // Those that live first: whoever is gone is nobody's machine.
+        known.sort_by_key(|one| one.state == InstanceState::Gone);
         let mut known = known.into_iter();
         let mut launched = Launched::default();
         for order in &request.orders {
@@ -154,6 +161,10 @@ impl Ec2 {
     }
 
     async fn buy(&self, launch: &Launch<'_>, ask: &Ask<'_>, token: String) -> Result<Answer> {
+        if !ask.is_somewhere(&launch.catalog) {
+            let zone = &ask.offerings[0].zone;
+            return Err(Error::Invalid(format!("the pool has no subnet in {zone}")));
+        }
         match &self.config.source {
             Source::Template { template, version } => {
                 let ec2 = self.client.ec2().await?;
@@ -167,7 +178,7 @@ impl Ec2 {
                     .spot_options(fleet::spot())
                     .set_tag_specifications(Some(launch.tags.clone()));
                 let output = self.client.create_fleet(fleet).await?;
-                Ok(fleet::answer(&output, ask, &launch.catalog))
+                fleet::answer(&output, ask, &launch.catalog)
             }
             Source::Image(image) => self.run(launch, image, ask, &token).await,
         }
@@ -213,7 +224,9 @@ impl Ec2 {
         offering: &Offering,
         (wanted, token): (usize, String),
     ) -> Result<Vec<InstanceId>> {
-        let subnet = launch.catalog.subnets.get(&offering.zone);
+        let Some(subnet) = launch.catalog.subnets.get(&offering.zone) else {
+            return Err(Error::Capacity(format!("the pool has no subnet in {}", offering.zone)));
+        };
         let run = self
             .client
             .ec2()
@@ -223,7 +236,7 @@ impl Ec2 {
             .min_count(1)
             .max_count(i32::try_from(wanted).unwrap_or(i32::MAX))
             .instance_type(InstanceType::from(offering.shape.as_str()))
-            .set_subnet_id(subnet.cloned())
+            .subnet_id(subnet)
             .set_tag_specifications(Some(launch.tags.clone()));
         let run = with_image(run, image);
         let run = if offering.market == Market::Spot {
@@ -233,13 +246,21 @@ impl Ec2 {
             run
         };
         let output = self.client.run_instances(run).await?;
-        Ok(output.instances().iter().filter_map(|one| one.instance_id()).map(Into::into).collect())
+        let ids = output.instances().iter().map(|one| one.instance_id().map(Into::into));
+        let untold = || Error::Unavailable("a launch does not say what it has".to_owned());
+        ids.collect::<Option<_>>().ok_or_else(untold)
     }
 
     fn is_protected(&self, id: &InstanceId) -> bool {
         let mut protected = self.protected.lock().unwrap_or_else(PoisonError::into_inner);
-        protected.retain(|_, at| at.elapsed() < PROTECTED);
+        protected.retain(|_, until| Instant::now() < *until);
         protected.contains_key(id)
+    }
+
+    /// An instance is told as protected for so long.
+    fn is_kept(&self, id: &InstanceId, time: Duration) {
+        let mut protected = self.protected.lock().unwrap_or_else(PoisonError::into_inner);
+        protected.insert(id.clone(), Instant::now() + time);
     }
 
     /// Whether an instance is there and carries our tags.
@@ -263,7 +284,7 @@ fn with_image(run: RunInstancesFluentBuilder, image: &Image) -> RunInstancesFlue
     let metadata = InstanceMetadataOptionsRequest::builder()
         .http_tokens(HttpTokensState::Required)
         .instance_metadata_tags(InstanceMetadataTagsState::Enabled);
-    let data = (!image.user_data.is_empty()).then(|| STANDARD.encode(&image.user_data));
+    let data = image.user_data.as_ref().map(|data| STANDARD.encode(data.expose()));
     run.image_id(&image.id)
         .set_security_group_ids(
             (!image.security_groups.is_empty()).then(|| image.security_groups.clone()),
@@ -304,7 +325,18 @@ impl Provider for Ec2 {
                 }
             }
         }
-        Ok(buying.end())
+        let launched = buying.end();
+        let is_full = |(_, error): &(_, Error)| matches!(error, Error::Capacity(told) if told.starts_with("InsufficientFreeAddresses"));
+        if launched.short.iter().any(is_full) {
+            // Another subnet of the zone may have room.
+            *self.catalog.lock().await = None;
+        }
+        // Said as the whole call's, so that the pool asks less.
+        let is_throttled = |(_, error): &(_, Error)| *error == Error::Throttled;
+        if launched.instances.is_empty() && launched.failed.iter().all(is_throttled) {
+            return Err(Error::Throttled);
+        }
+        Ok(launched)
     }
 
     async fn terminate(&self, pool: &PoolName, instance: &InstanceId) -> Result<()> {
@@ -313,6 +345,10 @@ impl Provider for Ec2 {
         }
         match self.client.terminate(instance.as_str()).await {
             Err(Error::NotFound) => Ok(()),
+            Err(Error::Denied(told)) if told.starts_with(error::PROTECTED) => {
+                self.is_kept(instance, PROTECTED);
+                Err(Error::Denied(told))
+            }
             answer => answer,
         }
     }
@@ -343,10 +379,13 @@ impl Provider for Ec2 {
     }
 
     async fn may_end(&self, _: &PoolName, instance: &InstanceId) -> Result<bool> {
+        // Until it is known it counts as one that may not: who asks may give up, and would ask again at once.
+        self.is_kept(instance, AGAIN);
         let may = self.client.may_terminate(instance.as_str()).await?;
-        if !may {
-            let mut protected = self.protected.lock().unwrap_or_else(PoisonError::into_inner);
-            protected.insert(instance.clone(), Instant::now());
+        if may {
+            self.protected.lock().unwrap_or_else(PoisonError::into_inner).remove(instance);
+        } else {
+            self.is_kept(instance, PROTECTED);
         }
         Ok(may)
     }

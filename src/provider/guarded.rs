@@ -16,8 +16,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long a console is waited for: it is told to people, and the end of its machine waits for it.
-const CONSOLE: Duration = Duration::from_secs(5);
+/// How long is waited for what an act waits for before it is permitted: a console, which is told to people, and whether a machine
+/// may be ended.
+const SOON: Duration = Duration::from_secs(5);
+
+/// The longest that a turn is waited for: the claim must outlive a pass. Whoever comes sooner than the rate is refused by the
+/// provider itself, which harms nothing.
+const TURN: Duration = Duration::from_secs(5);
 
 /// The least of its rate that a provider is asked, however often it says that it is too much.
 const SLOWEST: f64 = 0.1;
@@ -207,6 +212,7 @@ impl Provider for Guarded {
             let since = bucket.filled.elapsed().as_secs_f64();
             bucket.filled = Instant::now();
             bucket.tokens = (bucket.tokens + since * rate).min(f64::from(self.config.burst)) - 1.0;
+            bucket.tokens = bucket.tokens.max(-TURN.as_secs_f64() * rate);
             if bucket.tokens < 0.0 {
                 Duration::from_secs_f64(-bucket.tokens / rate)
             } else {
@@ -237,14 +243,19 @@ impl Provider for Guarded {
     /// Asked once.
     async fn console(&self, pool: &PoolName, instance: &InstanceId) -> Result<Option<String>> {
         let asked = async {
-            let answer = tokio::time::timeout(CONSOLE, self.inner.console(pool, instance)).await;
+            let answer = tokio::time::timeout(SOON, self.inner.console(pool, instance)).await;
             answer.unwrap_or(Err(Error::TimedOut))
         };
         self.once("console", asked).await
     }
 
+    /// Asked once, and soon: others wait for the act that it is asked for.
     async fn may_end(&self, pool: &PoolName, instance: &InstanceId) -> Result<bool> {
-        self.look(pool, "may_end", || self.inner.may_end(pool, instance)).await
+        let asked = async {
+            let answer = tokio::time::timeout(SOON, self.inner.may_end(pool, instance)).await;
+            answer.unwrap_or(Err(Error::TimedOut))
+        };
+        self.once("may_end", asked).await
     }
 }
 

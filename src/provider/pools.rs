@@ -19,7 +19,7 @@ const SIM_RATE: u32 = 10_000;
 /// Calls per second to EC2, and how many at once after a quiet time, of one pool. What AWS lets an account ask in a region is of
 /// all pools and of whoever else asks there, so it is far below that; told to ask less, a pool asks less.
 /// <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html>
-const EC2_RATE: (u32, u32) = (2, 10);
+const EC2_RATE: (u32, u32) = (5, 40);
 
 /// Each pool's own provider, guarded for itself: where one is away, the others are asked as ever.
 pub struct Pools {

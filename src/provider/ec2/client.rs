@@ -27,11 +27,8 @@ use tokio::sync::OnceCell;
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(3);
 
-/// How often an act is sent in all. Each bears a token, or ends what may be ended twice: sent again it changes nothing.
-const ATTEMPTS: u32 = 3;
-
-/// Waits before an act is sent again.
-const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(2)];
+/// Waits before an act is sent again: short, for whether it may be was asked before the first.
+const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(800)];
 
 /// What one page of a list holds; EC2's most.
 const PAGE: i32 = 1_000;
@@ -88,7 +85,7 @@ impl Client {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http)
             .app_name(name)
-            // Looks are tried again by `Guarded`.
+            // What may be asked again, and when, is said here and by `Guarded`.
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).build());
         if let Some(region) = &self.region {
@@ -124,12 +121,17 @@ impl Client {
     pub(super) async fn instances(&self, filters: Vec<Filter>) -> Result<Vec<Instance>> {
         let request = self.ec2().await?.describe_instances().set_filters(Some(filters));
         let mut pages = request.max_results(PAGE).into_paginator().send();
-        let mut all: Vec<Instance> = Vec::new();
+        let (mut all, mut more): (Vec<Instance>, _) = (Vec::new(), None);
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| meaning(&error))?;
+            more = page.next_token().filter(|token| !token.is_empty()).map(str::to_owned);
             for reservation in page.reservations.unwrap_or_default() {
                 all.extend(reservation.instances.unwrap_or_default());
             }
+        }
+        // It ends where a page names itself as the next one.
+        if more.is_some() {
+            return Err(Error::Unavailable("the list ended amid its pages".to_owned()));
         }
         // A page may be told twice while machines come and go.
         all.sort_by(|one, other| one.instance_id.cmp(&other.instance_id));
@@ -141,22 +143,22 @@ impl Client {
         &self,
         fleet: CreateFleetFluentBuilder,
     ) -> Result<CreateFleetOutput> {
-        let sent = fleet.customize().config_override(acting()).send().await;
-        sent.map_err(|error| meaning(&error))
+        let send = || fleet.clone().send();
+        calmly(|| async { send().await.map_err(|error| meaning(&error)) }).await
     }
 
     pub(super) async fn run_instances(
         &self,
         run: RunInstancesFluentBuilder,
     ) -> Result<RunInstancesOutput> {
-        let sent = run.customize().config_override(acting()).send().await;
-        sent.map_err(|error| meaning(&error))
+        let send = || run.clone().send();
+        calmly(|| async { send().await.map_err(|error| meaning(&error)) }).await
     }
 
     pub(super) async fn terminate(&self, id: &str) -> Result<()> {
         let call = self.ec2().await?.terminate_instances().instance_ids(id);
-        let sent = call.customize().config_override(acting()).send().await;
-        sent.map(drop).map_err(|error| meaning(&error))
+        let send = || call.clone().send();
+        calmly(|| async { send().await.map(drop).map_err(|error| meaning(&error)) }).await
     }
 
     /// Whether an instance could be ended by us: nobody protects it, and we may.
@@ -169,9 +171,12 @@ impl Client {
             .send()
             .await
             .map_err(|error| meaning(&error))?;
-        let protection = asked.disable_api_termination().and_then(AttributeBooleanValue::value);
-        if protection.unwrap_or(false) {
-            return Ok(false);
+        match asked.disable_api_termination().and_then(AttributeBooleanValue::value) {
+            Some(true) => return Ok(false),
+            Some(false) => {}
+            None => {
+                return Err(Error::Unavailable("whether it is protected is not told".to_owned()));
+            }
         }
         let tried = ec2.terminate_instances().instance_ids(id).dry_run(true).send().await;
         well(tried).map(|()| true)
@@ -259,11 +264,19 @@ fn among(name: &str, values: &[String]) -> Filter {
     Filter::builder().name(name).set_values(Some(values.to_vec())).build()
 }
 
-/// How acts are sent.
-fn acting() -> Builder {
-    let [first, most] = PAUSES;
-    let retry = RetryConfig::standard().with_max_attempts(ATTEMPTS);
-    Builder::default().retry_config(retry.with_initial_backoff(first).with_max_backoff(most))
+/// Sends an act again while AWS says that it is too much, and by that that it did nothing. After anything else its effect is not
+/// known, and the next pass finds out.
+async fn calmly<T, F>(send: impl Fn() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    for pause in PAUSES {
+        match send().await {
+            Err(Error::Throttled) => tokio::time::sleep(pause).await,
+            answer => return answer,
+        }
+    }
+    send().await
 }
 
 /// What a dry run says: that it would be well is an error of its own.

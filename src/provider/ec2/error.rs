@@ -11,11 +11,7 @@ const MESSAGE: usize = 300;
 
 /// No machine of this kind here now: another may be had, or later.
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html>
-const CAPACITY: [&str; 8] = [
-    "InsufficientInstanceCapacity",
-    "InsufficientCapacity",
-    "InsufficientHostCapacity",
-    "InsufficientReservedInstanceCapacity",
+const CAPACITY: [&str; 4] = [
     "InsufficientFreeAddressesInSubnet",
     "UnfulfillableCapacity",
     "SpotMaxPriceTooLow",
@@ -40,7 +36,8 @@ const THROTTLED: [&str; 5] = [
     "EC2ThrottledException",
 ];
 
-const DENIED: [&str; 15] = [
+const DENIED: [&str; 16] = [
+    PROTECTED,
     "UnauthorizedOperation",
     "AccessDenied",
     "AccessDeniedException",
@@ -57,6 +54,9 @@ const DENIED: [&str; 15] = [
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 ];
+
+/// By this AWS says that an instance is protected from its end.
+pub(super) const PROTECTED: &str = "OperationNotPermitted";
 
 const NOT_FOUND: [&str; 2] = ["InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"];
 
@@ -98,7 +98,9 @@ pub(super) fn by_code(code: &str, message: &str, status: u16) -> Error {
     let message: String = in_words(message).chars().take(MESSAGE).collect();
     let told = format!("{code}: {message}");
     let is_in = |codes: &[&str]| codes.contains(&code);
-    if is_in(&CAPACITY) {
+    // Of instances, hosts, volumes, addresses.
+    let is_short = code.starts_with("Insufficient") && code.ends_with("Capacity");
+    if is_short || is_in(&CAPACITY) {
         Error::Capacity(told)
     } else if is_in(&QUOTA) {
         Error::Quota(told)
@@ -140,6 +142,8 @@ mod tests {
         let kinds = [
             ("InsufficientInstanceCapacity", 500, "capacity"),
             ("InsufficientFreeAddressesInSubnet", 400, "capacity"),
+            ("InsufficientVolumeCapacity", 500, "capacity"),
+            ("OperationNotPermitted", 400, "denied"),
             ("MaxSpotInstanceCountExceeded", 400, "quota"),
             ("VcpuLimitExceeded", 400, "quota"),
             ("RequestLimitExceeded", 503, "throttled"),

@@ -3,7 +3,7 @@
 use super::catalog::Catalog;
 use super::error::by_code;
 use crate::model::{InstanceId, Market, Offering, Order, ShapeName, Zone};
-use crate::provider::Error;
+use crate::provider::{Error, Result};
 use aws_sdk_ec2::operation::create_fleet::CreateFleetOutput;
 use aws_sdk_ec2::types::{
     CreateFleetError, CreateFleetInstance, DefaultTargetCapacityType,
@@ -55,6 +55,11 @@ impl Ask<'_> {
         places
     }
 
+    /// Whether anything of it can be asked for: a stored request may name zones that the pool has left.
+    pub(super) fn is_somewhere(&self, catalog: &Catalog) -> bool {
+        self.offerings.iter().any(|offering| catalog.subnets.contains_key(&offering.zone))
+    }
+
     /// Every offering of the markets that it asks.
     pub(super) fn asked(&self) -> Vec<Offering> {
         let places = self.places();
@@ -84,12 +89,13 @@ impl Ask<'_> {
             named.launch_template_name(template)
         };
         let places = self.places().into_iter().zip(0_u32..);
-        let overrides = places.map(|((shape, zone), rank)| {
-            FleetLaunchTemplateOverridesRequest::builder()
+        // In a zone without a subnet of the pool nothing is bought: AWS would choose one.
+        let overrides = places.filter_map(|((shape, zone), rank)| {
+            let one = FleetLaunchTemplateOverridesRequest::builder()
                 .instance_type(InstanceType::from(shape.as_str()))
-                .set_subnet_id(catalog.subnets.get(zone).cloned())
-                .priority(f64::from(rank))
-                .build()
+                .subnet_id(catalog.subnets.get(zone)?)
+                .priority(f64::from(rank));
+            Some(one.build())
         });
         FleetLaunchTemplateConfigRequest::builder()
             .launch_template_specification(named.build())
@@ -130,24 +136,31 @@ pub(super) fn spot() -> SpotOptionsRequest {
     SpotOptionsRequest::builder().allocation_strategy(strategy).build()
 }
 
-/// What came of a fleet.
-pub(super) fn answer(output: &CreateFleetOutput, ask: &Ask<'_>, catalog: &Catalog) -> Answer {
+/// What came of a fleet. Machines that it tells of without saying what they are make it unknown: they are there.
+pub(super) fn answer(
+    output: &CreateFleetOutput,
+    ask: &Ask<'_>,
+    catalog: &Catalog,
+) -> Result<Answer> {
     let asked = ask.asked();
     // Its price is known of those that were asked for.
     let priced = |offering: Offering| {
         let known = asked.iter().find(|known| known.is_same(&offering)).cloned();
         known.unwrap_or(offering)
     };
-    let had = output.instances().iter().filter_map(|group| Some((group, had(group, catalog)?)));
-    let had = had.flat_map(|(group, offering)| {
-        let ids = group.instance_ids().iter().map(|id| id.as_str().into());
-        ids.map(move |id: InstanceId| (id, offering.clone()))
-    });
-    let without = output.errors().iter().filter_map(|error| without(error, catalog));
-    Answer {
-        had: had.map(|(id, offering)| (id, priced(offering))).collect(),
-        without: without.map(|(offering, error)| (priced(offering), error)).collect(),
+    let mut all = Vec::new();
+    for group in output.instances() {
+        let Some(offering) = had(group, catalog) else {
+            let fleet = output.fleet_id().unwrap_or("?");
+            return Err(Error::Unavailable(format!("the fleet {fleet} does not say what it has")));
+        };
+        let offering = priced(offering);
+        let ids = group.instance_ids().iter().map(|id| InstanceId::from(id.as_str()));
+        all.extend(ids.map(|id| (id, offering.clone())));
     }
+    let without = output.errors().iter().filter_map(|error| without(error, catalog));
+    let without = without.map(|(offering, error)| (priced(offering), error)).collect();
+    Ok(Answer { had: all, without })
 }
 
 fn had(group: &CreateFleetInstance, catalog: &Catalog) -> Option<Offering> {

@@ -44,6 +44,9 @@ impl Provider for Scripted {
     async fn shapes(&self, _: &PoolName) -> Result<Vec<Shape>> {
         self.answer().await.map(|_| Vec::new())
     }
+    async fn may_end(&self, _: &PoolName, _: &InstanceId) -> Result<bool> {
+        self.answer().await.map(|_| true)
+    }
     async fn console(&self, _: &PoolName, _: &InstanceId) -> Result<Option<String>> {
         self.answer().await.map(|_| Some("no route".to_owned()))
     }
@@ -164,6 +167,30 @@ async fn a_provider_that_is_asked_too_much_is_asked_half_as_often_and_by_and_by_
     assert!((199..=201).contains(&gaps[0]), "half of ten a second: {gaps:?}");
     assert!(gaps.windows(2).all(|two| two[1] <= two[0] + 6), "{gaps:?}");
     assert!((99..=101).contains(gaps.last().unwrap()), "{gaps:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_is_waited_for_seconds_at_most_however_many_wait() {
+    let inner = Scripted::of([]);
+    let config = GuardedConfig { rate: 1, burst: 1, ..GuardedConfig::default() };
+    let guarded = Guarded::new(inner, config, Arc::new(Metrics::new()));
+    let begun = Instant::now();
+    let pool = "p".into();
+    futures_util::future::join_all((0..100).map(|_| guarded.turn(&pool))).await;
+    assert!(begun.elapsed() <= TURN, "{:?}", begun.elapsed());
+    let begun = Instant::now();
+    guarded.turn(&pool).await;
+    assert!(begun.elapsed() <= TURN, "and nobody pays for them later");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whether_a_machine_may_be_ended_is_asked_once_and_soon_known_or_not() {
+    let inner = Scripted::of([None]);
+    let guarded = guarded(&inner);
+    let begun = Instant::now();
+    let told = guarded.may_end(&"p".into(), &"i".into()).await;
+    assert_eq!((told, inner.asked()), (Err(Error::TimedOut), 1));
+    assert!(begun.elapsed() <= SOON);
 }
 
 #[tokio::test(start_paused = true)]

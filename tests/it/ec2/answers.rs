@@ -7,9 +7,6 @@ use bellwether::provider::{Error, Launched, LeftBehind, Provider as _};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// How often an act is sent.
-const ATTEMPTS: usize = 3;
-
 fn ids(launched: &Launched) -> BTreeSet<(WorkerId, InstanceId)> {
     launched.instances.iter().map(|one| (one.0.clone(), one.1.clone())).collect()
 }
@@ -18,7 +15,7 @@ fn ids(launched: &Launched) -> BTreeSet<(WorkerId, InstanceId)> {
 async fn a_launch_whose_answer_was_lost_is_found_by_its_tags() {
     let Some(stage) = Stage::start().await else { return };
     let request = stage.many(6).await;
-    for _ in 0..ATTEMPTS * 3 {
+    for _ in 0..3 {
         stage.aws.next("CreateFleet", Fault::CutAfter);
     }
     let error = stage.ec2.launch(&request).await.unwrap_err();
@@ -37,7 +34,7 @@ async fn a_launch_that_no_list_shows_yet_is_asked_again_with_its_token_and_made_
     let Some(stage) = Stage::start().await else { return };
     let request = stage.many(6).await;
     stage.aws.hides_new(2);
-    for _ in 0..ATTEMPTS * 3 {
+    for _ in 0..3 {
         stage.aws.next("CreateFleet", Fault::CutAfter);
     }
     stage.ec2.launch(&request).await.unwrap_err();
@@ -52,14 +49,52 @@ async fn a_launch_that_no_list_shows_yet_is_asked_again_with_its_token_and_made_
 }
 
 #[tokio::test]
-async fn a_line_that_is_cut_before_anything_happened_is_tried_again_within_the_act() {
+async fn a_line_that_is_cut_before_anything_happened_is_unknown_and_the_next_launch_buys() {
     let Some(stage) = Stage::start().await else { return };
     let request = stage.request(&[Market::OnDemand]).await;
     stage.aws.next("CreateFleet", Fault::CutBefore);
-    stage.aws.next("CreateFleet", Fault::Refused { status: 503, code: "RequestLimitExceeded" });
-    let launched = stage.ec2.launch(&request).await.unwrap();
-    assert_eq!(ids(&launched).len(), 1);
+    let error = stage.ec2.launch(&request).await.unwrap_err();
+    assert_eq!(error.left_behind(), LeftBehind::Unknown);
+    assert_eq!(ids(&stage.ec2.launch(&request).await.unwrap()).len(), 1);
     assert_eq!(machines_of(&stage.aws, "workers-1").await.len(), 1);
+}
+
+#[tokio::test]
+async fn asked_too_much_it_is_asked_again_within_the_act_and_after_that_the_pool_asks_less() {
+    let Some(stage) = Stage::start().await else { return };
+    let request = stage.request(&[Market::OnDemand]).await;
+    let full = Fault::Refused { status: 503, code: "RequestLimitExceeded" };
+    stage.aws.next("CreateFleet", full.clone());
+    stage.aws.next("CreateFleet", full.clone());
+    assert_eq!(ids(&stage.ec2.launch(&request).await.unwrap()).len(), 1);
+    stage.aws.always("CreateFleet", Some(full));
+    let mut next = request.clone();
+    next.batch = "workers-2".into();
+    assert_eq!(stage.ec2.launch(&next).await, Err(Error::Throttled), "as the guards hear it");
+}
+
+/// One of two zones answers, and the other's answer is lost: nothing is settled, and all are found.
+#[tokio::test]
+async fn one_lost_answer_of_several_leaves_the_whole_launch_unknown() {
+    let Some(stage) = Stage::start().await else { return };
+    let request = stage.many(4).await;
+    stage.aws.next("CreateFleet", Fault::CutAfter);
+    let error = stage.ec2.launch(&request).await.unwrap_err();
+    assert_eq!(error.left_behind(), LeftBehind::Unknown);
+    let again = stage.ec2.launch(&request).await.unwrap();
+    assert_eq!((again.instances.len(), again.failed.len()), (4, 0));
+    assert_eq!(machines_of(&stage.aws, "workers-1").await.len(), 4);
+}
+
+/// The answer is lost, and whoever asks again is refused: that says nothing about the first.
+#[tokio::test]
+async fn a_refusal_after_a_lost_answer_is_not_taken_for_the_answer() {
+    let Some(stage) = Stage::start().await else { return };
+    let request = stage.request(&[Market::OnDemand]).await;
+    stage.aws.next("CreateFleet", Fault::CutAfter);
+    stage.aws.next("CreateFleet", Fault::Refused { status: 400, code: "ExpiredToken" });
+    let error = stage.ec2.launch(&request).await.unwrap_err();
+    assert_eq!(error.left_behind(), LeftBehind::Unknown, "{error}");
 }
 
 #[tokio::test]
@@ -102,7 +137,6 @@ async fn each_refusal_of_a_launch_says_what_it_is_and_leaves_nothing() {
         ("IdempotentParameterMismatch", 400, "invalid"),
         ("VcpuLimitExceeded", 400, "quota"),
         ("InsufficientInstanceCapacity", 500, "capacity"),
-        ("RequestLimitExceeded", 503, "throttled"),
     ];
     for (code, status, kind) in refusals {
         stage.aws.always("CreateFleet", Some(Fault::Refused { status, code }));
@@ -158,17 +192,47 @@ async fn an_end_whose_answer_was_lost_is_asked_again_and_well() {
     let launched = stage.ec2.launch(&stage.request(&[Market::OnDemand]).await).await.unwrap();
     let id = &launched.instances[0].1;
     stage.aws.next("TerminateInstances", Fault::CutAfter);
+    let error = stage.ec2.terminate(&pool(), id).await.unwrap_err();
+    assert_eq!(error.left_behind(), LeftBehind::Unknown);
     stage.ec2.terminate(&pool(), id).await.unwrap();
     assert_eq!(stage.states().await[id.as_str()], "terminated");
 }
 
 #[tokio::test]
-async fn what_can_be_bought_is_still_known_while_aws_does_not_answer() {
+async fn who_never_heard_what_can_be_bought_does_not_know_it() {
     let Some(stage) = Stage::start().await else { return };
-    let known = stage.ec2.shapes(&pool()).await.unwrap();
     let away = Fault::Refused { status: 503, code: "Unavailable" };
     stage.aws.always("DescribeInstanceTypes", Some(away));
-    assert_eq!(stage.ec2.shapes(&pool()).await.unwrap(), known);
-    let error = stage.anew().shapes(&pool()).await.unwrap_err();
-    assert_eq!(error.kind(), "unavailable", "who never knew it cannot say");
+    let error = stage.ec2.shapes(&pool()).await.unwrap_err();
+    assert_eq!(error.kind(), "unavailable");
+    stage.aws.always("DescribeInstanceTypes", None);
+    assert_eq!(stage.ec2.shapes(&pool()).await.unwrap().len(), 2, "and asks again");
+}
+
+#[tokio::test]
+async fn an_image_that_is_sold_out_in_one_zone_is_bought_in_the_next() {
+    let Some(stage) = Stage::of_an_image("").await else { return };
+    let request = stage.request(&[Market::Spot; 2]).await;
+    let zone = request.orders[0].offering.zone.clone();
+    let code = "InsufficientInstanceCapacity";
+    stage.aws.sells_nothing("t3.small", zone.as_str(), Lifecycle::Spot, code);
+    let launched = stage.ec2.launch(&request).await.unwrap();
+    assert_eq!((launched.instances.len(), launched.failed.len()), (2, 0), "{launched:#?}");
+    assert!(launched.instances.iter().all(|one| one.2.zone != zone));
+    let short: Vec<String> = launched.short.iter().map(|one| one.0.to_string()).collect();
+    assert_eq!(short, [format!("t3.small in {zone} (spot)")]);
+}
+
+/// In between it became protected.
+#[tokio::test]
+async fn an_end_that_is_refused_for_protection_is_told_by_the_next_list() {
+    let Some(stage) = Stage::start().await else { return };
+    let launched = stage.ec2.launch(&stage.request(&[Market::OnDemand]).await).await.unwrap();
+    let id = &launched.instances[0].1;
+    let words = [("InstanceId", id.as_str()), ("DisableApiTermination.Value", "true")];
+    stage.aws.ask("ModifyInstanceAttribute", &words).await;
+    let told = stage.ec2.terminate(&pool(), id).await;
+    assert!(matches!(told, Err(Error::Denied(_))), "{told:?}");
+    assert!(stage.ec2.list(&pool()).await.unwrap()[0].protected);
+    assert_eq!(stage.states().await[id.as_str()], "running");
 }

@@ -55,7 +55,7 @@ impl Stage {
             security_groups: vec![yard.security_group.clone()],
             instance_profile: Some("k3s-worker".to_owned()),
             user_data_file: None,
-            user_data: user_data.to_owned(),
+            user_data: Some(Secret::new(user_data)),
         };
         Some(Self::from(aws, yard, Source::Image(image), &["t3.small"]))
     }

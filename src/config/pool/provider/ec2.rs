@@ -3,7 +3,7 @@
 use crate::config::error::Mend;
 use crate::config::reader::Section;
 use crate::config::tree::Tree;
-use crate::config::{text_file, value};
+use crate::config::{Secret, text_file, value};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -70,8 +70,8 @@ pub struct Image {
     pub instance_profile: Option<String>,
     /// `user_data_file`: where the script is that the machine runs when it boots.
     pub user_data_file: Option<PathBuf>,
-    /// What that file held when the configuration was read.
-    pub user_data: String,
+    /// What that file held when the configuration was read: scripts have secrets in them, though they should not.
+    pub user_data: Option<Secret>,
 }
 
 impl Ec2Config {
@@ -128,7 +128,7 @@ impl Source {
             security_groups: s.list("security_groups", id("sg-")).unwrap_or_default(),
             instance_profile: s.take("instance_profile", value::text),
             user_data_file: s.take("user_data_file", value::path),
-            user_data: String::new(),
+            user_data: None,
         };
         match (s.is_set("launch_template"), s.is_set("image")) {
             (true, true) => {
@@ -176,7 +176,7 @@ impl Image {
     fn with_user_data(self, s: &mut Section<'_>) -> Self {
         let Some(path) = &self.user_data_file else { return self };
         match text_file::read(path, USER_DATA_MAX) {
-            Ok(user_data) => Self { user_data, ..self },
+            Ok(text) => Self { user_data: Some(Secret::new(text)), ..self },
             Err(error) => {
                 let mend = format!("the file cannot be read ({}); EC2 takes 16 KiB", error.kind());
                 s.refuse("user_data_file", mend.into());
