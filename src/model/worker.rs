@@ -316,16 +316,19 @@ impl WorkerState {
             | (Self::Cordoned | Self::Draining | Self::Drained, E::Release) => Self::Ready,
             (Self::Drained | Self::Failed { .. }, E::Terminate) => Self::Terminating,
             (Self::Terminating, E::Finished) => Self::Gone,
+            (Self::Requested, E::Fail { failure }) => Self::Failed { failure: *failure },
+            // One that has its machine cannot have come to nothing, whatever a later answer says.
             (
-                Self::Requested
-                | Self::Booting
+                Self::Booting
                 | Self::Joined
                 | Self::Ready
                 | Self::Cordoned
                 | Self::Draining
                 | Self::Drained,
                 E::Fail { failure },
-            ) => Self::Failed { failure: *failure },
+            ) if !matches!(failure, Failure::NotLaunched | Failure::Refused) => {
+                Self::Failed { failure: *failure }
+            }
             (
                 Self::Requested
                 | Self::Booting

@@ -102,7 +102,7 @@ fn booting(
     if let Some(node) = node {
         return draft.moved(worker, WorkerEvent::Joined { node: node.at.clone() }, Reason::Joined);
     }
-    if matches!(machine, Machine::Stopped(_) | Machine::Ending(_) | Machine::Gone) {
+    if matches!(machine, Machine::Stopped(_) | Machine::Ending(_) | Machine::Gone(_)) {
         return fail(worker, Failure::Lost, lost(machine), draft);
     }
     if let Some(node) = scene.stranger(&worker.pool) {
@@ -305,7 +305,9 @@ fn failed(
             let act = Act::Terminate { instance: instance.id.clone() };
             draft.step_after(WorkerEvent::Terminate, step(worker, act, reason, permit));
         }
-        Machine::Ending(_) | Machine::Gone => draft.moved(worker, WorkerEvent::Terminate, reason),
+        Machine::Ending(_) | Machine::Gone(_) => {
+            draft.moved(worker, WorkerEvent::Terminate, reason)
+        }
         Machine::Unknown => {}
     }
 }
@@ -334,15 +336,15 @@ fn terminating(worker: &Worker, machine: Machine<'_>, node: Option<&Node>, draft
             draft.step(worker, act, Reason::DrainDone, leaving::last_word(worker));
         }
         // The list and the node contradict each other; a dead machine's node is not Ready for long.
-        (Machine::Gone, Some(_)) if is_well => {}
-        (Machine::Gone, Some(node)) => {
+        (Machine::Gone(_), Some(_)) if is_well => {}
+        (Machine::Gone(_), Some(node)) => {
             // What was never ours to end is left over, and cleared away under its own word.
             let is_left_over = worker.instance.is_none() && worker.batch.is_none();
             let permit = if is_left_over { Permit::Gc } else { Permit::Begun };
             let act = Act::RemoveNode { node: node.at.clone() };
             draft.step(worker, act, Reason::NodeLeftOver, permit);
         }
-        (Machine::Gone, None) => draft.moved(worker, WorkerEvent::Finished, Reason::Finished),
+        (Machine::Gone(_), None) => draft.moved(worker, WorkerEvent::Finished, Reason::Finished),
         (Machine::Ending(_) | Machine::Unknown, _) => {}
     }
 }
@@ -352,7 +354,7 @@ fn terminating(worker: &Worker, machine: Machine<'_>, node: Option<&Node>, draft
 fn is_lost(machine: Machine<'_>, node: Option<&Node>) -> bool {
     match machine {
         Machine::Ending(_) => true,
-        Machine::Stopped(_) | Machine::Gone => !node.is_some_and(Node::is_ready),
+        Machine::Stopped(_) | Machine::Gone(_) => !node.is_some_and(Node::is_ready),
         Machine::Live(_) | Machine::Unknown => false,
     }
 }
@@ -360,10 +362,10 @@ fn is_lost(machine: Machine<'_>, node: Option<&Node>) -> bool {
 /// Why a machine is lost, as far as its provider says.
 fn lost(machine: Machine<'_>) -> Reason {
     match machine {
-        Machine::Stopped(instance) | Machine::Ending(instance) => {
+        Machine::Stopped(instance) | Machine::Ending(instance) | Machine::Gone(Some(instance)) => {
             Reason::Lost { told: instance.told.clone() }
         }
-        Machine::Live(_) | Machine::Gone | Machine::Unknown => Reason::Lost { told: None },
+        Machine::Live(_) | Machine::Gone(None) | Machine::Unknown => Reason::Lost { told: None },
     }
 }
 

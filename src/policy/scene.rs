@@ -311,7 +311,7 @@ impl<'a> Scene<'a> {
                 InstanceState::Pending | InstanceState::Running => Machine::Live(instance),
                 InstanceState::Stopped => Machine::Stopped(instance),
                 InstanceState::Ending => Machine::Ending(instance),
-                InstanceState::Gone => Machine::Gone,
+                InstanceState::Gone => Machine::Gone(Some(instance)),
             };
         }
         let is_young =
@@ -320,7 +320,7 @@ impl<'a> Scene<'a> {
         if is_late || self.lacks_live_ones(&worker.pool, list) {
             return Machine::Unknown;
         }
-        Machine::Gone
+        Machine::Gone(None)
     }
 
     /// A worker's machine, while a list shows that it exists. Whatever else the list says proves nothing that a worker
@@ -457,8 +457,8 @@ pub(super) enum Machine<'a> {
     /// The list does not hold it and proves nothing: it was asked for a moment ago and lists are late, or
     /// the list lacks machines that are surely there.
     Unknown,
-    /// It does not exist, as far as a whole list tells.
-    Gone,
+    /// It does not exist, as far as a whole list tells; as it is listed, where it is for a while.
+    Gone(Option<&'a Instance>),
 }
 
 impl<'a> Machine<'a> {
@@ -466,7 +466,7 @@ impl<'a> Machine<'a> {
     pub(super) fn live(self) -> Option<&'a Instance> {
         match self {
             Machine::Live(instance) => Some(instance),
-            Machine::Stopped(_) | Machine::Ending(_) | Machine::Unknown | Machine::Gone => None,
+            Machine::Stopped(_) | Machine::Ending(_) | Machine::Unknown | Machine::Gone(_) => None,
         }
     }
 }

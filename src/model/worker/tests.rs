@@ -77,6 +77,18 @@ fn a_committed_termination_is_never_taken_back() {
     }
 }
 
+/// A later answer of a launch may pair its machines in another way.
+#[test]
+fn one_that_has_its_machine_cannot_have_come_to_nothing() {
+    for failure in [Failure::NotLaunched, Failure::Refused] {
+        let event = WorkerEvent::Fail { failure };
+        assert_eq!(WorkerState::Requested.on(&event), Ok(WorkerState::Failed { failure }));
+        for state in states().into_iter().filter(|state| *state != WorkerState::Requested) {
+            assert!(state.clone().on(&event).is_err(), "{}", state.name());
+        }
+    }
+}
+
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_000_000 + second).unwrap()
 }

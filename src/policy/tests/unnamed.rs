@@ -1,7 +1,10 @@
 //! Machines that bear no worker's name: they are known by their own id, and their nodes by the machine.
 
-use crate::model::{Act, Failure, InstanceId, PoolName, Purpose, Reason, Transition, WorkerState};
-use crate::policy::fixtures::{MINUTE, Reads as _, SECOND, World, ec2, intents};
+use crate::model::{
+    Act, Failure, InstanceId, InstanceState, PoolName, Purpose, Readiness, Reason, Transition,
+    WorkerState,
+};
+use crate::policy::fixtures::{MINUTE, Reads as _, SECOND, World, ec2, intents, worker_id};
 use crate::policy::scene::Scene;
 
 /// As many workers, none of whose machines bears a name, each with a node that only says on which machine it is.
@@ -28,6 +31,14 @@ fn unname(world: &mut World, number: u32) -> InstanceId {
 fn have(world: &World) -> u32 {
     let World { observed, signals, memory, limits, now, .. } = world;
     Scene::new(observed, signals, memory, limits, *now).have(&PoolName::from("workers"))
+}
+
+/// The name of the node that a worker is bound to.
+fn node_of(world: &World, number: u32) -> Option<String> {
+    let World { observed, signals, memory, limits, now, .. } = world;
+    let scene = Scene::new(observed, signals, memory, limits, *now);
+    let worker = memory.workers.get(&worker_id(number))?;
+    scene.node(worker).map(|node| node.at.name.to_string())
 }
 
 fn adopted(world: &World) -> Vec<String> {
@@ -145,6 +156,41 @@ fn what_the_cloud_says_of_a_node_counts_before_what_its_image_says() {
     let other = world.instance(2).id.to_string();
     world.node(1).worker = Some(other.as_str().into());
     assert_eq!(world.plan().transitions, [], "w1 was baked from w2's image, and is w1");
+    assert_eq!(node_of(&world, 1), Some("n1".to_owned()));
+    assert_eq!(node_of(&world, 2), Some("n2".to_owned()));
+}
+
+/// The machine of a record that is gone was adopted anew.
+#[test]
+fn of_two_records_of_one_machine_a_node_is_the_live_one() {
+    let mut world = world(1);
+    for id in ["a", "z"] {
+        let mut gone = world.worker(1).clone();
+        (gone.id, gone.state) = (id.into(), WorkerState::Gone);
+        world.memory.workers.insert(gone.id.clone(), gone);
+    }
+    assert_eq!(node_of(&world, 1), Some("n1".to_owned()));
+}
+
+#[test]
+fn a_new_store_beside_nodes_that_name_only_their_machines_is_a_lost_one() {
+    let mut world = world(1);
+    world.memory.workers.clear();
+    world.memory.cluster.uid = None;
+    world.instances("workers").clear();
+    assert!(world.plan().memory.store_forgot.is_some());
+}
+
+#[test]
+fn a_replacement_is_not_waited_for_once_somebody_protects_the_old_worker() {
+    let mut world = world(2);
+    let batch = world.worker(2).batch.clone().unwrap_or_else(|| "b".into());
+    world.worker(2).batch = Some(batch.clone());
+    world.remembered().replacing.insert("w1".into(), batch);
+    let waits = |world: &World| world.plan().pools[&"workers".into()].replacing.len();
+    assert_eq!(waits(&world), 1);
+    world.instance(1).protected = true;
+    assert_eq!(waits(&world), 0);
 }
 
 /// Two providers may number their machines alike.
@@ -198,4 +244,15 @@ fn one_that_turns_out_to_be_protected_before_its_node_is_cordoned_is_given_back(
     let plan = world.plan();
     let back = plan.steps.iter().find(|step| matches!(step.act, Act::Uncordon { .. }));
     assert_eq!(back.map(|step| &step.reason), Some(&Reason::Protected), "{:#?}", plan.steps);
+}
+
+#[test]
+fn why_the_cloud_ended_a_machine_is_told_as_it_says_it() {
+    let mut world = world(2);
+    let ended = world.instance(1);
+    ended.state = InstanceState::Gone;
+    ended.told = Some("Server.SpotInstanceTermination".to_owned());
+    world.node(1).readiness = Readiness::NotReady { since: world.now };
+    let told = format!("{:?}", world.plan().transitions);
+    assert!(told.contains("Server.SpotInstanceTermination"), "{told}");
 }

@@ -194,6 +194,18 @@ async fn whether_a_machine_may_be_ended_is_asked_once_and_soon_known_or_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_has_gathered_is_not_spent_on_a_provider_that_is_asked_too_much() {
+    let inner = Scripted::of([Some(Err(Error::Throttled))]);
+    let config = GuardedConfig { rate: 10, burst: 50, retries: 0, ..GuardedConfig::default() };
+    let guarded = Guarded::new(inner.clone(), config, Arc::new(Metrics::new()));
+    for _ in 0..2 {
+        let _ = guarded.list(&"p".into()).await;
+    }
+    let asked = inner.asked.lock().unwrap().clone();
+    assert_eq!((asked[1] - asked[0]).as_millis(), 200);
+}
+
+#[tokio::test(start_paused = true)]
 async fn however_often_it_says_so_it_is_asked_a_tenth_as_often_at_least() {
     let inner = Scripted::of(std::iter::repeat_n(Some(Err(Error::Throttled)), 8));
     let config =

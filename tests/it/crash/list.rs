@@ -24,10 +24,12 @@ const EFFECTS: [&str; 13] = [
 /// Changes something, and is no part of the running service: a person calls it, with the program stopped.
 const BY_HAND: &str = "store.restore";
 /// `store.ready` may write, where nothing is ever read.
-const LOOKS: [&str; 14] = [
+const LOOKS: [&str; 16] = [
     "provider.turn",
     "provider.list",
+    "provider.may_end",
     "provider.shapes",
+    "provider.complaints",
     "provider.console",
     "cluster.observe",
     "cluster.changed",

@@ -209,6 +209,21 @@ async fn who_never_heard_what_can_be_bought_does_not_know_it() {
     assert_eq!(stage.ec2.shapes(&pool()).await.unwrap().len(), 2, "and asks again");
 }
 
+/// Another of the zone may have room, and which has most is asked again.
+#[tokio::test]
+async fn after_a_full_subnet_the_subnets_are_asked_anew() {
+    let Some(stage) = Stage::start().await else { return };
+    let request = stage.request(&[Market::Spot]).await;
+    let zone = request.orders[0].offering.zone.clone();
+    let code = "InsufficientFreeAddressesInSubnet";
+    stage.aws.sells_nothing("t3.small", zone.as_str(), Lifecycle::Spot, code);
+    stage.aws.sells_nothing("t3a.small", zone.as_str(), Lifecycle::Spot, code);
+    stage.ec2.launch(&request).await.unwrap();
+    stage.aws.forget_calls();
+    stage.ec2.shapes(&pool()).await.unwrap();
+    assert!(stage.aws.calls().iter().any(|call| call.action == "DescribeSubnets"));
+}
+
 #[tokio::test]
 async fn an_image_that_is_sold_out_in_one_zone_is_bought_in_the_next() {
     let Some(stage) = Stage::of_an_image("").await else { return };

@@ -10,10 +10,12 @@ use crate::support::prometheus::{self, RunningPrometheus};
 use crate::support::redis::{self, RunningRedis};
 use crate::support::server::{Ready, Server};
 use crate::support::{ports, wait};
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -317,4 +319,38 @@ async fn a_page_that_is_lost_ends_nothing_and_buys_nothing() {
     .await;
     assert_eq!((asked("CreateFleet"), asked("TerminateInstances")), (0, 0));
     assert_eq!((story.instances("running").await, story.nodes().await), (2, 2));
+}
+
+/// A budget holds its pod, so it is there for long; then a person ends it.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_somebody_ends_amid_its_drain_is_lost_and_nothing_is_bought_for_it() {
+    let Some(story) = Story::start().await else { return };
+    story.create_pod("first").await;
+    story.until("the pod to run", || async { story.bound().await == 1 }).await;
+    let leaving = story.aws.machines().await.remove(0).id;
+    let labels = json!({ "app": "small" });
+    let small = json!({ "metadata": { "labels": labels }, "spec": pod("small", "300m")["spec"] });
+    let spec = json!({ "selector": { "matchLabels": labels }, "template": small });
+    let deployments: Api<Deployment> = Api::default_namespaced(story.client.clone());
+    create(&deployments, json!({ "metadata": { "name": "small" }, "spec": spec })).await;
+    story.until("a small one to run beside it", || async { story.bound().await == 2 }).await;
+    story.create_pod("second").await;
+    story.until("a second worker", || async { story.bound().await == 3 }).await;
+    let spec = json!({ "selector": { "matchLabels": labels }, "maxUnavailable": 0 });
+    let budgets: Api<PodDisruptionBudget> = Api::default_namespaced(story.client.clone());
+    create(&budgets, json!({ "metadata": { "name": "small" }, "spec": spec })).await;
+    story.work_ends("first").await;
+    story
+        .until("a budget to hold the drain", || async {
+            let workers = story.told("workers").await;
+            workers
+                .iter()
+                .any(|one| one["blocked"].as_str().is_some_and(|by| by.contains("budget")))
+        })
+        .await;
+    story.aws.ask("TerminateInstances", &[("InstanceId.1", &leaving)]).await;
+    story.until("its node to go", || async { story.nodes().await == 1 }).await;
+    let lost = |entry: &Value| entry["reason"]["code"] == "lost";
+    assert!(story.told("history").await.iter().any(lost));
+    assert_eq!((story.aws.machines().await.len(), story.instances("running").await), (2, 1));
 }
