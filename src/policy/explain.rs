@@ -7,8 +7,8 @@ use super::new_nodes;
 use super::scene::Scene;
 use crate::config::{ClusterConfig, PoolConfig};
 use crate::model::{
-    Cordon, Decision, Explanation, Memory, Node, NodeName, Observed, Pin, Placement, Plan, Pod,
-    PodKind, Readiness, Reason, Subject, Worker, WorkerState, duration,
+    Cordon, Decision, Explanation, InstanceId, Memory, Node, NodeName, Observed, Pin, Placement,
+    Plan, Pod, PodKind, Readiness, Reason, Subject, Worker, WorkerState, duration,
 };
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -32,7 +32,10 @@ pub fn explain(
             let pod = pods.find(|pod| pod.name == *name && pod.spec.namespace == *namespace)?;
             of_pod(&scene, pod)
         }
-        Subject::Node(name) => of_node(&scene, view.nodes().find(|node| node.at.name == *name)?),
+        Subject::Node(name) => match view.nodes().find(|node| node.at.name == *name) {
+            Some(node) => of_node(&scene, node),
+            None => without_a_node(&scene, name)?,
+        },
     };
     let decided = plan.decisions.iter().map(decided).collect();
     Some(Explanation { subject: subject.to_string(), decided, ..explanation })
@@ -185,6 +188,28 @@ fn of_node<'a>(scene: &Scene<'a>, node: &'a Node) -> Explanation {
     );
     let (why, helps) = keeps(scene, worker, node);
     Explanation { why, helps, ..said(state) }
+}
+
+/// A worker or a machine by this name, that has no node: why it did not join, its console may say.
+fn without_a_node(scene: &Scene<'_>, name: &NodeName) -> Option<Explanation> {
+    let is_it = |worker: &&Worker| {
+        let machine = worker.instance.as_ref().map(InstanceId::as_str);
+        [Some(worker.id.as_str()), machine].contains(&Some(name.as_str()))
+    };
+    let mut named: Vec<&Worker> = scene.memory.workers.values().filter(is_it).collect();
+    named.sort_by_key(|worker| worker.is_live());
+    let worker = named.pop()?;
+    let machine = worker.instance.as_ref().map_or("none", InstanceId::as_str);
+    let state = format!(
+        "worker {} of pool {}: {} for {}, without a node; its machine is {machine}",
+        worker.id,
+        worker.pool,
+        worker.state.name(),
+        ago(worker.since, scene.now),
+    );
+    let words = worker.last_words.iter().flat_map(|words| words.lines());
+    let why = words.map(|line| format!("its console: {line}")).collect();
+    Some(Explanation { why, ..said(state) })
 }
 
 fn state_of(node: &Node, now: Timestamp) -> String {

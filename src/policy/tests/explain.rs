@@ -1,8 +1,8 @@
 //! Why a pod is nowhere, or a worker still there, in words.
 
 use crate::model::{
-    Cordon, Explanation, Labels, Pin, Placement, PodKind, Subject, Unhelpable, WorkerState,
-    duration,
+    Cordon, Explanation, Failure, Labels, Pin, Placement, PodKind, Subject, Unhelpable,
+    WorkerState, duration,
 };
 use crate::policy::explain;
 use crate::policy::fixtures::{MINUTE, World};
@@ -151,4 +151,21 @@ fn a_node_that_is_none_of_ours_is_told_so() {
         of_node(&world, "n2").state,
         "carries the control plane; it is Ready, cordoned by us"
     );
+}
+
+#[test]
+fn one_that_never_joined_is_told_with_what_its_console_said_last() {
+    let mut world = World::of(1);
+    let number = world.booting(MINUTE * 6);
+    world.set(number, WorkerState::Failed { failure: Failure::NeverJoined });
+    let worker = world.worker(number);
+    worker.last_words = Some("starting\nno route to the server".to_owned());
+    let (id, machine) = (worker.id.to_string(), worker.instance.clone().unwrap().to_string());
+    for name in [id.as_str(), machine.as_str()] {
+        let told = of_node(&world, name);
+        assert!(told.state.contains("without a node"), "{}", told.state);
+        assert!(told.state.contains(&machine), "{}", told.state);
+        let words = ["its console: starting", "its console: no route to the server"];
+        assert_eq!(told.why, words);
+    }
 }
