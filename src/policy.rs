@@ -45,8 +45,8 @@ mod tests;
 
 use crate::config::{ClusterConfig, Mode, PoolConfig};
 use crate::model::{
-    Ask, ClusterMemory, Decision, Memory, Observed, Plan, PoolName, Reason, Signal, Source,
-    Verdict, Want, WorkerId, duration,
+    Ask, ClusterMemory, Decision, InstanceState, Memory, Observed, Plan, PoolName, Reason, Signal,
+    Source, Verdict, Want, WorkerId, duration,
 };
 use asks::Court;
 pub use backoff::without_capacity;
@@ -211,6 +211,9 @@ fn asides(
     if let Some(drifted) = replace::drifted(scene, pool) {
         draft.also(&pool.name, drifted);
     }
+    if let Some(impaired) = impaired(scene, pool) {
+        draft.also(&pool.name, impaired);
+    }
     if let Some(first) = demand.packing.unhostable.first() {
         let pods = u32::try_from(demand.packing.unhostable.len()).unwrap_or(u32::MAX);
         let (pod, why) = (first.pod.to_string(), first.why.clone());
@@ -221,6 +224,16 @@ fn asides(
         let pods = u32::try_from(demand.unhelpable.len()).unwrap_or(u32::MAX);
         draft.also(&pool.name, Reason::Unhelpable { pods, until });
     }
+}
+
+/// What the provider says of machines that run and are not well.
+fn impaired(scene: &Scene<'_>, pool: &PoolConfig) -> Option<Reason> {
+    let list = scene.instances(&pool.name).ok()?;
+    let running = list.iter().filter(|one| one.state == InstanceState::Running);
+    let mut unwell = running.filter_map(|one| Some(format!("{}: {}", one.id, one.told.as_ref()?)));
+    let what = unwell.next()?;
+    let others = u32::try_from(unwell.count()).unwrap_or(u32::MAX);
+    Some(Reason::Impaired { machines: others.saturating_add(1), what })
 }
 
 /// An alert's query that gave no number asks for nothing.

@@ -351,6 +351,13 @@ pub enum Reason {
         /// What differs, of the first.
         what: String,
     },
+    /// The provider says that something is wrong with running machines.
+    Impaired {
+        /// How many.
+        machines: u32,
+        /// One of them, and the provider's words.
+        what: String,
+    },
     /// Another replacement is under way.
     ReplaceBusy {
         /// Of which worker.
@@ -475,7 +482,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every code, in the order of the list.
-    pub const CODES: [&'static str; 89] = [
+    pub const CODES: [&'static str; 90] = [
         "nothing_asked",
         "pods_pending",
         "alert_step",
@@ -537,6 +544,7 @@ impl Reason {
         "spot_notice",
         "max_age",
         "drifted",
+        "impaired",
         "replace_busy",
         "replace_per_hour",
         "replacement_too",
@@ -632,6 +640,7 @@ impl Reason {
             Self::SpotNotice { .. } => "spot_notice",
             Self::MaxAge => "max_age",
             Self::Drifted { .. } => "drifted",
+            Self::Impaired { .. } => "impaired",
             Self::ReplaceBusy { .. } => "replace_busy",
             Self::ReplacePerHour { .. } => "replace_per_hour",
             Self::ReplacementToo { .. } => "replacement_too",
@@ -775,6 +784,9 @@ impl fmt::Display for Reason {
             Self::NodeAlert { alert } => write!(f, "alert {alert} asks for a replacement"),
             Self::SpotNotice { at } => write!(f, "spot notice: ends at {at}"),
             Self::MaxAge => f.write_str("older than max_age"),
+            Self::Impaired { machines, what } => {
+                write!(f, "the provider says that {machines} machine(s) are not well: {what}")
+            }
             Self::Drifted { workers, what } => {
                 write!(f, "{workers} worker(s) were launched before the pool changed: {what}")
             }

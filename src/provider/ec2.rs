@@ -43,8 +43,11 @@ use tokio::time::Instant;
 /// How long what can be bought is kept: types do not change, and new zones are seldom.
 const KEPT: Duration = Duration::from_mins(30);
 
-/// When that is asked again where AWS did not tell it.
+/// When that is asked again where AWS did not tell it; and how long status checks are kept.
 const AGAIN: Duration = Duration::from_mins(1);
+
+/// How long status checks may take to be told: the list waits for them.
+const STATUS: Duration = Duration::from_secs(3);
 
 /// How long it is told that an instance may not be ended, after that was found: then it is asked again.
 const PROTECTED: Duration = Duration::from_mins(10);
@@ -56,6 +59,7 @@ pub struct Ec2 {
     client: Client,
     catalog: tokio::sync::Mutex<Option<(Instant, Arc<Catalog>)>>,
     protected: Mutex<BTreeMap<InstanceId, Instant>>,
+    impaired: tokio::sync::Mutex<Option<(Instant, BTreeMap<InstanceId, String>)>>,
 }
 
 impl fmt::Debug for Ec2 {
@@ -86,6 +90,7 @@ impl Ec2 {
             client,
             catalog: tokio::sync::Mutex::default(),
             protected: Mutex::default(),
+            impaired: tokio::sync::Mutex::default(),
         }
     }
 
@@ -251,6 +256,23 @@ impl Ec2 {
         ids.collect::<Option<_>>().ok_or_else(untold)
     }
 
+    /// Tells of those that run which fail a check of AWS's. Nothing is decided by it, so where it cannot be asked nothing is told.
+    async fn tell_impaired(&self, listed: &mut [Instance]) {
+        let mut kept = self.impaired.lock().await;
+        if kept.as_ref().is_none_or(|(at, _)| at.elapsed() >= AGAIN) {
+            let asked = tokio::time::timeout(STATUS, self.client.impaired()).await;
+            let asked = asked.unwrap_or(Err(Error::TimedOut));
+            if let Err(error) = &asked {
+                tracing::warn!(section = "provider", %error, "status checks are not told");
+            }
+            *kept = Some((Instant::now(), asked.unwrap_or_default()));
+        }
+        let Some((_, impaired)) = &*kept else { return };
+        for one in listed.iter_mut().filter(|one| one.state == InstanceState::Running) {
+            one.told = impaired.get(&one.id).cloned();
+        }
+    }
+
     fn is_protected(&self, id: &InstanceId) -> bool {
         let mut protected = self.protected.lock().unwrap_or_else(PoisonError::into_inner);
         protected.retain(|_, until| Instant::now() < *until);
@@ -357,6 +379,9 @@ impl Provider for Ec2 {
         let mut listed = self.listed(tags::whose(&self.cluster, pool)).await?;
         for one in &mut listed {
             one.protected = self.is_protected(&one.id);
+        }
+        if listed.iter().any(Instance::is_live) {
+            self.tell_impaired(&mut listed).await;
         }
         Ok(listed)
     }

@@ -27,6 +27,11 @@ impl Ec2 {
         }
         let (types, catalog) = match self.check_places(&mut found).await {
             Ok(known) => known,
+            Err(error @ (Error::Unavailable(_) | Error::TimedOut)) => {
+                let mend = format!("EC2 does not answer there; is there such a region? ({error})");
+                found.add("region", self.config.region.as_deref(), &mend);
+                return found.0;
+            }
             Err(error) => {
                 found.add(
                     "",

@@ -2,6 +2,7 @@
 
 use super::error::{WOULD_BE_WELL, meaning};
 use crate::config::{Ec2Config, Secret};
+use crate::model::InstanceId;
 use crate::provider::{Error, Result};
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -17,10 +18,11 @@ use aws_sdk_ec2::operation::run_instances::{
     RunInstancesOutput, builders::RunInstancesFluentBuilder,
 };
 use aws_sdk_ec2::types::{
-    AttributeBooleanValue, Filter, Image, Instance, InstanceAttributeName, InstanceTypeInfo,
-    InstanceTypeOffering, LocationType, Subnet,
+    AttributeBooleanValue, Filter, Image, Instance, InstanceAttributeName, InstanceStatus,
+    InstanceTypeInfo, InstanceTypeOffering, LocationType, Subnet,
 };
 use aws_smithy_http_client::tls;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::OnceCell;
 
@@ -241,6 +243,20 @@ impl Client {
         let call = self.ec2().await?.describe_images().filters(among("image-id", &[id.to_owned()]));
         let told = call.send().await.map_err(|error| meaning(&error))?;
         Ok(told.images.unwrap_or_default().pop())
+    }
+
+    /// Instances, of all that the account has in the region, that fail one of AWS's status checks, and which.
+    /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/monitoring-system-instance-status-check.html>
+    pub(super) async fn impaired(&self) -> Result<BTreeMap<InstanceId, String>> {
+        let mut all = BTreeMap::new();
+        for check in ["instance-status", "system-status"] {
+            let failed = among(&format!("{check}.status"), &["impaired".to_owned()]);
+            let call = self.ec2().await?.describe_instance_status().filters(failed);
+            let told = call.send().await.map_err(|error| meaning(&error))?;
+            let ids = told.instance_statuses().iter().filter_map(InstanceStatus::instance_id);
+            all.extend(ids.map(|id| (id.into(), format!("AWS's {check} check fails"))));
+        }
+        Ok(all)
     }
 
     /// What an instance wrote on its console, in base64.

@@ -2,7 +2,9 @@
 
 use super::tags;
 use crate::model::{Instance, InstanceState, Market};
-use aws_sdk_ec2::types::{Instance as Listed, InstanceLifecycleType, InstanceStateName as State};
+use aws_sdk_ec2::types::{
+    Instance as Listed, InstanceLifecycleType, InstanceState as At, InstanceStateName as State,
+};
 use jiff::Timestamp;
 
 /// What a listed instance is to us; `None` of one that lacks what every instance of ours has.
@@ -27,7 +29,7 @@ pub(super) fn instance(listed: &Listed) -> Option<Instance> {
         state: state(listed.state()?.name()?),
         protected: false,
         notice: None,
-        told: told(listed),
+        told: told(listed).filter(|_| listed.state().and_then(At::name) != Some(&State::Running)),
     })
 }
 

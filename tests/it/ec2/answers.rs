@@ -1,6 +1,6 @@
 //! Every answer that AWS may give, or not give: no machine twice, none lost, and a reason for each.
 
-use super::stage::{Stage, machines_of, pool};
+use super::stage::{Stage, asked, machines_of, pool};
 use crate::support::aws::{Fault, Lifecycle};
 use bellwether::model::{InstanceId, Market, WorkerId};
 use bellwether::provider::{Error, Launched, LeftBehind, Provider as _};
@@ -46,6 +46,24 @@ async fn a_launch_that_no_list_shows_yet_is_asked_again_with_its_token_and_made_
         launched.instances.iter().map(|one| one.1.clone()).collect::<BTreeSet<_>>()
     };
     assert_eq!(machines(&again), machines(&once_more));
+}
+
+/// The tags were changed in the file between a launch whose answer was lost and its repetition, and no list shows it yet.
+#[tokio::test]
+async fn a_pool_that_changed_amid_a_launch_buys_nothing_twice() {
+    let Some(stage) = Stage::start().await else { return };
+    let request = stage.request(&[Market::OnDemand]).await;
+    stage.aws.hides_new(2);
+    stage.aws.next("CreateFleet", Fault::CutAfter);
+    stage.ec2.launch(&request).await.unwrap_err();
+    let mut config = stage.config.clone();
+    config.tags = [("team".to_owned(), "another".to_owned())].into();
+    let changed = asked(&config);
+    let told = changed.launch(&request).await.unwrap();
+    let mismatch = "IdempotentParameterMismatch";
+    assert!(told.failed[0].1.to_string().contains(mismatch), "{told:#?}");
+    assert_eq!(machines_of(&stage.aws, "workers-1").await.len(), 1);
+    assert_eq!(changed.launch(&request).await.unwrap().instances.len(), 1, "once it is listed");
 }
 
 #[tokio::test]

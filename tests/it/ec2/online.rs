@@ -107,6 +107,20 @@ async fn what_is_missing_is_named_with_its_field() {
 }
 
 #[tokio::test]
+async fn a_region_where_nobody_answers_is_named() {
+    let Some(online) = Online::start().await else { return };
+    let mut pool = online.pool();
+    (pool["region"], pool["endpoint"]) = (json!("eu-nowhere-9"), json!("http://127.0.0.1:9"));
+    let (code, told) = online.tells(&pool).await;
+    assert_eq!((code, told.len()), (1, 1), "{told:#?}");
+    is_told(
+        &told,
+        "region",
+        "\"eu-nowhere-9\": EC2 does not answer there; is there such a region?",
+    );
+}
+
+#[tokio::test]
 async fn a_shape_of_another_architecture_than_the_image_is_refused() {
     let Some(online) = Online::start().await else { return };
     let told = online.with("shapes", json!(["t3.small", "t4g.small"])).await;

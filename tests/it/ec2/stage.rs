@@ -179,7 +179,8 @@ impl Stage {
     }
 }
 
-fn asked(config: &Ec2Config) -> Ec2 {
+/// As whoever reads this configuration asks.
+pub(super) fn asked(config: &Ec2Config) -> Ec2 {
     let keys = Keys { id: "testing".to_owned(), secret: Secret::new("testing") };
     Ec2::asked_as("default".into(), config.clone(), Some(keys))
 }

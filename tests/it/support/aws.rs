@@ -12,6 +12,7 @@ mod launch;
 mod pages;
 mod scene;
 mod shop;
+mod status;
 mod tokens;
 mod words;
 mod xml;
@@ -131,6 +132,11 @@ impl Aws {
     /// Everything can be had again.
     pub(crate) fn sells_all(&self) {
         self.scene.shop.lock().unwrap().has_all();
+    }
+
+    /// AWS's check of the system that an instance runs on fails.
+    pub(crate) fn impairs(&self, id: &str) {
+        self.scene.impaired.lock().unwrap().insert(id.to_owned());
     }
 
     /// What befalls the next call of this action, behind what was said so before.

@@ -22,6 +22,8 @@ pub(super) struct Scene {
     pub(super) launched: Mutex<Vec<String>>,
     /// Instances that are protected from termination.
     pub(super) guarded: Mutex<BTreeSet<String>>,
+    /// Instances whose system is impaired.
+    pub(super) impaired: Mutex<BTreeSet<String>>,
     /// How many fleets there were.
     pub(super) fleets: AtomicUsize,
     /// Held by an act: of two at once, each would count what the other takes.
@@ -52,6 +54,7 @@ impl Scene {
             lists: Mutex::default(),
             launched: Mutex::default(),
             guarded: Mutex::default(),
+            impaired: Mutex::default(),
             fleets: AtomicUsize::new(0),
             turn: tokio::sync::Mutex::default(),
             zones: Mutex::default(),
@@ -85,6 +88,7 @@ impl Scene {
         }
         match call.action.as_str() {
             "CreateFleet" => self.create_fleet(call).await,
+            "DescribeInstanceStatus" => self.instance_status(call),
             "DescribeInstances" => self.describe_instances(call, fault).await,
             "RunInstances" => self.run_instances(call).await,
             "TerminateInstances" => self.terminate_instances(call).await,
