@@ -7,14 +7,16 @@ set -euf -o pipefail
 K3S_VERSION='v1.33.5+k3s1' # the version of your server
 TOKEN_PARAMETER='/k3s/join-token'
 SERVER_PARAMETER='/k3s/master-ip'
-TOKEN_FILE='/etc/rancher/k3s/agent-token'
-DEADLINE=240 # seconds for all of it; the pool's join_deadline is longer
+# ROOT and DEADLINE are given by a test alone, whose machine is not to be touched.
+TOKEN_FILE="${ROOT:-}/etc/rancher/k3s/agent-token"
+CONSOLE="${ROOT:-}/dev/console"
+DEADLINE=${DEADLINE:-240} # seconds for all of it; the pool's join_deadline is longer
 
 METADATA='http://169.254.169.254/latest'
 
 say() {
   echo "bellwether: $*"
-  echo "bellwether: $*" 2>/dev/null >/dev/console || true
+  echo "bellwether: $*" 2>/dev/null >"$CONSOLE" || true
 }
 
 fail() {
@@ -51,11 +53,12 @@ tag() {
   if grep -qxF "$1" <<<"$tags"; then metadata "tags/instance/$1"; fi
 }
 
-retry session || fail 'the instance metadata does not answer'
-id=$(metadata instance-id)
-zone=$(metadata placement/availability-zone)
-region=$(metadata placement/region)
-shape=$(metadata instance-type)
+silent='the instance metadata does not answer'
+retry session || fail "$silent"
+id=$(metadata instance-id) || fail "$silent"
+zone=$(metadata placement/availability-zone) || fail "$silent"
+region=$(metadata placement/region) || fail "$silent"
+shape=$(metadata instance-type) || fail "$silent"
 tags=$(metadata tags/instance) || fail 'the metadata has no tags: set InstanceMetadataTags to enabled'
 pool=$(tag bellwether:pool)
 labels=$(tag bellwether:node-labels)
@@ -121,7 +124,7 @@ runs() {
 }
 
 if ! retry runs; then
-  journalctl --unit k3s-agent --no-pager --output cat --lines 20 2>/dev/null >/dev/console || true
+  journalctl --unit k3s-agent --no-pager --output cat --lines 20 2>/dev/null >"$CONSOLE" || true
   fail 'the kubelet does not run'
 fi
 say "$id is a worker of $pool"

@@ -306,7 +306,7 @@ fn failed(
             draft.step_after(WorkerEvent::Terminate, step(worker, act, reason, permit));
         }
         Machine::Ending(_) | Machine::Gone(_) => {
-            draft.moved(worker, WorkerEvent::Terminate, reason)
+            draft.moved(worker, WorkerEvent::Terminate, reason);
         }
         Machine::Unknown => {}
     }

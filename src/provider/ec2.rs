@@ -97,21 +97,21 @@ impl Ec2 {
     /// What can be bought; what was known before where AWS does not say it anew.
     async fn catalog(&self) -> Result<Arc<Catalog>> {
         let mut kept = self.catalog.lock().await;
-        if let Some((at, catalog)) = &*kept
-            && at.elapsed() < KEPT
+        if let Some((until, catalog)) = &*kept
+            && Instant::now() < *until
         {
             return Ok(catalog.clone());
         }
         match (self.ask_catalog().await, &*kept) {
             (Ok(catalog), _) => {
                 let catalog = Arc::new(catalog);
-                *kept = Some((Instant::now(), catalog.clone()));
+                *kept = Some((Instant::now() + KEPT, catalog.clone()));
                 Ok(catalog)
             }
             (Err(error), Some((_, catalog))) => {
                 tracing::warn!(section = "provider", %error, "what can be bought is not told anew");
                 let catalog = catalog.clone();
-                *kept = Instant::now().checked_sub(KEPT - AGAIN).map(|at| (at, catalog.clone()));
+                *kept = Some((Instant::now() + AGAIN, catalog.clone()));
                 Ok(catalog)
             }
             (Err(error), None) => Err(error),

@@ -99,9 +99,10 @@ impl<'a> Ledger<'a> {
         answered: Vec<(WorkerId, InstanceId, Offering)>,
     ) -> Vec<(WorkerId, InstanceId, Offering)> {
         let pool = self.turn.limits.pools.get(&request.pool);
-        match pool.is_none_or(|pool| pool.provider.names_workers()) {
-            true => answered,
-            false => anew(request, &self.workers, answered),
+        if pool.is_none_or(|pool| pool.provider.names_workers()) {
+            answered
+        } else {
+            anew(request, &self.workers, answered)
         }
     }
 

@@ -5,6 +5,7 @@ mod online;
 mod rights;
 mod stage;
 mod story;
+mod user_data;
 
 use self::stage::{Stage, machines_of};
 use crate::support::aws::{Call, Fault, Lifecycle};
@@ -53,7 +54,10 @@ async fn a_launch_of_both_markets_is_one_fleet_that_says_from_what_where_and_who
     for (number, shape) in ["t3.small", "t3a.small"].iter().enumerate() {
         let at = format!("LaunchTemplateConfigs.1.Overrides.{}", number + 1);
         assert_eq!(word(&format!("{at}.InstanceType")), *shape, "the wanted one first");
-        assert_eq!(word(&format!("{at}.Priority")).parse::<f64>(), Ok(number as f64));
+        assert_eq!(
+            word(&format!("{at}.Priority")).parse::<f64>().map(|rank| rank.to_string()),
+            Ok(number.to_string())
+        );
         assert_eq!(word(&format!("{at}.SubnetId")), stage.subnet_of(zone));
     }
     for machine in machines_of(&stage.aws, "workers-1").await {

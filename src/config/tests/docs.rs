@@ -171,6 +171,18 @@ fn the_yaml_of_the_page_about_containers_is_right() {
 }
 
 #[test]
+fn the_yaml_of_the_page_about_ec2_is_right() {
+    let page = std::fs::read_to_string(docs().join("ec2.md")).unwrap();
+    let blocks = blocks(&page);
+    assert_eq!(blocks.len(), 1);
+    let config = parse(blocks[0]).unwrap_or_else(|errors| panic!("{errors}"));
+    let pool = &config.clusters[&"default".into()].pools[&PoolName::from("workers")];
+    let ProviderConfig::Ec2(ec2) = &pool.provider else { panic!("{:?}", pool.provider) };
+    assert_eq!(ec2.spot, 70);
+    assert_eq!(ec2.shapes, ["t3.small", "t3a.small"]);
+}
+
+#[test]
 fn every_yaml_that_is_shown_is_right() {
     let page = page();
     let blocks = blocks(&page);
