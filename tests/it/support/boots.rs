@@ -2,12 +2,10 @@
 //! of no more when their instance ends.
 
 use super::aws::{Aws, Machine};
-use super::control_plane::{FakeNode, create};
+use super::control_plane::{self, FakeNode, create};
 use bellwether::model::{POOL_LABEL, ZONE_LABEL};
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
-use kube::api::{Patch, PatchParams};
-use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
@@ -97,15 +95,6 @@ impl Boots {
 
     /// The kubelet of an instance is heard of no more.
     pub(crate) async fn silence(&self, id: &str) {
-        let (node, params) = (node_of(id), PatchParams::default());
-        let unplayed = json!({ "metadata": { "annotations": { "kwok.x-k8s.io/node": null } } });
-        let silent =
-            json!({ "status": { "conditions": [{ "type": "Ready", "status": "Unknown" }] } });
-        let unplayed = self.nodes.patch(&node, &params, &Patch::Merge(&unplayed)).await;
-        let silent = self.nodes.patch_status(&node, &params, &Patch::Strategic(&silent)).await;
-        for answer in [unplayed, silent] {
-            let is_gone = |error: &kube::Error| error.to_string().contains("not found");
-            assert!(answer.as_ref().err().is_none_or(is_gone), "{answer:?}");
-        }
+        control_plane::silence(&self.nodes, &node_of(id)).await;
     }
 }

@@ -8,7 +8,7 @@ mod service;
 
 pub(crate) use access::{ADMIN, AUDITED, RESTRICTED, client, write_kubeconfig};
 pub(crate) use objects::{
-    FakeNode, create, is_bound, is_ready, is_running, pod, until, why_unschedulable,
+    FakeNode, create, is_bound, is_ready, is_running, pod, silence, until, why_unschedulable,
 };
 pub(crate) use part::Part;
 pub(crate) use service::{SERVICE, manifest};

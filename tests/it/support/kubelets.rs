@@ -1,14 +1,12 @@
 //! The kubelets of simulated machines on a real control plane: they join, and are heard of no more when their machine ends.
 //! They are played, as far as kwok does not do it, or real ones in containers.
 
-use super::control_plane::{ControlPlane, FakeNode, create};
+use super::control_plane::{self, ControlPlane, FakeNode, create};
 use super::dockerd::Dockerd;
 use bellwether::model::{Instance, InstanceState, POOL_LABEL, WORKER_LABEL, ZONE_LABEL};
 use bellwether::sim::World;
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
-use kube::api::{Patch, PatchParams};
-use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -96,16 +94,7 @@ impl Kubelets {
 
     /// The kubelet of a worker is heard of no more.
     pub(crate) async fn silence(&self, worker: &str) {
-        let (node, params) = (node_of(worker), PatchParams::default());
-        let unplayed = json!({ "metadata": { "annotations": { "kwok.x-k8s.io/node": null } } });
-        let silent =
-            json!({ "status": { "conditions": [{ "type": "Ready", "status": "Unknown" }] } });
-        let unplayed = self.nodes.patch(&node, &params, &Patch::Merge(&unplayed)).await;
-        let silent = self.nodes.patch_status(&node, &params, &Patch::Strategic(&silent)).await;
-        for answer in [unplayed, silent] {
-            let is_gone = |error: &kube::Error| error.to_string().contains("not found");
-            assert!(answer.as_ref().err().is_none_or(is_gone), "{answer:?}");
-        }
+        control_plane::silence(&self.nodes, &node_of(worker)).await;
     }
 
     /// Machines that run and belong to this cluster: foreign ones join another.

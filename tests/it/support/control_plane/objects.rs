@@ -5,7 +5,7 @@ use crate::support::wait;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::Api;
-use kube::api::PostParams;
+use kube::api::{Patch, PatchParams, PostParams};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -62,6 +62,19 @@ impl FakeNode<'_> {
             "spec": { "providerID": self.provider_id, "taints": taints },
             "status": { "capacity": room, "allocatable": room },
         })
+    }
+}
+
+/// The kubelet of a node that kwok plays is heard of no more. One that is not there says nothing anyhow.
+pub(crate) async fn silence(nodes: &Api<Node>, node: &str) {
+    let params = PatchParams::default();
+    let unplayed = json!({ "metadata": { "annotations": { "kwok.x-k8s.io/node": null } } });
+    let silent = json!({ "status": { "conditions": [{ "type": "Ready", "status": "Unknown" }] } });
+    let unplayed = nodes.patch(node, &params, &Patch::Merge(&unplayed)).await;
+    let silent = nodes.patch_status(node, &params, &Patch::Strategic(&silent)).await;
+    for answer in [unplayed, silent] {
+        let is_gone = |error: &kube::Error| error.to_string().contains("not found");
+        assert!(answer.as_ref().err().is_none_or(is_gone), "{answer:?}");
     }
 }
 
