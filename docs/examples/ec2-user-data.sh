@@ -60,9 +60,9 @@ zone=$(metadata placement/availability-zone) || fail "$silent"
 region=$(metadata placement/region) || fail "$silent"
 shape=$(metadata instance-type) || fail "$silent"
 tags=$(metadata tags/instance) || fail 'the metadata has no tags: set InstanceMetadataTags to enabled'
-pool=$(tag bellwether:pool)
-labels=$(tag bellwether:node-labels)
-taints=$(tag bellwether:node-taints)
+pool=$(tag bellwether:pool) || fail "$silent"
+labels=$(tag bellwether:node-labels) || fail "$silent"
+taints=$(tag bellwether:node-taints) || fail "$silent"
 [[ -n $pool ]] || fail 'the tag bellwether:pool is not there: this is no worker of a pool'
 
 # --- What it joins with

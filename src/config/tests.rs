@@ -7,7 +7,7 @@ mod fields;
 mod values;
 
 use super::*;
-use crate::model::PoolName;
+use crate::model::{PoolMemory, PoolName};
 use std::time::Duration;
 
 const MINIMAL: &str = "
@@ -512,7 +512,22 @@ fn user_data_is_what_the_file_holds() {
     let ProviderConfig::Ec2(read) = &pool.provider else { panic!("{:?}", pool.provider) };
     let Source::Image(image) = &read.source else { panic!("{:?}", read.source) };
     assert_eq!(image.user_data.as_ref().unwrap().expose(), "#!/bin/sh\n");
+    let cluster = &config.clusters[&"default".into()];
+    let value_of = |drain| {
+        let value = changed(&value, "clusters.default.pools.workers.drain", drain);
+        parse_value(&value).unwrap().clusters[&"default".into()].pools[&"workers".into()].farewell()
+    };
+    let farewell = value_of(json!({ "when_removed": true }));
     std::fs::write(file.path(), "x".repeat(16 * 1024 + 1)).unwrap();
+    let left = PoolMemory { farewell, ..PoolMemory::default() };
+    let mut rest = cluster.clone();
+    rest.pools.clear();
+    let rest = rest.with_removed(&[("workers".into(), left)].into()).into_owned();
+    assert_eq!(
+        rest.pools.len(),
+        1,
+        "one that left the file is drained, whatever became of its script"
+    );
     let errors = refused(&value);
     assert_eq!(errors[0].path, format!("{ec2}.user_data_file"));
     assert!(errors[0].mend.contains("16 KiB"), "{}", errors[0]);

@@ -159,7 +159,7 @@ fn release(scene: &Scene<'_>, worker: &Worker, node: &Node, reason: Reason, draf
 }
 
 /// No candidate again for an hour, doubling to a day.
-fn refuse(scene: &Scene<'_>, worker: &Worker, reason: &Reason, draft: &mut Draft) {
+pub(super) fn refuse(scene: &Scene<'_>, worker: &Worker, reason: &Reason, draft: &mut Draft) {
     let timing = &scene.limits.timing;
     let is_noted = |refusal: &Refusal| scene.now < refusal.until;
     if draft.plan.memory.refusals.get(&worker.id).is_some_and(is_noted) {

@@ -105,7 +105,7 @@ fn booting(
     if matches!(machine, Machine::Stopped(_) | Machine::Ending(_) | Machine::Gone(_)) {
         return fail(worker, Failure::Lost, lost(machine), draft);
     }
-    if let Some(node) = scene.stranger(&worker.pool) {
+    if let Some(node) = scene.stranger(worker) {
         // It may be this one's: then it serves.
         let why = format!("{} says neither by its provider id nor by a label", node.at.name);
         return draft.also(&worker.pool, unknown("on which machine a node is", &why));

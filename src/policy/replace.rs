@@ -7,6 +7,7 @@ use super::asks::Court;
 use super::candidates;
 use super::draft::Draft;
 use super::fit::Chosen;
+use super::leaving;
 use super::need::Need;
 use super::pauses;
 use super::records::{self, acts};
@@ -241,18 +242,27 @@ fn drain(target: &Target<'_>, draft: &mut Draft) {
     );
 }
 
+/// Workers that were to be replaced and that somebody protects, as it turned out.
+fn kept<'a>(scene: &Scene<'a>, pool: &PoolConfig, draft: &mut Draft) -> Vec<&'a Worker> {
+    let list = scene.instances(&pool.name).unwrap_or_default();
+    let is_protected =
+        |worker: &&Worker| scene.machine(worker, &list).live().is_some_and(|one| one.protected);
+    let olds = draft.pool(&pool.name).replacing.keys();
+    olds.filter_map(|old| scene.memory.workers.get(old)).filter(is_protected).collect()
+}
+
 /// Replacements whose old worker is on its way out, or that came to nothing, are no longer waited for.
 fn forget_ended(scene: &Scene<'_>, pool: &PoolConfig, draft: &mut Draft) {
-    let list = scene.instances(&pool.name).unwrap_or_default();
     draft.pool(&pool.name).to_replace.clear();
+    let kept = kept(scene, pool, draft);
+    for worker in &kept {
+        // What came for it is one of the pool; and as long as it is protected, no other is to come.
+        leaving::refuse(scene, worker, &Reason::Protected, draft);
+    }
     draft.pool(&pool.name).replacing.retain(|old, batch| {
         let waits =
             scene.memory.workers.get(old).is_some_and(|worker| worker.state == WorkerState::Ready);
-        // Somebody protects it: what came for it is one of the pool.
-        let is_kept = scene.memory.workers.get(old).is_some_and(|worker| {
-            scene.machine(worker, &list).live().is_some_and(|instance| instance.protected)
-        });
-        let waits = waits && !is_kept;
+        let waits = waits && !kept.iter().any(|worker| worker.id == *old);
         let mut new =
             scene.memory.workers.values().filter(|worker| worker.batch.as_ref() == Some(batch));
         waits && new.any(Worker::is_serving)

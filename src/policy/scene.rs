@@ -24,6 +24,9 @@ pub(crate) fn list_delay(limits: &ClusterConfig) -> Duration {
     LIST_DELAY.min(limits.timing.call * 4)
 }
 
+/// How far the control plane's clock may be behind ours.
+const SKEW: Duration = Duration::from_mins(1);
+
 /// Everything a rule may ask.
 pub(super) struct Scene<'a> {
     pub(super) observed: &'a Observed,
@@ -104,14 +107,15 @@ impl<'a> Scene<'a> {
         self.name_of(node).and_then(|name| self.memory.workers.get(&WorkerId::from(name)))
     }
 
-    /// A node of a pool whose machines bear no names that does not say on which of them it is.
-    pub(super) fn stranger(&self, pool: &PoolName) -> Option<&'a Node> {
-        if self.pool(pool).is_none_or(|pool| pool.provider.names_workers()) {
-            return None;
-        }
+    /// A node that may be a worker's though it does not say so: of its pool, whose machines bear no names, and not older than its
+    /// machine, by two clocks.
+    pub(super) fn stranger(&self, worker: &Worker) -> Option<&'a Node> {
+        let pool = self.pool(&worker.pool).filter(|pool| !pool.provider.names_workers())?;
         let nodes = self.observed.cluster.known().into_iter().flat_map(ClusterView::nodes);
-        let mut ready = nodes.filter(|node| node.pool.as_ref() == Some(pool) && node.is_ready());
-        ready.find(|node| !node.control_plane && self.name_of(node).is_none())
+        let is_young = |node: &&Node| duration::after(node.created, SKEW) >= worker.created;
+        let ready = nodes.filter(|node| node.pool.as_ref() == Some(&pool.name) && node.is_ready());
+        let mut young = ready.filter(is_young);
+        young.find(|node| !node.control_plane && self.name_of(node).is_none())
     }
 
     /// Whether a machine is one of a launch that is not settled yet: which of its workers it is, the launch's answer says.
@@ -407,15 +411,17 @@ fn name_of<'a>(
     limits: &ClusterConfig,
 ) -> Option<&'a str> {
     let label = node.worker.as_ref().map(WorkerId::as_str);
-    let ids = || [node.machine(), label].into_iter().flatten();
+    let pool = node.pool.as_ref().and_then(|pool| limits.pools.get(pool));
+    let nameless = pool.map(|pool| &pool.provider).filter(|provider| !provider.names_workers());
+    let is_machine = |id: &&str| nameless.is_some_and(|provider| provider.is_machine(id));
+    // Which id counts is settled before any record is asked: one that has none yet is not another's.
+    let mut ids = [node.machine(), label].into_iter().flatten();
+    let id = ids.find(|id| machines.contains_key(id) || is_machine(id));
     let is_of = |worker: &&&Worker| node.pool.as_ref().is_none_or(|pool| *pool == worker.pool);
-    if let Some(worker) = ids().find_map(|id| machines.get(id)).filter(is_of) {
-        return Some(worker.id.as_str());
-    }
-    let provider = node.pool.as_ref().and_then(|pool| limits.pools.get(pool));
-    match provider.map(|pool| &pool.provider) {
-        Some(provider) if !provider.names_workers() => ids().find(|id| provider.is_machine(id)),
-        _ => label,
+    match id.and_then(|id| machines.get(id)).filter(is_of) {
+        Some(worker) => Some(worker.id.as_str()),
+        None if nameless.is_some() => id.filter(is_machine),
+        None => label,
     }
 }
 

@@ -260,6 +260,8 @@ impl Ec2 {
     async fn tell_impaired(&self, listed: &mut [Instance]) {
         let mut kept = self.impaired.lock().await;
         if kept.as_ref().is_none_or(|(at, _)| at.elapsed() >= AGAIN) {
+            // Also where nobody waits for the answer.
+            *kept = Some((Instant::now(), BTreeMap::new()));
             let asked = tokio::time::timeout(STATUS, self.client.impaired()).await;
             let asked = asked.unwrap_or(Err(Error::TimedOut));
             if let Err(error) = &asked {
@@ -305,6 +307,8 @@ fn with_image(run: RunInstancesFluentBuilder, image: &Image) -> RunInstancesFlue
     // With it off, as it is unless somebody says so, a booting machine could not read whose it is.
     let metadata = InstanceMetadataOptionsRequest::builder()
         .http_tokens(HttpTokensState::Required)
+        // So far that pods do not reach the worker's role.
+        .http_put_response_hop_limit(1)
         .instance_metadata_tags(InstanceMetadataTagsState::Enabled);
     let data = image.user_data.as_ref().map(|data| STANDARD.encode(data.expose()));
     run.image_id(&image.id)
@@ -351,7 +355,9 @@ impl Provider for Ec2 {
         let is_full = |(_, error): &(_, Error)| matches!(error, Error::Capacity(told) if told.starts_with("InsufficientFreeAddresses"));
         if launched.short.iter().any(is_full) {
             // Another subnet of the zone may have room.
-            *self.catalog.lock().await = None;
+            if let Some((until, _)) = &mut *self.catalog.lock().await {
+                *until = Instant::now();
+            }
         }
         // Said as the whole call's, so that the pool asks less.
         let is_throttled = |(_, error): &(_, Error)| *error == Error::Throttled;

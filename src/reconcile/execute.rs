@@ -6,8 +6,8 @@ use super::{Claims, Parts, Turn, observe};
 use crate::cluster::{self, Eviction, Manner, Mark};
 use crate::killpoint::{self, Point};
 use crate::model::{
-    Act, BatchId, EntryKind, Failure, Intent, LaunchRequest, Permit, PoolName, Reason, Step, Token,
-    Verdict, WorkerEvent, WorkerId, WorkerState, duration,
+    Act, BatchId, EntryKind, Failure, Intent, LaunchRequest, Permit, PoolName, Purpose, Reason,
+    Step, Token, Verdict, WorkerEvent, WorkerId, WorkerState, duration,
 };
 use crate::policy::list_delay;
 use crate::policy::permit::{self, Moment};
@@ -127,11 +127,12 @@ impl<'a> Executor<'a> {
         if !matches!(step.act, Act::Cordon { .. }) {
             return Ok(());
         }
+        let worker = self.turn.memory.workers.get(&step.worker);
         // The provider takes that one itself.
-        if matches!(step.reason, Reason::SpotNotice { .. }) {
+        let is_noticed = worker.is_some_and(|worker| worker.purpose == Some(Purpose::Notice));
+        if is_noticed || matches!(step.reason, Reason::SpotNotice { .. }) {
             return Ok(());
         }
-        let worker = self.turn.memory.workers.get(&step.worker);
         let Some(instance) = worker.and_then(|worker| worker.instance.as_ref()) else {
             return Ok(());
         };
@@ -349,7 +350,9 @@ pub(super) fn give_up(
     ledger: &mut Ledger<'_>,
 ) {
     let kind = if failure == Failure::Refused { EntryKind::Refused } else { EntryKind::Failed };
-    for order in &request.orders {
+    let open: Vec<_> =
+        request.orders.iter().filter(|order| ledger.is_requested(&order.worker)).collect();
+    for order in open {
         ledger.moved(&order.worker, &WorkerEvent::Fail { failure });
         ledger.launch(kind, request, Some(&order.worker), reason.clone());
     }

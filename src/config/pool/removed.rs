@@ -19,7 +19,11 @@ impl PoolConfig {
     /// As it was remembered, with nothing to keep: nothing at least, nothing free.
     fn removed(name: &PoolName, config: &Value) -> Option<Self> {
         let reader = Reader::default();
-        let tree = Tree::from(config.clone());
+        let mut config = config.clone();
+        // Nothing is launched any more, so the script that machines boot with may have left with it.
+        let ec2 = config.pointer_mut("/provider/ec2").and_then(Value::as_object_mut);
+        ec2.and_then(|ec2| ec2.remove("user_data_file"));
+        let tree = Tree::from(config);
         let pool = reader.root(&tree, |s| Self::read(s, name.as_str(), Mode::Act));
         // One that a newer or older version wrote and this one cannot read is left alone.
         let (errors, _) = reader.finish();

@@ -2,9 +2,9 @@
 
 use crate::model::{
     Act, Failure, InstanceId, InstanceState, PoolName, Purpose, Readiness, Reason, Transition,
-    WorkerState,
+    WorkerState, duration,
 };
-use crate::policy::fixtures::{MINUTE, Reads as _, SECOND, World, ec2, intents, worker_id};
+use crate::policy::fixtures::{DAY, MINUTE, Reads as _, SECOND, World, ec2, intents, worker_id};
 use crate::policy::scene::Scene;
 
 /// As many workers, none of whose machines bears a name, each with a node that only says on which machine it is.
@@ -191,6 +191,37 @@ fn a_replacement_is_not_waited_for_once_somebody_protects_the_old_worker() {
     assert_eq!(waits(&world), 1);
     world.instance(1).protected = true;
     assert_eq!(waits(&world), 0);
+    let refused = &world.plan().memory.refusals[&worker_id(1)];
+    assert!(duration::until(refused.until, world.now) >= MINUTE * 60, "no other is bought for it");
+}
+
+#[test]
+fn a_node_that_is_older_than_a_machine_is_not_that_machine_s() {
+    let mut world = world(1);
+    let stranger = world.ready("workers");
+    world.unrecorded(stranger);
+    world.unlisted(stranger);
+    let node = world.node(stranger);
+    (node.worker, node.provider_id) = (None, None);
+    node.created = duration::before(node.created, DAY);
+    let number = world.booting(MINUTE * 6);
+    unname(&mut world, number);
+    assert_eq!(world.plan().failure(number), Some(Failure::NeverJoined));
+}
+
+/// Its launch is not settled yet, so no record has its machine.
+#[test]
+fn a_node_whose_machine_nobody_knows_yet_is_not_whose_label_its_image_carries() {
+    let mut world = world(1);
+    let known = world.instance(1).id.to_string();
+    let new = world.ready("workers");
+    world.unrecorded(new);
+    let node = world.node(new);
+    (node.worker, node.provider_id) =
+        (Some(known.as_str().into()), Some("aws:///a/i-77".to_owned()));
+    world.node(1).readiness = Readiness::NotReady { since: world.now };
+    assert_eq!(node_of(&world, 1), Some("n1".to_owned()));
+    assert_eq!(world.plan().transitions.len(), 1, "the new machine is adopted, and w1 not moved");
 }
 
 /// Two providers may number their machines alike.
@@ -216,8 +247,10 @@ fn one_is_not_given_up_while_a_node_that_serves_may_be_its_own() {
     let stranger = world.ready("workers");
     world.unrecorded(stranger);
     world.unlisted(stranger);
+    let now = world.now;
     let node = world.node(stranger);
     (node.worker, node.provider_id) = (None, Some("k3s://ip-10-0-0-1".to_owned()));
+    node.created = now;
     let plan = world.plan();
     assert_eq!(plan.failure(number), None);
     let told = format!("{:?}", plan.decisions);

@@ -94,6 +94,10 @@ impl Ec2 {
                         found.add("launch_template", Some(template), mend);
                         return None;
                     }
+                    Err(error @ Error::Denied(_)) => {
+                        found.denied("ec2:DescribeLaunchTemplateVersions", &error);
+                        return None;
+                    }
                     Err(error) => {
                         let told = error.to_string();
                         let is_version = told.contains("Version");

@@ -241,6 +241,8 @@ impl Client {
 
     pub(super) async fn image(&self, id: &str) -> Result<Option<Image>> {
         let call = self.ec2().await?.describe_images().filters(among("image-id", &[id.to_owned()]));
+        // One that is deprecated can still be launched.
+        let call = call.include_deprecated(true);
         let told = call.send().await.map_err(|error| meaning(&error))?;
         Ok(told.images.unwrap_or_default().pop())
     }

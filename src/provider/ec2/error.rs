@@ -3,7 +3,7 @@
 use crate::provider::{Error, in_words};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ec2::config::http::HttpResponse;
-use aws_sdk_ec2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use std::error::Error as StdError;
 
 /// Letters of a message that are kept: a refusal has a long encoded part that only AWS can read.
@@ -128,8 +128,14 @@ fn is_without_credentials(error: &(dyn StdError + 'static)) -> bool {
     false
 }
 
-fn words(error: &(impl StdError + 'static)) -> String {
-    in_words(&DisplayErrorContext(error).to_string()).chars().take(MESSAGE).collect()
+/// An error and all that it came from, in words.
+fn words(error: &(dyn StdError + 'static)) -> String {
+    let (mut told, mut next) = (Vec::new(), Some(error));
+    while let Some(one) = next {
+        told.push(one.to_string());
+        next = one.source();
+    }
+    in_words(&told.join(": ")).chars().take(MESSAGE).collect()
 }
 
 #[cfg(test)]

@@ -194,6 +194,16 @@ async fn whether_a_machine_may_be_ended_is_asked_once_and_soon_known_or_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whether_a_machine_may_be_ended_is_asked_however_often_that_failed() {
+    let inner = Scripted::of((0..8).map(|_| away()));
+    let guarded = guarded(&inner);
+    for _ in 0..8 {
+        guarded.may_end(&"p".into(), &"i".into()).await.unwrap_err();
+    }
+    assert_eq!(inner.asked(), 8);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_has_gathered_is_not_spent_on_a_provider_that_is_asked_too_much() {
     let inner = Scripted::of([Some(Err(Error::Throttled))]);
     let config = GuardedConfig { rate: 10, burst: 50, retries: 0, ..GuardedConfig::default() };

@@ -254,13 +254,15 @@ async fn one_that_never_joins_is_ended_at_its_deadline_and_its_console_is_kept()
     story.boots.never_join(1);
     story.create_pod("first").await;
     story.until("it to be ended", || async { story.instances("terminated").await == 1 }).await;
-    let history = story.told("history").await;
-    let ends = history.iter().find(|entry| entry["reason"]["code"] == "never_joined");
-    assert!(ends.is_some(), "{history:#?}");
-    let words = history.iter().find(|entry| {
-        entry["what"] == "terminate" && entry["detail"].as_str().is_some_and(|it| !it.is_empty())
-    });
-    assert!(words.is_some(), "what the console said last: {history:#?}");
+    // What came of a call is told after it was made.
+    story
+        .until("its end and what its console said last to be told", || async {
+            let history = story.told("history").await;
+            let told = |entry: &Value| entry["detail"].as_str().is_some_and(|it| !it.is_empty());
+            history.iter().any(|entry| entry["reason"]["code"] == "never_joined")
+                && history.iter().any(|entry| entry["what"] == "terminate" && told(entry))
+        })
+        .await;
 }
 
 /// A person protects an instance: nothing on it is touched.
