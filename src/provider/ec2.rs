@@ -282,7 +282,7 @@ impl Ec2 {
     }
 
     /// An instance is told as protected for so long.
-    fn is_kept(&self, id: &InstanceId, time: Duration) {
+    fn mark_protected(&self, id: &InstanceId, time: Duration) {
         let mut protected = self.protected.lock().unwrap_or_else(PoisonError::into_inner);
         protected.insert(id.clone(), Instant::now() + time);
     }
@@ -361,7 +361,10 @@ impl Provider for Ec2 {
         }
         // Said as the whole call's, so that the pool asks less.
         let is_throttled = |(_, error): &(_, Error)| *error == Error::Throttled;
-        if launched.instances.is_empty() && launched.failed.iter().all(is_throttled) {
+        if launched.instances.is_empty()
+            && !launched.failed.is_empty()
+            && launched.failed.iter().all(is_throttled)
+        {
             return Err(Error::Throttled);
         }
         Ok(launched)
@@ -374,7 +377,7 @@ impl Provider for Ec2 {
         match self.client.terminate(instance.as_str()).await {
             Err(Error::NotFound) => Ok(()),
             Err(Error::Denied(told)) if told.starts_with(error::PROTECTED) => {
-                self.is_kept(instance, PROTECTED);
+                self.mark_protected(instance, PROTECTED);
                 Err(Error::Denied(told))
             }
             answer => answer,
@@ -411,12 +414,12 @@ impl Provider for Ec2 {
 
     async fn may_end(&self, _: &PoolName, instance: &InstanceId) -> Result<bool> {
         // Until it is known it counts as one that may not: who asks may give up, and would ask again at once.
-        self.is_kept(instance, AGAIN);
+        self.mark_protected(instance, AGAIN);
         let may = self.client.may_terminate(instance.as_str()).await?;
         if may {
             self.protected.lock().unwrap_or_else(PoisonError::into_inner).remove(instance);
         } else {
-            self.is_kept(instance, PROTECTED);
+            self.mark_protected(instance, PROTECTED);
         }
         Ok(may)
     }

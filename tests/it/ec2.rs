@@ -146,6 +146,7 @@ async fn one_shape_and_an_image_need_no_template() {
     assert!(said("UserData", "IyEvYmluL3NoCmVjaG8gaGVsbG8K"));
     assert!(said("MetadataOptions.InstanceMetadataTags", "enabled"));
     assert!(said("MetadataOptions.HttpTokens", "required"));
+    assert!(said("MetadataOptions.HttpPutResponseHopLimit", "1"), "pods reach no role");
     let again = stage.ec2.launch(&request).await.unwrap();
     assert_eq!(again.instances.len(), 2);
     assert_eq!(machines_of(&stage.aws, "workers-1").await.len(), 2);

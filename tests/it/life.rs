@@ -1,7 +1,7 @@
 //! A pool's life on real servers only but for the machines: workers come for pods and leave when idle, one is replaced before
 //! the provider takes it, and one stays where a budget holds its pods. `make demo-kube` tells it with its times.
 
-use crate::support::chain::{Chain, LIMIT};
+use crate::support::chain::{Chain, IDLE, LIMIT};
 use crate::support::control_plane::create;
 use crate::support::wait;
 use bellwether::clock::Clock;
@@ -15,17 +15,6 @@ use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use std::time::Duration;
-
-/// Less than half of what the nodes have is asked for.
-const IDLE: &str = r#"  - name: idle
-    interval: 1s
-    rules:
-      - alert: Idle
-        expr: |
-          sum by (pool) (bellwether_requested{resource="cpu"})
-            < 0.5 * sum by (pool) (bellwether_allocatable{resource="cpu"})
-        labels: { autoscale: down, cluster: default }
-"#;
 
 const POOL: &str = "        drain: { timeout: 15s, detach: 1s }\n";
 

@@ -151,7 +151,6 @@ async fn calls_beyond_the_burst_come_at_the_rate() {
     assert!(took >= Duration::from_millis(950) && took <= Duration::from_millis(1_100), "{took:?}");
 }
 
-/// An act that waited for its turn after it was permitted was made under a claim that was another's by then.
 #[tokio::test(start_paused = true)]
 async fn a_provider_that_is_asked_too_much_is_asked_half_as_often_and_by_and_by_as_ever() {
     let inner = Scripted::of([Some(Err(Error::Throttled))]);
@@ -229,6 +228,7 @@ async fn however_often_it_says_so_it_is_asked_a_tenth_as_often_at_least() {
     assert!((990..=1_010).contains(&last), "{last}");
 }
 
+/// An act that waited for its turn after it was permitted was made under a claim that was another's by then.
 #[tokio::test(start_paused = true)]
 async fn an_act_waits_for_its_turn_before_it_is_permitted_and_not_in_its_call() {
     let guarded = guarded(&Scripted::of([]));

@@ -4,7 +4,7 @@
 use crate::support::alertmanager::{self, RunningAlertmanager};
 use crate::support::aws::{Aws, Fault};
 use crate::support::boots::{Boots, node_of};
-use crate::support::chain::{self, FORGETFUL, LIMIT};
+use crate::support::chain::{self, FORGETFUL, IDLE, LIMIT};
 use crate::support::control_plane::{self, ControlPlane, create, pod};
 use crate::support::prometheus::{self, RunningPrometheus};
 use crate::support::redis::{self, RunningRedis};
@@ -18,17 +18,6 @@ use kube::api::{DeleteParams, ListParams};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
-
-/// Less than half of what the nodes have is asked for.
-const IDLE: &str = r#"  - name: idle
-    interval: 1s
-    rules:
-      - alert: Idle
-        expr: |
-          sum by (pool) (bellwether_requested{resource="cpu"})
-            < 0.5 * sum by (pool) (bellwether_allocatable{resource="cpu"})
-        labels: { autoscale: down, cluster: default }
-"#;
 
 /// Where the servers of a story are.
 struct Servers {

@@ -32,6 +32,17 @@ pub(crate) const FORGETFUL: [&str; 2] =
 /// Groups that last: the watchdog's two, and the one that tells people of the need, whose ticks are slow.
 const LASTING: usize = 3;
 
+/// Less than half of what the nodes have is asked for.
+pub(crate) const IDLE: &str = r#"  - name: idle
+    interval: 1s
+    rules:
+      - alert: Idle
+        expr: |
+          sum by (pool) (bellwether_requested{resource="cpu"})
+            < 0.5 * sum by (pool) (bellwether_allocatable{resource="cpu"})
+        labels: { autoscale: down, cluster: default }
+"#;
+
 /// So many pods are posted at once.
 const AT_ONCE: usize = 16;
 
