@@ -63,9 +63,6 @@ pub use sensors::{NodeState, PoolSensors, Sensors, Waiting, sensors};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// A difference in start times up to this is the same Alertmanager: its clock may have been set.
-const SAME_START: Duration = Duration::from_secs(1);
-
 /// How long an Alertmanager that is not asked any more is remembered after its start.
 const ALERTMANAGER_KEPT: Duration = Duration::from_hours(7 * 24);
 
@@ -295,14 +292,10 @@ fn remember(scene: &Scene<'_>) -> ClusterMemory {
         let before = memory.alertmanagers.insert(peer.url.clone(), started);
         let is_first = scene.memory.cluster.alertmanagers.is_empty();
         let is_fresh = duration::since(started, scene.now) < scene.limits.alertmanager.restart_hold;
-        // One that comes under a new address, and has just started, has restarted as well.
-        let is_new = before
-            .map_or(!is_first && is_fresh, |before| duration::since(before, started) > SAME_START);
-        if is_new {
+        // It reads the clock once, when it starts: any other time is another start. One that comes under a new address, and has
+        // just started, has restarted as well.
+        if before.map_or(!is_first && is_fresh, |before| before != started) {
             hold_removals(&mut memory, scene, scene.limits.alertmanager.restart_hold);
-        } else if let Some(before) = before {
-            // Kept as first told, so that a clock that creeps never passes for a restart nor hides one.
-            memory.alertmanagers.insert(peer.url.clone(), before);
         }
     }
     forgotten::notice(scene, &mut memory);
