@@ -2,7 +2,6 @@
 
 use crate::support::process::{Process, Start};
 use crate::support::redis::{self, RunningRedis};
-use crate::support::stage::LIMIT;
 use crate::support::{alertmanager, ports, wait};
 use bellwether::killpoint::Point;
 use rustix::process::Signal;
@@ -127,7 +126,7 @@ clusters:
             }
             Fate::Asked => assert_eq!(process.ended().await.code(), Some(0), "{}", process.log()),
             Fate::Stopped => {
-                wait::until(LIMIT, "it to stop", || async { process.is_stopped() }).await;
+                wait::until("it to stop", || async { process.is_stopped() }).await;
                 tokio::time::sleep(STOPPED).await;
                 process.signal(Signal::CONT);
                 return process;
@@ -151,8 +150,13 @@ clusters:
 
     async fn put(&self, path: &str, body: &Value) {
         let url = format!("{}{path}", self.world);
-        let answer = reqwest::Client::new().put(url).json(body).send().await.unwrap();
-        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+        let client = reqwest::Client::new();
+        // The world is reached a little after the program is ready.
+        wait::until(&url, || async {
+            let answer = client.put(&url).json(body).send().await;
+            answer.is_ok_and(|answer| answer.status().is_success())
+        })
+        .await;
     }
 
     pub(super) async fn fire(&self, name: &str, direction: &str) {
@@ -179,7 +183,7 @@ clusters:
 
     /// Waits until some worker is in a state.
     pub(super) async fn some_worker_is(&self, state: &str) {
-        wait::until(LIMIT, state, || async {
+        wait::until(state, || async {
             let workers = self.workers().await.unwrap_or_default();
             workers.iter().any(|worker| worker["state"]["state"] == state)
         })
@@ -188,7 +192,7 @@ clusters:
 
     /// Waits until the program holds the claim.
     pub(super) async fn acts(&self) {
-        wait::until(LIMIT, "it to hold the claim", || async {
+        wait::until("it to hold the claim", || async {
             let status = self.get(&self.url, "/v1/status").await.unwrap_or_default();
             status["clusters"]["default"]["status"]["acting"] == true
         })
@@ -204,7 +208,7 @@ clusters:
 
     /// Waits until every pod has its place and no node is cordoned.
     pub(super) async fn everything_runs(&self) {
-        wait::until(LIMIT, "every pod to run, on nodes without a cordon", || async {
+        wait::until("every pod to run, on nodes without a cordon", || async {
             let Some(world) = self.get(&self.world, "/world").await else { return false };
             let nodes = world["nodes"].as_array().cloned().unwrap_or_default();
             world["pods"]["waiting"] == 0 && nodes.iter().all(|node| node["cordon"] == "none")
@@ -237,8 +241,7 @@ clusters:
 
     pub(super) async fn settled(&self, expected: (usize, usize, usize)) {
         let what = format!("(launched, ended, ready) to be {expected:?}");
-        let so = wait::until(LIMIT * 2, &what, || async { self.tally().await == Some(expected) });
-        if tokio::time::timeout(LIMIT, so).await.is_err() {
+        if !wait::comes_true(wait::LIMIT, || async { self.tally().await == Some(expected) }).await {
             let world = self.get(&self.world, "/world").await.unwrap_or_default();
             let shown = self.get(&self.url, "/v1/decisions").await.unwrap_or_default();
             panic!("waited for {what}, in vain: {:#}\n{shown:#}", world["calls"]);
@@ -248,10 +251,10 @@ clusters:
     /// Waits until it is so, and watches that it stays so.
     pub(super) async fn settled_for_good(&self, (launched, ended, ready): (usize, usize, usize)) {
         self.settled((launched, ended, ready)).await;
-        let more = wait::until(QUIET * 2, "a second act", || async {
+        let more = wait::comes_true(QUIET, || async {
             self.tally().await.is_some_and(|(l, e, _)| l > launched || e > ended)
         });
-        assert!(tokio::time::timeout(QUIET, more).await.is_err(), "a second act");
+        assert!(!more.await, "a second act");
     }
 }
 
