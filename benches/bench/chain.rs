@@ -2,7 +2,7 @@
 //! Alertmanager; with the rule's alert waited for, and pushed.
 
 use super::results::{Measure, median};
-use super::support::chain::{Chain, LIMIT};
+use super::support::chain::Chain;
 use super::support::wait;
 use anyhow::Context as _;
 use bellwether::clock::Clock;
@@ -55,10 +55,10 @@ async fn samples(is_pushed: bool, count: usize) -> anyhow::Result<Vec<f64>> {
         let before = chain.world.calls().len();
         let posted = Clock::system().now();
         chain.pods(&[format!("pod-{sample}")], "3500m").await;
-        wait::until(LIMIT, "the launch", || async { chain.world.calls().len() > before }).await;
+        wait::until("the launch", || async { chain.world.calls().len() > before }).await;
         let call = chain.world.calls()[before].at;
         times.push(call.duration_since(posted).as_secs_f64() * 1_000.0);
-        wait::until(LIMIT, "the pod to be bound", || async {
+        wait::until("the pod to be bound", || async {
             chain.kubelets.join().await;
             chain.bound().await == sample + 1
         })
@@ -85,13 +85,13 @@ async fn burst_of(pods: usize, cpu: &str) -> anyhow::Result<Vec<Measure>> {
     let posted = Clock::system().now().duration_since(begun).as_secs_f64();
     let milli = if cpu == "1" { 1_000 } else { 500 };
     let ideal = (pods * milli).div_ceil(4_000);
-    wait::until(LIMIT, "the launches", || async { chain.launched() >= ideal }).await;
+    wait::until("the launches", || async { chain.launched() >= ideal }).await;
     // Machines take their time; meanwhile nothing more may be launched.
     tokio::time::sleep(Duration::from_secs(5)).await;
     let last = chain.world.calls().last().context("no launch")?.at;
     let took = last.duration_since(begun).as_secs_f64();
     let worked = chain.program.worked().saturating_sub(worked).as_secs_f64();
-    wait::until(LIMIT, "every pod to be bound", || async {
+    wait::until("every pod to be bound", || async {
         chain.kubelets.join().await;
         chain.bound().await == pods
     })

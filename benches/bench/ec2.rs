@@ -11,7 +11,7 @@ mod stage;
 use super::chain::run;
 use super::results::{Measure, median};
 use super::support::aws::Lifecycle;
-use super::support::control_plane::{self, LIMIT};
+use super::support::control_plane::{self};
 use super::support::server::{Ready, Server};
 use super::support::{ports, wait};
 use anyhow::Context as _;
@@ -129,7 +129,7 @@ pub(crate) fn idle() -> anyhow::Result<Vec<Measure>> {
         let api = Api::open(0).await?;
         let plane = control_plane::start().await.context("a control plane is missing")?;
         let program = program(&api.url, &plane.service().await).await?;
-        wait::until(LIMIT, "the first list", || async { !api.calls().is_empty() }).await;
+        wait::until("the first list", || async { !api.calls().is_empty() }).await;
         tokio::time::sleep(SETTLED).await;
         api.calls().clear();
         let begun = Instant::now();
@@ -255,7 +255,7 @@ async fn program(endpoint: &str, kubeconfig: &Path) -> anyhow::Result<Server> {
         file.to_str().context("a folder whose name is no text")?,
     ];
     let words = words.map(str::to_owned).into();
-    let ready = Ready { path: "/healthz", client: reqwest::Client::new(), limit: LIMIT };
+    let ready = Ready { path: "/healthz", client: reqwest::Client::new() };
     let site = (format!("http://127.0.0.1:{port}"), ready);
     Ok(Server::start_at("/usr/bin/env".into(), words, folder, site).await)
 }

@@ -34,9 +34,6 @@ const ALERTS: usize = 5_000;
 /// Pools that they ask to grow by one, all of them many times.
 const POOLS: usize = 50;
 
-/// The longest it may take.
-const LIMIT: Duration = Duration::from_mins(2);
-
 /// Both receivers, one after the other.
 pub(crate) fn storm() -> anyhow::Result<Vec<Measure>> {
     bellwether::wire::install_crypto();
@@ -71,11 +68,11 @@ async fn ours() -> anyhow::Result<Stormed> {
     let program = Running::start_at(address, |_| config(&server.url(), &source.url, &state))?;
     let begun = fire(&source).await;
     let stored = || server.ask::<usize>(&["HLEN", "{bw:default}:signals"]);
-    wait::until(LIMIT, "every alert to be stored", || async { stored() >= ALERTS }).await;
+    wait::until("every alert to be stored", || async { stored() >= ALERTS }).await;
     let seconds = begun.elapsed().as_secs_f64();
     let world =
         World::new(&SimConfig { state: Some(state), ..SimConfig::default() }, Clock::system())?;
-    wait::until(LIMIT, "every pool to grow", || async { batches(&world).len() >= POOLS }).await;
+    wait::until("every pool to grow", || async { batches(&world).len() >= POOLS }).await;
     // Long enough for a second act, were there one.
     tokio::time::sleep(Duration::from_secs(5)).await;
     let named: Vec<String> = server.ask(&["HVALS", "{bw:default}:signals"]);
@@ -136,7 +133,7 @@ async fn plain() -> anyhow::Result<f64> {
     });
     let begun = fire(&source).await;
     let counted = || counted.load(Ordering::Relaxed);
-    wait::until(LIMIT, "every alert", || async { counted() >= ALERTS }).await;
+    wait::until("every alert", || async { counted() >= ALERTS }).await;
     serving.abort();
     Ok(begun.elapsed().as_secs_f64())
 }

@@ -12,9 +12,6 @@ use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a server may take to tell what it was told.
-const LIMIT: Duration = Duration::from_secs(20);
-
 /// Ours is named as an expression would match others too; `humans` must never count.
 const ROUTES: &str = "
 route:
@@ -53,7 +50,7 @@ fn named<'a>(truth: &'a Truth, name: &str) -> Option<&'a AlertState> {
 
 /// Waits for a truth in which something holds.
 async fn until(client: &Http, what: &str, holds: impl Fn(&Truth) -> bool) -> Truth {
-    wait::until(LIMIT, what, || async { holds(&client.truth().await) }).await;
+    wait::until(what, || async { holds(&client.truth().await) }).await;
     client.truth().await
 }
 

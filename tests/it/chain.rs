@@ -1,7 +1,7 @@
 //! From pods that find no node to pods that run, on real servers only but for the machines; `make demo-kube` tells it with
 //! its times.
 
-use crate::support::chain::{Chain, LIMIT};
+use crate::support::chain::Chain;
 use crate::support::wait;
 use bellwether::clock::Clock;
 use jiff::Timestamp;
@@ -21,11 +21,11 @@ async fn pods_that_find_no_node_get_workers_and_the_real_scheduler_binds_them() 
     let names: Vec<String> = (1..=5).map(|number| format!("web-{number}")).collect();
     chain.pods(&names, "1800m").await;
     told(begun, "5 pods of 1800m are there; a worker has 4 CPUs");
-    wait::until(LIMIT, "the alert", || async { chain.fires().await }).await;
+    wait::until("the alert", || async { chain.fires().await }).await;
     told(begun, "Prometheus has scraped Bellwether's sensors, PodsUnschedulable fires");
-    wait::until(LIMIT, "the launch", || async { chain.launched() > 0 }).await;
+    wait::until("the launch", || async { chain.launched() > 0 }).await;
     told(begun, &format!("{} workers are launched", chain.launched()));
-    wait::until(LIMIT, "the pods to be bound", || async {
+    wait::until("the pods to be bound", || async {
         chain.kubelets.join().await;
         chain.bound().await == names.len()
     })

@@ -1,6 +1,6 @@
 //! Much goes wrong at once, and for long; in the end everything adds up.
 
-use crate::support::stage::{LIMIT, Setting, Stage};
+use crate::support::stage::{Setting, Stage};
 use crate::support::wait;
 use bellwether::model::{InstanceState, WorkerState};
 use bellwether::sim::Faults;
@@ -8,9 +8,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 const NEED: &[(&str, &str)] = &[("autoscale", "up"), ("pool", "workers")];
-
-/// Three boots, each of them up to fifteen seconds.
-const LONG: Duration = Duration::from_mins(2);
 
 /// three of ten calls to Kubernetes fail, machines take 7.5 to 12.5 s, and two of them are killed on their way.
 #[tokio::test(flavor = "multi_thread")]
@@ -27,12 +24,12 @@ async fn a_failing_apiserver_slow_machines_and_killed_ones_end_in_what_was_asked
         let machines = stage.world.machines();
         machines.into_iter().filter(|machine| machine.state != InstanceState::Gone)
     };
-    wait::until(LIMIT, "four machines more", || async { alive().count() == 5 }).await;
+    wait::until("four machines more", || async { alive().count() == 5 }).await;
     let killed: Vec<String> = alive().skip(3).map(|machine| machine.id.to_string()).collect();
     for id in &killed {
         stage.world.kill(id).unwrap();
     }
-    wait::until(LONG, "five Ready workers, and nothing else", || async {
+    wait::until("five Ready workers, and nothing else", || async {
         assert!(alive().count() <= 6, "never more than max: {:#?}", stage.world.calls());
         let ready = |worker: &bellwether::model::Worker| worker.state == WorkerState::Ready;
         let report = stage.report();

@@ -4,7 +4,6 @@
 mod list;
 mod scene;
 
-use crate::support::stage::LIMIT;
 use crate::support::wait;
 use bellwether::clock::Clock;
 use bellwether::killpoint::Point;
@@ -110,7 +109,7 @@ async fn claiming_survives(point: Point, fate: Fate, setting: Setting) {
     let Some(scene) = settled_scene(setting).await else { return };
     let process = scene.spawn_towards(point, fate);
     let _process = scene.outlive(process, fate).await;
-    wait::until(LIMIT, "it to serve", || async { scene.workers().await.is_some() }).await;
+    wait::until("it to serve", || async { scene.workers().await.is_some() }).await;
     need_one_more(&scene).await;
     scene.settled_for_good((2, 0, 2)).await;
 }
@@ -331,7 +330,7 @@ async fn log_lines_are_json_with_their_section_and_without_any_secret() {
             .map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("{line}")));
         lines.filter_map(|line| Some(line["fields"]["section"].as_str()?.to_owned())).collect()
     };
-    wait::until(LIMIT, "a start and an act in the log", || async {
+    wait::until("a start and an act in the log", || async {
         sections().contains("start") && sections().contains("act")
     })
     .await;

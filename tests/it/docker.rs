@@ -353,10 +353,7 @@ async fn an_image_that_is_not_there_is_being_pulled_and_then_told_why_not() {
         "the launch stays open, and is asked again"
     );
     let told = async || docker.launch(&request(&["w1"])).await.unwrap_err().to_string();
-    wait::until(Duration::from_secs(30), "the pull to fail", || async {
-        told().await.contains("cannot be pulled")
-    })
-    .await;
+    wait::until("the pull to fail", || async { told().await.contains("cannot be pulled") }).await;
     assert_eq!((yard.containers().await.len(), yard.volumes().await.len()), (0, 0));
 }
 
@@ -507,17 +504,15 @@ async fn an_image_that_does_not_come_in_time_is_given_up() {
         config.pull_timeout = Duration::from_millis(300);
     });
     let told = async || docker.launch(&request(&["w1"])).await.unwrap_err().to_string();
-    wait::until(Duration::from_secs(30), "the pull to be given up", || async {
-        told().await.contains("`pull_timeout`")
-    })
-    .await;
+    wait::until("the pull to be given up", || async { told().await.contains("`pull_timeout`") })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_container_wrote_is_its_console() {
     let Some(yard) = start().await else { return };
     let id = yard.one("w1").await;
-    wait::until(Duration::from_secs(30), "its first line", || async {
+    wait::until("its first line", || async {
         yard.docker.console(&pool(), &id).await.unwrap().as_deref() == Some("idle\n")
     })
     .await;

@@ -16,7 +16,7 @@ mod stock;
 mod workers;
 
 use crate::support::control_plane::{
-    self, ControlPlane, FakeNode, LIMIT, Part, RESTRICTED, Setting, create, is_bound, pod, until,
+    self, ControlPlane, FakeNode, Part, RESTRICTED, Setting, create, is_bound, pod, until,
     why_unschedulable,
 };
 use crate::support::wait;
@@ -87,7 +87,7 @@ pub(crate) async fn connect_at(plane: &ControlPlane, clock: Clock) -> Kube {
 
 /// Waits until it holds of what is seen, and gives that.
 async fn sees(kube: &Kube, what: &str, holds: impl Fn(&ClusterView) -> bool) -> ClusterView {
-    wait::until(LIMIT, what, || async { kube.observe().await.known().is_some_and(&holds) }).await;
+    wait::until(what, || async { kube.observe().await.known().is_some_and(&holds) }).await;
     let View::Known { value, .. } = kube.observe().await else { panic!("it is not seen any more") };
     value
 }
@@ -153,7 +153,7 @@ async fn what_the_cluster_has_is_seen_and_so_is_each_change() {
     // Whatever was told until now.
     while tokio::time::timeout(Duration::from_secs(2), kube.changed()).await.is_ok() {}
     nodes.delete("one", &DeleteParams::default()).await.unwrap();
-    tokio::time::timeout(LIMIT, kube.changed()).await.unwrap();
+    tokio::time::timeout(wait::LIMIT, kube.changed()).await.unwrap();
     sees(&kube, "the node's end", |view| node(view, "one").is_none()).await;
 }
 
@@ -207,7 +207,7 @@ async fn what_we_may_not_see_is_unknown_and_says_which_until_we_may() {
     let Some(plane) = control_plane::start_with(&Setting::bare()).await else { return };
     permit(&plane, &WATCHED[1..]).await;
     let kube = connect_as(&plane, RESTRICTED, "").await;
-    wait::until(LIMIT, "the reason", || async {
+    wait::until("the reason", || async {
         let View::Unknown { why } = kube.observe().await else { panic!("nodes were seen") };
         why.contains("nodes cannot be watched") && why.contains("forbidden")
     })
@@ -229,7 +229,7 @@ async fn is_told(plane: &ControlPlane, kube: &Kube, about: About, of: (&str, &st
             && event.type_.as_deref() == Some("Warning")
             && event.note.as_ref().is_some_and(|note| note.starts_with("ää"))
     };
-    wait::until(LIMIT, "the event", || async {
+    wait::until("the event", || async {
         events.list(&ListParams::default()).await.unwrap().iter().any(is_it)
     })
     .await;
@@ -261,20 +261,18 @@ async fn a_view_is_as_old_as_what_was_last_heard_and_new_again_when_the_server_i
         View::Unknown { .. } => None,
     };
     // A watch lasts a third of that, so a silent cluster is heard of each second.
-    wait::until(LIMIT, "a view that is new though nothing changes", async || {
+    wait::until("a view that is new though nothing changes", async || {
         age().await.is_some_and(|age| age < Duration::from_secs(2))
     })
     .await;
     plane.kill(Part::ApiServer);
-    wait::until(LIMIT, "a view that grows old", async || {
+    wait::until("a view that grows old", async || {
         age().await.is_none_or(|age| age > Duration::from_secs(4))
     })
     .await;
     plane.restart(Part::ApiServer).await;
-    wait::until(LIMIT, "a new view", async || {
-        age().await.is_some_and(|age| age < Duration::from_secs(2))
-    })
-    .await;
+    wait::until("a new view", async || age().await.is_some_and(|age| age < Duration::from_secs(2)))
+        .await;
 }
 
 #[tokio::test]
@@ -286,7 +284,7 @@ async fn nothing_is_listed_again_while_the_watches_go_on() {
     let begun = Clock::system().now();
     let nodes = plane.nodes().await;
     // Several watches long.
-    wait::until(LIMIT, "a view of much later", || async {
+    wait::until("a view of much later", || async {
         let View::Known { at, .. } = kube.observe().await else { return false };
         bellwether::model::duration::since(begun, at) > Duration::from_secs(4)
     })
@@ -394,13 +392,11 @@ async fn a_node_is_emptied_as_far_as_budgets_allow() {
     };
     assert_eq!(left, 2);
     assert!(by.contains("default/guarded") && by.contains("disruption budget"), "{by}");
-    wait::until(LIMIT, "the free pod's end", || async {
-        pods.get_opt("free").await.unwrap().is_none()
-    })
-    .await;
+    wait::until("the free pod's end", || async { pods.get_opt("free").await.unwrap().is_none() })
+        .await;
     assert_eq!(pods.list(&ListParams::default()).await.unwrap().items.len(), 1);
     budgets.delete("guarded", &DeleteParams::default()).await.unwrap();
-    wait::until(LIMIT, "an empty node", || async {
+    wait::until("an empty node", || async {
         kube.evict_step(&at, Manner::Evict).await == Ok(Eviction::Empty)
     })
     .await;

@@ -1,7 +1,7 @@
 //! A pool's life on real servers only but for the machines: workers come for pods and leave when idle, one is replaced before
 //! the provider takes it, and one stays where a budget holds its pods. `make demo-kube` tells it with its times.
 
-use crate::support::chain::{Chain, IDLE, LIMIT};
+use crate::support::chain::{Chain, IDLE};
 use crate::support::control_plane::create;
 use crate::support::wait;
 use bellwether::clock::Clock;
@@ -75,7 +75,7 @@ impl Story {
 
     /// Waits while machines join and end.
     async fn until<F: Future<Output = bool>>(&self, what: &str, holds: impl Fn() -> F) {
-        wait::until(LIMIT, what, || async {
+        wait::until(what, || async {
             self.chain.kubelets.join().await;
             self.chain.kubelets.end().await;
             holds().await
@@ -143,7 +143,7 @@ impl Story {
         let all =
             done.map(|reason| ("Node", reason)).into_iter().chain([("Pod", "WorkersLaunched")]);
         for (kind, reason) in all {
-            wait::until(LIMIT, reason, || async {
+            wait::until(reason, || async {
                 let told = events.list(&ListParams::default()).await.unwrap();
                 told.iter().any(|event| {
                     let of = event.regarding.as_ref().and_then(|of| of.kind.as_deref());

@@ -14,7 +14,8 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-const LIMIT: Duration = Duration::from_secs(30);
+/// Before the service cuts off connections that say nothing.
+const PROMPT: Duration = Duration::from_secs(10);
 
 /// A folder with a configuration, and where the program will listen.
 struct Scene {
@@ -136,7 +137,7 @@ async fn three_thousand_idle_connections_leave_room_for_a_delivery() {
     let process = scene.start(start).await;
     let _idle = crowd(&scene, size).await;
     let body = delivery(&json!({}));
-    let posted = tokio::time::timeout(LIMIT / 3, scene.post(&body)).await;
+    let posted = tokio::time::timeout(PROMPT, scene.post(&body)).await;
     assert_eq!(posted, Ok(200), "before the idle ones are cut off");
     assert_eq!(scene.get("/v1/signals").await["clusters"].as_object().unwrap().len(), 1);
     assert!(!process.log().contains("accept failed"), "{}", process.log());
@@ -280,7 +281,7 @@ async fn a_full_disk_is_503_until_there_is_room_again() {
         assert_eq!(reqwest::get(scene.url(path)).await.unwrap().status(), 200, "{path}");
     }
     std::fs::remove_file(&ballast).unwrap();
-    wait::until(LIMIT, "deliveries to be taken again", || async {
+    wait::until("deliveries to be taken again", || async {
         scene.post(&many(100, 100)).await == 200
     })
     .await;
@@ -331,14 +332,11 @@ async fn a_disk_that_takes_no_write_while_it_runs_is_503_until_it_does_again() {
     }
     let acting =
         async || scene.get("/v1/status").await["clusters"]["one"]["status"]["acting"] == true;
-    wait::until(LIMIT, "it to act no more, as its claim runs out", || async { !acting().await })
-        .await;
+    wait::until("it to act no more, as its claim runs out", || async { !acting().await }).await;
     process.may_write(true);
-    wait::until(LIMIT, "deliveries to be taken again", || async {
-        scene.post(&many(20, 0)).await == 200
-    })
-    .await;
-    wait::until(LIMIT, "it to act again", || async { acting().await }).await;
+    wait::until("deliveries to be taken again", || async { scene.post(&many(20, 0)).await == 200 })
+        .await;
+    wait::until("it to act again", || async { acting().await }).await;
     drop(process);
     let retention = Retention { entries: 9, age: Duration::from_secs(9) };
     let store = Embedded::open(&scene.store(), Clock::system(), retention).unwrap();
@@ -365,9 +363,9 @@ async fn a_second_install_says_who_has_the_lease_and_acts_once_it_is_given_back(
         text.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned)
     };
     let mut first = one.start(Start::default()).await;
-    wait::until(LIMIT, "the first to act", || async { one.status().await["acting"] == true }).await;
+    wait::until("the first to act", || async { one.status().await["acting"] == true }).await;
     let second = two.start(Start::default()).await;
-    wait::until(LIMIT, "the second to be refused", || async {
+    wait::until("the second to be refused", || async {
         refused().await.as_deref() == Some("1") && !two.status().await["lease_refused"].is_null()
     })
     .await;
@@ -376,7 +374,7 @@ async fn a_second_install_says_who_has_the_lease_and_acts_once_it_is_given_back(
     let (by, until) = (&told["lease_refused"]["by"], &told["lease_refused"]["until"]);
     assert!(until.as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
     assert!(!by.as_str().unwrap().is_empty(), "{told}");
-    wait::until(LIMIT, "it to ask again", || async {
+    wait::until("it to ask again", || async {
         two.status().await["lease_refused"]["until"] != *until
     })
     .await;
@@ -385,10 +383,9 @@ async fn a_second_install_says_who_has_the_lease_and_acts_once_it_is_given_back(
     assert!(one.status().await["lease_refused"].is_null());
     first.signal(rustix::process::Signal::TERM);
     first.ended().await;
-    wait::until(LIMIT, "the second to act", || async { two.status().await["acting"] == true })
-        .await;
+    wait::until("the second to act", || async { two.status().await["acting"] == true }).await;
     assert!(two.status().await["lease_refused"].is_null());
-    wait::until(LIMIT, "its metric", || async { refused().await.as_deref() == Some("0") }).await;
+    wait::until("its metric", || async { refused().await.as_deref() == Some("0") }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -396,19 +393,18 @@ async fn a_dry_run_leaves_the_lease_to_another_install_and_takes_it_when_it_is_t
     let [dry, other] = two_installs();
     dry.edit("    pools:", "    mode: dry_run\n    pools:");
     let first = dry.start(Start::default()).await;
-    wait::until(LIMIT, "a pass of the dry run", || async { !dry.status().await.is_null() }).await;
+    wait::until("a pass of the dry run", || async { !dry.status().await.is_null() }).await;
     let mut second = other.start(Start::default()).await;
-    wait::until(LIMIT, "the other to act", || async { other.status().await["acting"] == true })
-        .await;
+    wait::until("the other to act", || async { other.status().await["acting"] == true }).await;
     assert!(dry.status().await["lease_refused"].is_null(), "it does not ask");
     dry.edit("mode: dry_run", "mode: act");
     first.signal(rustix::process::Signal::HUP);
-    wait::until(LIMIT, "it to ask, and be refused", || async {
+    wait::until("it to ask, and be refused", || async {
         dry.status().await["lease_refused"]["why"] == "held"
     })
     .await;
     assert_eq!(dry.status().await["acting"], false);
     second.signal(rustix::process::Signal::TERM);
     second.ended().await;
-    wait::until(LIMIT, "it to act", || async { dry.status().await["acting"] == true }).await;
+    wait::until("it to act", || async { dry.status().await["acting"] == true }).await;
 }

@@ -2,7 +2,7 @@
 //! loaded, on the shipped routes of a real Alertmanager.
 
 use crate::support::prometheus::{self, RunningPrometheus};
-use crate::support::stage::{LIMIT, Setting, Stage};
+use crate::support::stage::{Setting, Stage};
 use crate::support::wait;
 use serde_json::Value;
 
@@ -32,7 +32,7 @@ async fn stage(versions: (&str, &'static str), label: &str) -> Option<(Stage, Ru
     stage.settled(1).await;
     // Without it, need would be served though no alert asks.
     stage.watchdog().await;
-    wait::until(LIMIT, "the watchdog to be heard", || async {
+    wait::until("the watchdog to be heard", || async {
         stage.report().signals.iter().any(|signal| signal.counts)
     })
     .await;
@@ -67,8 +67,7 @@ async fn a_silence_holds_the_alert_that_we_post() {
     let Some((stage, _prometheus)) = stage(("3.16", "0.31"), PUSHED).await else { return };
     let silence = stage.alertmanager.silence(&[("autoscale", "up")], "not now").await;
     stage.pods(4);
-    wait::until(LIMIT, "the alert to be posted", || async { !posted(&stage).await.is_empty() })
-        .await;
+    wait::until("the alert to be posted", || async { !posted(&stage).await.is_empty() }).await;
     stage.quiet().await;
     assert_eq!(stage.ready(), 1);
     stage.alertmanager.expire(&silence).await;

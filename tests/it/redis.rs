@@ -13,9 +13,6 @@ use crate::support::wait;
 use bellwether::store::{Error, Store};
 use std::time::Duration;
 
-/// How long anything may take to come back.
-const LIMIT: Duration = Duration::from_secs(20);
-
 /// Longer than any test.
 const TTL: Duration = Duration::from_mins(5);
 
@@ -30,5 +27,5 @@ fn away<T: std::fmt::Debug>(outcome: Result<T, Error>) -> String {
 /// Waits until the store answers what it keeps: the time it tells even while it reads its file.
 async fn answers(store: &dyn Store) {
     let answers = || async { store.load(&cluster()).await.is_ok() };
-    wait::until(LIMIT, "redis to answer", answers).await;
+    wait::until("redis to answer", answers).await;
 }

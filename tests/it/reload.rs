@@ -12,10 +12,6 @@ use reqwest::{Client, RequestBuilder};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-/// How long a change may take to show: two looks and a busy machine.
-const LIMIT: Duration = Duration::from_secs(30);
 
 /// A running program with a folder of its own.
 struct Program {
@@ -129,7 +125,7 @@ impl Program {
 
     /// Waits until it stands so, and how.
     async fn stands(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
-        wait::until(LIMIT, what, || async { holds(&self.standing().await) }).await;
+        wait::until(what, || async { holds(&self.standing().await) }).await;
         self.standing().await
     }
 
@@ -139,7 +135,7 @@ impl Program {
     }
 
     async fn max_becomes(&self, max: u32, how: &str) {
-        wait::until(LIMIT, how, || async { self.max().await == max }).await;
+        wait::until(how, || async { self.max().await == max }).await;
     }
 
     async fn metrics(&self) -> String {
@@ -163,7 +159,7 @@ impl Program {
     /// Waits for so many more turns of the loop.
     async fn passes(&self, more: u32) {
         let least = self.passed().await + more;
-        wait::until(LIMIT, "more passes", || async { self.passed().await >= least }).await;
+        wait::until("more passes", || async { self.passed().await >= least }).await;
     }
 
     /// What `bellwether status` prints.

@@ -1,6 +1,5 @@
 //! What the file says about the service itself, each field by what it changes in the running whole.
 
-use crate::support::stage::LIMIT;
 use crate::support::{ports, wait};
 use bellwether::app::App;
 use bellwether::clock::Clock;
@@ -67,7 +66,7 @@ impl Service {
 
     async fn passes_reach(&self, number: u64) {
         let what = format!("{number} passes");
-        wait::until(LIMIT, &what, || async { self.passes() >= number }).await;
+        wait::until(&what, || async { self.passes() >= number }).await;
     }
 
     async fn stop(self) -> anyhow::Result<()> {
@@ -210,7 +209,7 @@ async fn log(lines: &str) -> String {
         .spawn()
         .unwrap();
     let url = format!("http://127.0.0.1:{port}/v1/workers");
-    wait::until(LIMIT, "a worker", || async {
+    wait::until("a worker", || async {
         let Ok(answer) = reqwest::get(&url).await else { return false };
         answer.text().await.is_ok_and(|text| text.contains("booting"))
     })

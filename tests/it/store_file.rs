@@ -445,7 +445,7 @@ async fn the_child_whose_disk_is_full() {
     acknowledge("away");
     let limit = Rlimit { current: None, maximum: None };
     setrlimit(Resource::Fsize, limit).unwrap();
-    wait::until(Duration::from_secs(10), "writing to go on", || async {
+    wait::until("writing to go on", || async {
         store.record_signals(&[signal("back", 1)]).await.is_ok()
     })
     .await;

@@ -1,6 +1,6 @@
 //! Whole stories: a real Alertmanager, the whole service, a simulated world. Each asserts what was done to machines.
 
-use crate::support::stage::{LIMIT, Setting, Stage, is_settled, ready};
+use crate::support::stage::{Setting, Stage, is_settled, ready};
 use crate::support::{interposed, prometheus, wait};
 use bellwether::model::{EntryKind, Reason, Verdict};
 use bellwether::sim::Faults;
@@ -78,7 +78,7 @@ async fn a_silence_set_between_plan_and_act_stops_the_act() {
     };
     scene.silence_after_next_intent("up");
     scene.deliver("CPUHigh", UP).await;
-    wait::until(LIMIT, "the act to be refused", || async {
+    wait::until("the act to be refused", || async {
         scene.history().await.iter().any(|entry| {
             entry.kind == EntryKind::Refused && matches!(entry.reason, Some(Reason::Paused { .. }))
         })
@@ -87,10 +87,7 @@ async fn a_silence_set_between_plan_and_act_stops_the_act() {
     assert_eq!(scene.launches(), 1, "only what min asked for");
     // Nothing was asked of the provider, so no limit and no cooldown counts it.
     scene.lift().await;
-    wait::until(LIMIT, "the launch, now that nothing pauses it", || async {
-        scene.launches() == 2
-    })
-    .await;
+    wait::until("the launch, now that nothing pauses it", || async { scene.launches() == 2 }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,7 +95,7 @@ async fn a_pause_shows_who_set_it_and_ends_with_it() {
     let Some(stage) = stage(1, 4).await else { return };
     let silence = stage.alertmanager.silence(&[("autoscale", "up")], "no growing today").await;
     stage.fire("CPUHigh", UP).await;
-    wait::until(LIMIT, "the pause to be told", || async {
+    wait::until("the pause to be told", || async {
         stage
             .report()
             .pools
@@ -109,7 +106,7 @@ async fn a_pause_shows_who_set_it_and_ends_with_it() {
     .await;
     stage.quiet().await;
     stage.alertmanager.expire(&silence).await;
-    wait::until(LIMIT, "it to go on", || async { stage.ready() > 1 }).await;
+    wait::until("it to go on", || async { stage.ready() > 1 }).await;
     stage.stop().await;
 }
 
@@ -139,7 +136,7 @@ async fn w_70_metrics_tell_what_the_last_pass_saw() {
     let Some(stage) = stage(2, 4).await else { return };
     // With a live watchdog and no alert nothing is launched for the pods that wait.
     stage.watchdog().await;
-    wait::until(LIMIT, "the watchdog", || async {
+    wait::until("the watchdog", || async {
         stage
             .report()
             .signals
@@ -160,7 +157,7 @@ async fn w_70_metrics_tell_what_the_last_pass_saw() {
         "bellwether_claim_held{cluster=\"default\"} 1",
         "bellwether_alertmanager_answered{cluster=\"default\"} 1",
     ];
-    wait::until(LIMIT, "the metrics to tell it", || async {
+    wait::until("the metrics to tell it", || async {
         let text = reqwest::get(&url).await.unwrap().text().await.unwrap();
         lines.iter().all(|line| text.lines().any(|told| told == *line))
     })
@@ -174,10 +171,8 @@ async fn a_pod_that_waits_and_a_node_that_stays_are_explained() {
     stage.watchdog().await;
     stage.pods(9);
     let get = |path: String| async { reqwest::get(path).await.unwrap() };
-    wait::until(LIMIT, "pods that wait, in a pass", || async {
-        stage.report().pending_pods == Some(5)
-    })
-    .await;
+    wait::until("pods that wait, in a pass", || async { stage.report().pending_pods == Some(5) })
+        .await;
     let view = stage.world.view();
     let name = &view.pods().find(|pod| pod.node().is_none()).unwrap().name;
     let url = format!("{}/v1/explain", stage.url);
@@ -231,7 +226,7 @@ async fn at_max_nothing_is_added_and_scale_down_works_once_the_up_alert_is_gone(
     stage.pods(9);
     stage.fire("PodsUnschedulable", NEED).await;
     stage.settled(2).await;
-    wait::until(LIMIT, "it to say that it is at max", || async {
+    wait::until("it to say that it is at max", || async {
         let report = stage.report();
         let decision = &report.plan.decisions[0];
         std::iter::once(&decision.reason)
@@ -261,7 +256,7 @@ async fn an_unhostable_pod_that_stays_pending_does_not_hold_scale_down_for_ever(
         .world
         .set_workload(bellwether::sim::Workload::deployment("giant", 1, 64_000, 1 << 40))
         .unwrap();
-    wait::until(LIMIT, "it to be told", || async {
+    wait::until("it to be told", || async {
         stage.report().plan.decisions[0]
             .also
             .iter()
@@ -291,7 +286,7 @@ async fn a_dry_run_tells_what_it_would_do_and_calls_nothing() {
         let decision = stage.report().plan.decisions[0].clone();
         decision.dry_run && matches!(decision.verdict, Verdict::Launch { .. })
     };
-    wait::until(LIMIT, "a launch that is only told", || async { would_launch() }).await;
+    wait::until("a launch that is only told", || async { would_launch() }).await;
     stage.quiet().await;
     assert_eq!(stage.acts(), 0);
     stage.stop().await;
@@ -303,7 +298,7 @@ async fn below_min_is_restored_without_any_alert() {
     let Some(stage) = stage(2, 4).await else { return };
     let instance = stage.report().workers[0].instance.clone().unwrap();
     stage.world.kill(instance.as_str()).unwrap();
-    wait::until(LIMIT, "a third machine", || async {
+    wait::until("a third machine", || async {
         stage.calls("launch") >= 2 && is_settled(&stage.report(), 2)
     })
     .await;
@@ -340,12 +335,12 @@ async fn two_clusters_in_one_config_one_failing_the_other_goes_on() {
         list_errors: true,
         ..Faults::default()
     });
-    wait::until(LIMIT, "the failure to be told", || async {
+    wait::until("the failure to be told", || async {
         !stage.report_of("other").findings.is_empty()
     })
     .await;
     stage.fire("CPUHigh", UP).await;
-    wait::until(LIMIT, "the other to grow", || async { ready(&stage.report()) == 2 }).await;
+    wait::until("the other to grow", || async { ready(&stage.report()) == 2 }).await;
     assert!(stage.report_of("other").plan.steps.is_empty());
     stage.stop().await;
 }
@@ -381,14 +376,14 @@ async fn idle_without_prometheus(wait_for: &str) {
     let Some(mut prometheus) = idle_prometheus(&stage, port, wait_for).await else { return };
     let state = if wait_for == "0s" { "firing" } else { "pending" };
     let query = format!("ALERTS{{alertname=\"SustainedIdle\",alertstate=\"{state}\"}}");
-    wait::until(LIMIT, "the rule", || async {
+    wait::until("the rule", || async {
         prometheus.query(&query).await["data"]["result"]
             .as_array()
             .is_some_and(|found| !found.is_empty())
     })
     .await;
     if state == "firing" {
-        wait::until(LIMIT, "the alert to count", || async {
+        wait::until("the alert to count", || async {
             stage
                 .report()
                 .signals
@@ -399,10 +394,9 @@ async fn idle_without_prometheus(wait_for: &str) {
     }
     prometheus.kill();
     let over = Duration::from_secs(18); // longer than the cooldown that held it so far
-    let removed = wait::until(over * 2, "a removal", || async {
-        stage.calls("cordon") + stage.calls("terminate") > 0
-    });
-    assert!(tokio::time::timeout(over, removed).await.is_err(), "{:#?}", stage.world.calls());
+    let removed =
+        wait::comes_true(over, || async { stage.calls("cordon") + stage.calls("terminate") > 0 });
+    assert!(!removed.await, "{:#?}", stage.world.calls());
     assert_eq!(stage.ready(), 2);
     stage.stop().await;
 }

@@ -1,7 +1,6 @@
 //! The clients against real servers, both supported versions of each.
 
 use crate::support::alertmanager::{self, RunningAlertmanager};
-use crate::support::stage::LIMIT;
 use crate::support::{ports, prometheus, wait};
 use bellwether::alertmanager::{Alertmanager as _, Http};
 use bellwether::config::{AlertmanagerConfig, Credentials, Endpoint, PrometheusConfig, Secret};
@@ -63,7 +62,7 @@ async fn an_inhibited_alert_is_suppressed() {
         server
             .fire(&[("alertname", "SustainedIdle"), ("autoscale", "down"), ("cluster", "c")])
             .await;
-        wait::until(LIMIT, "the inhibition", || async {
+        wait::until("the inhibition", || async {
             client.truth().await.alerts.values().any(|state| !state.inhibited_by.is_empty())
         })
         .await;
@@ -140,7 +139,7 @@ async fn self_scraping(
 scrape_configs: [{{ job_name: self, static_configs: [{{ targets: ['127.0.0.1:{port}'] }}] }}]"
     );
     let running = prometheus::start_at(port, version, &config, &[], &[]).await?;
-    wait::until(LIMIT, "the first scrape", || async {
+    wait::until("the first scrape", || async {
         running.query("up").await["data"]["result"]
             .as_array()
             .is_some_and(|found| !found.is_empty())
@@ -187,7 +186,7 @@ async fn a_guard_on_stale_samples_is_unknown() {
         scrape_interval: Duration::from_millis(10),
     };
     let hasty = prometheus_client::Http::new(&config, Arc::new(Metrics::new()));
-    wait::until(LIMIT, "a sample older than 30 ms", || async {
+    wait::until("a sample older than 30 ms", || async {
         matches!(hasty.guard("up == 1").await, Guard::Unknown { why } if why.contains("s old"))
     })
     .await;

@@ -5,7 +5,7 @@ use super::volumes::made_for;
 use super::world::{NAMESPACES, World};
 use crate::kube::connect_at;
 use crate::support::control_plane::{
-    self, ControlPlane, LIMIT, Part, Setting, create, until, why_unschedulable,
+    self, ControlPlane, Part, Setting, create, until, why_unschedulable,
 };
 use crate::support::wait;
 use bellwether::clock::Clock;
@@ -98,7 +98,7 @@ impl Stage {
         holds: impl Fn(&ClusterView) -> bool,
     ) -> ClusterView {
         let seen = std::cell::RefCell::new(None);
-        wait::until_at(LOOK, LIMIT, what, || async {
+        wait::until_at(LOOK, what, || async {
             let Some(view) = self.view().await.filter(&holds) else { return false };
             seen.replace(Some(view));
             true
@@ -201,7 +201,7 @@ impl Stage {
                 never = making => never,
             }
         };
-        let verdict = tokio::time::timeout(LIMIT, heard).await;
+        let verdict = tokio::time::timeout(wait::LIMIT, heard).await;
         let verdict = verdict.unwrap_or_else(|_| panic!("nobody judged {:#}", draft.json()));
         if let Verdict::Bound(node) = &verdict {
             self.sees("the pod on its node", |view| {

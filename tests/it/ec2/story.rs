@@ -4,7 +4,7 @@
 use crate::support::alertmanager::{self, RunningAlertmanager};
 use crate::support::aws::{Aws, Fault};
 use crate::support::boots::{Boots, node_of};
-use crate::support::chain::{self, FORGETFUL, IDLE, LIMIT};
+use crate::support::chain::{self, FORGETFUL, IDLE};
 use crate::support::control_plane::{self, ControlPlane, create, pod};
 use crate::support::prometheus::{self, RunningPrometheus};
 use crate::support::redis::{self, RunningRedis};
@@ -109,7 +109,7 @@ impl Story {
             "--config",
             file.to_str().unwrap(),
         ];
-        let ready = Ready { path: "/readyz", client: reqwest::Client::new(), limit: LIMIT };
+        let ready = Ready { path: "/readyz", client: reqwest::Client::new() };
         let site = (format!("http://127.0.0.1:{port}"), ready);
         let own = tempfile::tempdir().unwrap();
         let words = words.map(str::to_owned).into();
@@ -138,7 +138,7 @@ impl Story {
 
     /// Without it, need would be served though no alert asks.
     async fn hears_the_watchdog(&self) {
-        wait::until(LIMIT, "the watchdog to count", || async {
+        wait::until("the watchdog to count", || async {
             let counts = |one: &Value| one["signal"]["name"] == "Watchdog" && one["counts"] == true;
             self.told("signals").await.iter().any(counts)
         })
@@ -170,7 +170,7 @@ impl Story {
 
     /// Waits while instances boot and end.
     async fn until<F: Future<Output = bool>>(&self, what: &str, holds: impl Fn() -> F) {
-        wait::until(LIMIT, what, || async {
+        wait::until(what, || async {
             self.boots.join().await;
             self.boots.end().await;
             holds().await
@@ -218,16 +218,14 @@ async fn killed_after_the_fleet_was_made_it_goes_on_with_the_machine_that_is_the
     story.program.restart_once_with(&["--die-at", "launch_answered"]).await;
     story.hears_the_watchdog().await;
     story.create_pod("first").await;
-    wait::until(LIMIT, "the program to die after the launch", || async {
-        story.program.has_ended()
-    })
-    .await;
+    wait::until("the program to die after the launch", || async { story.program.has_ended() })
+        .await;
     assert_eq!(story.instances("running").await, 1, "the call had its effect");
     story.program.restart().await;
     story.until("the pod to run", || async { story.bound().await == 1 }).await;
     let launched = story.aws.machines().await.len();
     assert_eq!(launched, 1, "and nothing was bought again");
-    wait::until(LIMIT, "its record to be Ready", || async {
+    wait::until("its record to be Ready", || async {
         let workers = story.told("workers").await;
         workers.len() == 1 && workers[0]["state"]["state"] == "ready"
     })
@@ -299,7 +297,7 @@ async fn a_page_that_is_lost_ends_nothing_and_buys_nothing() {
     let asked = |action: &'static str| {
         story.aws.calls().iter().filter(|call| call.action == action).count()
     };
-    wait::until(LIMIT, "ten lists", || async {
+    wait::until("ten lists", || async {
         reqwest::Client::new()
             .post(format!("{}/v1/reconcile", story.program.url))
             .send()

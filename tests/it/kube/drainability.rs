@@ -2,7 +2,7 @@
 //! plane: each on a worker of its own, of which `explain` must say whether it may go and, if not, why.
 
 use super::create;
-use crate::support::control_plane::{LIMIT, Part, Setting, is_running, pod, until};
+use crate::support::control_plane::{Part, Setting, is_running, pod, until};
 use crate::support::kubelets::node_of;
 use crate::support::wait;
 use crate::support::yard::Yard;
@@ -296,13 +296,13 @@ async fn what_holds_a_node_by_the_rules_that_people_know_holds_it_and_nothing_el
     // Changes are heard of in the order in which they were made, and what was done last keeps its worker.
     for last in [PODS.len() - 1, cases.len() - 1] {
         let ((case, _, words), worker) = cases[last];
-        wait::until(LIMIT, case, || async { told(&yard, worker).await.contains(words) }).await;
+        wait::until(case, || async { told(&yard, worker).await.contains(words) }).await;
     }
     // Budgets are heard of beside them.
     for ((case, _, words), worker) in cases {
-        let telling =
-            wait::until(LIMIT * 2, case, || async { told(&yard, worker).await.contains(words) });
-        let in_time = tokio::time::timeout(LIMIT / 8, telling).await.is_ok();
+        let in_time =
+            wait::comes_true(wait::LIMIT, || async { told(&yard, worker).await.contains(words) })
+                .await;
         assert!(in_time, "{case}: {words:?}, but {}", told(&yard, worker).await);
     }
 }

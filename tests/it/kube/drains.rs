@@ -2,7 +2,7 @@
 
 use super::{connect, join, mark, sees};
 use crate::support::control_plane::{
-    self, ControlPlane, FakeNode, LIMIT, Part, Setting, create, is_running, pod, until,
+    self, ControlPlane, FakeNode, Part, Setting, create, is_running, pod, until,
 };
 use crate::support::wait;
 use bellwether::cluster::kube::Kube;
@@ -22,7 +22,7 @@ const EXCLUDED: &str = "node.kubernetes.io/exclude-from-external-load-balancers"
 
 /// Waits until the evictions of a node are refused for this.
 async fn is_kept_by(kube: &Kube, at: &NodeRef, why: &str) {
-    wait::until(LIMIT, why, || async {
+    wait::until(why, || async {
         matches!(kube.evict_step(at, Manner::Evict).await, Ok(Eviction::Blocked { by, .. }) if by.contains(why))
     })
     .await;
@@ -81,7 +81,7 @@ async fn what_belongs_to_the_node_or_has_finished_is_left_and_holds_no_drain() {
     for manner in [Manner::Evict, Manner::Force] {
         runs(&plane, "web", |_| ()).await;
         assert_eq!(kube.evict_step(&at, manner).await, Ok(Eviction::Evicting { left: 1 }));
-        wait::until(LIMIT, "the node to be empty", || async {
+        wait::until("the node to be empty", || async {
             kube.evict_step(&at, manner).await == Ok(Eviction::Empty)
         })
         .await;
@@ -117,10 +117,8 @@ async fn what_keeps_a_pod_is_told_in_words_that_a_person_acts_on() {
     let policies: Api<ValidatingAdmissionPolicyBinding> = Api::all(plane.client().await);
     policies.delete("noon", &DeleteParams::default()).await.unwrap();
     is_kept_by(&kube, &at, "default/guarded: Cannot evict pod as it would violate").await;
-    wait::until(LIMIT, "the end of the other", || async {
-        free.get_opt("free").await.unwrap().is_none()
-    })
-    .await;
+    wait::until("the end of the other", || async { free.get_opt("free").await.unwrap().is_none() })
+        .await;
 }
 
 #[tokio::test]
@@ -133,7 +131,7 @@ async fn in_the_end_pods_go_whatever_their_budgets_say() {
     let other = NodeRef { uid: "another".into(), ..at.clone() };
     assert_eq!(kube.evict_step(&other, Manner::Force).await, Err(Error::NotFound));
     assert_eq!(kube.evict_step(&at, Manner::Force).await, Ok(Eviction::Evicting { left: 2 }));
-    wait::until(LIMIT, "an empty node", || async {
+    wait::until("an empty node", || async {
         kube.evict_step(&at, Manner::Force).await == Ok(Eviction::Empty)
     })
     .await;

@@ -2,7 +2,7 @@
 //! again without need.
 
 use super::{connect_through, lists, node, sees};
-use crate::support::control_plane::{self, FakeNode, LIMIT, Setting, create};
+use crate::support::control_plane::{self, FakeNode, Setting, create};
 use crate::support::proxy::{Link, Proxy};
 use crate::support::wait;
 use bellwether::cluster::Cluster as _;
@@ -38,7 +38,7 @@ async fn a_list_that_comes_slowly_is_no_view_until_it_is_whole() {
     let proxy = Proxy::start(plane.port()).await;
     proxy.set(Link::Slow(8 << 10));
     let kube = connect_through(&plane, proxy.port).await;
-    wait::until(LIMIT, "the whole view", || async {
+    wait::until("the whole view", || async {
         match kube.observe().await {
             View::Known { value, .. } => {
                 assert_eq!(value.nodes().count(), 60);
@@ -64,8 +64,7 @@ async fn a_server_that_is_not_heard_is_seen_as_old_as_it_is_and_as_new_again() {
         let View::Known { at, .. } = kube.observe().await else { panic!("it is lost") };
         bellwether::model::duration::since(at, bellwether::clock::Clock::system().now())
     };
-    wait::until(LIMIT, "a view that grows old", || async { age().await > Duration::from_secs(4) })
-        .await;
+    wait::until("a view that grows old", || async { age().await > Duration::from_secs(4) }).await;
     proxy.set(Link::Well);
-    wait::until(LIMIT, "a new view", || async { age().await < Duration::from_secs(2) }).await;
+    wait::until("a new view", || async { age().await < Duration::from_secs(2) }).await;
 }

@@ -2,7 +2,8 @@
 
 use super::drains::register;
 use super::{limits, mark};
-use crate::support::control_plane::{self, ControlPlane, LIMIT, Setting, create, manifest, pod};
+use crate::support::control_plane::{self, ControlPlane, Setting, create, manifest, pod};
+use crate::support::wait;
 use bellwether::clock::Clock;
 use bellwether::cluster::fence::Fence as _;
 use bellwether::cluster::kube::Kube;
@@ -185,7 +186,7 @@ async fn what_the_manifest_grants_is_enough_and_none_of_it_too_much() {
     let stage = Stage { plane, lease: Mutex::default() };
     let manifest = manifest();
     grant(&stage.plane, "whole", &manifest).await;
-    stage.play("whole", LIMIT).await.expect("the manifest is enough");
+    stage.play("whole", wait::LIMIT).await.expect("the manifest is enough");
     let rights = rights(&manifest);
     let tries = rights.iter().enumerate().map(|(number, (right, name))| {
         let (stage, manifest) = (&stage, &manifest);

@@ -1,8 +1,6 @@
 //! In a dry run, as beside another autoscaler, nothing is touched: by the API server's own record of who asked it for what.
 
-use crate::support::control_plane::{
-    self, AUDITED, ControlPlane, LIMIT, SERVICE, Setting, create, pod,
-};
+use crate::support::control_plane::{self, AUDITED, ControlPlane, SERVICE, Setting, create, pod};
 use crate::support::ports;
 use crate::support::server::{Ready, Server};
 use crate::support::wait;
@@ -47,7 +45,7 @@ clusters:
     let file = folder.join(format!("{mode}.yaml"));
     std::fs::write(&file, config).unwrap();
     let words = ["run", "--config", file.to_str().unwrap()].map(str::to_owned);
-    let ready = Ready { path: "/healthz", client: reqwest::Client::new(), limit: LIMIT };
+    let ready = Ready { path: "/healthz", client: reqwest::Client::new() };
     let site = (format!("http://127.0.0.1:{port}"), ready);
     let program = env!("CARGO_BIN_EXE_bellwether").into();
     Server::start_at(program, words.into(), tempfile::tempdir().unwrap(), site).await
@@ -81,7 +79,7 @@ async fn a_dry_run_says_what_it_would_do_and_asks_the_apiserver_to_change_nothin
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("world");
     let dry = run(&kubeconfig, folder.path(), "dry_run").await;
-    wait::until(LIMIT, "what it would do", || async {
+    wait::until("what it would do", || async {
         let told = decision(&dry).await;
         told["dry_run"] == true && told["reason"]["code"] == "below_min"
     })
@@ -97,7 +95,7 @@ async fn a_dry_run_says_what_it_would_do_and_asks_the_apiserver_to_change_nothin
     for number in 0..3 {
         create::<Pod>(&plane.pods().await, pod(&format!("waits-{number}"), "1")).await;
     }
-    wait::until(LIMIT, "more passes", || async { passes().await > before }).await;
+    wait::until("more passes", || async { passes().await > before }).await;
     let told = planned(&dry);
     assert!(told.contains("launch 2 × ") || told.contains("launch 1 × "), "{told}");
     assert!(told.contains("dry run: not done") && told.contains("of at least 2 workers"), "{told}");
@@ -111,6 +109,6 @@ async fn a_dry_run_says_what_it_would_do_and_asks_the_apiserver_to_change_nothin
 
     // The record would show it: who acts takes the lease.
     let _acts = run(&kubeconfig, folder.path(), "act").await;
-    wait::until(LIMIT, "machines", || async { world.machines().len() == 2 }).await;
-    wait::until(LIMIT, "the lease on record", || async { asked(&plane).contains("create") }).await;
+    wait::until("machines", || async { world.machines().len() == 2 }).await;
+    wait::until("the lease on record", || async { asked(&plane).contains("create") }).await;
 }

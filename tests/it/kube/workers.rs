@@ -2,7 +2,7 @@
 //! listen, kubelets that are there and say nothing.
 
 use super::create;
-use crate::support::control_plane::{LIMIT, Part, Setting, is_running, until};
+use crate::support::control_plane::{Part, Setting, is_running, until};
 use crate::support::heard::Heard;
 use crate::support::kubelets::node_of;
 use crate::support::wait;
@@ -61,7 +61,7 @@ async fn runs_with_grace(yard: &Yard, heard: &Heard, name: &str, script: &str, g
 
 /// Waits until a word is heard.
 async fn hears(heard: &Heard, word: &str) {
-    wait::until(LIMIT, word, || async { heard.first(word).is_some() }).await;
+    wait::until(word, || async { heard.first(word).is_some() }).await;
 }
 
 async fn ids(yard: &Yard) -> Vec<String> {
@@ -77,7 +77,7 @@ async fn keep_all_but(yard: &Yard, leaving: &str) {
         let kept = Patch::Merge(&kept);
         nodes.patch(&node_of(worker), &PatchParams::default(), &kept).await.unwrap();
         let url = format!("{}/v1/explain/node/{}", yard.program.url, node_of(worker));
-        wait::until(LIMIT, "the mark to be seen", || async {
+        wait::until("the mark to be seen", || async {
             reqwest::get(&url).await.unwrap().text().await.unwrap().contains("scale-down-disabled")
         })
         .await;
@@ -142,7 +142,7 @@ async fn a_pod_whose_grace_is_longer_than_the_drain_keeps_its_machine() {
     })
     .await;
     let now = Instant::now();
-    wait::until(LIMIT, "the pod to work on", || async { heard.last("alive").unwrap() > now }).await;
+    wait::until("the pod to work on", || async { heard.last("alive").unwrap() > now }).await;
     assert_eq!(yard.ended(), 0);
 }
 

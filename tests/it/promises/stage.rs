@@ -3,7 +3,7 @@
 use super::apps::{Apps, ZONES};
 use crate::kube::connect_at;
 use crate::support::control_plane::{
-    self, ControlPlane, FakeNode, LIMIT, Part, Setting, create, is_bound, is_ready, until,
+    self, ControlPlane, FakeNode, Part, Setting, create, is_bound, is_ready, until,
 };
 use crate::support::wait;
 use bellwether::clock::Clock;
@@ -102,10 +102,7 @@ clusters:
     }
 
     async fn sees(&self, what: &str, holds: impl Fn(&ClusterView) -> bool) {
-        wait::until(LIMIT, what, || async {
-            self.kube.observe().await.known().is_some_and(&holds)
-        })
-        .await;
+        wait::until(what, || async { self.kube.observe().await.known().is_some_and(&holds) }).await;
     }
 
     async fn join(&self, pool: &str, zone: &str, name: &str) {
@@ -147,7 +144,7 @@ clusters:
     /// Waits until every pod is bound, or the scheduler has bound none for a while, and we have heard of it.
     async fn is_said(&self) {
         let last = RefCell::new((usize::MAX, Instant::now()));
-        wait::until(LIMIT, "the scheduler to have said all", || async {
+        wait::until("the scheduler to have said all", || async {
             let left = self.left().await.len();
             let mut last = last.borrow_mut();
             if left != last.0 {

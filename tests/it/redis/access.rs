@@ -1,6 +1,6 @@
 //! Being let in: users, passwords that change, certificates. No secret is ever told.
 
-use super::{LIMIT, TTL, answers, away};
+use super::{TTL, answers, away};
 use crate::contract::store::{all, cluster, everything, signal};
 use crate::support::authority::Authority;
 use crate::support::{redis, wait};
@@ -43,7 +43,7 @@ async fn a_user_of_redis_needs_no_more_than_the_page_says() {
     let dump = one.dump(&cluster()).await.unwrap();
     one.restore(&"other".into(), &dump).await.unwrap();
     one.release(&claim).await.unwrap();
-    let woken = tokio::time::timeout(LIMIT, two.wake()).await;
+    let woken = tokio::time::timeout(wait::LIMIT, two.wake()).await;
     assert_eq!(woken.unwrap(), Wake::Recorded(cluster()));
     for wrong in [
         "username: bellwether, password: hunter2-wrong",
@@ -90,7 +90,7 @@ async fn a_password_is_renewed_without_a_restart() {
     server.kill();
     server.change("first", "second");
     server.restart().await;
-    wait::until(LIMIT, "the old password to be refused", || async {
+    wait::until("the old password to be refused", || async {
         away(store.now().await).contains("refuses the user or the password")
     })
     .await;

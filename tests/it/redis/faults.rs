@@ -1,6 +1,6 @@
 //! Faults of the server: killed, hung, full, without our scripts.
 
-use super::{LIMIT, TTL, answers, away};
+use super::{TTL, answers, away};
 use crate::contract::store::{all, cluster, everything, signal};
 use crate::support::redis::{self, RunningRedis};
 use crate::support::wait;
@@ -115,7 +115,7 @@ async fn a_commit_that_was_given_up_is_refused_once_the_memory_was_read() {
     server.signal(Signal::STOP);
     away(store.commit(&claim, &everything("given-up")).await);
     server.signal(Signal::CONT);
-    wait::until(LIMIT, "it to be done all the same", || async { order() != before }).await;
+    wait::until("it to be done all the same", || async { order() != before }).await;
     let done = order();
     answers(&store).await;
     store.load(&cluster()).await.unwrap();
@@ -182,12 +182,12 @@ async fn a_redis_that_still_reads_its_file_is_not_ready() {
     server.kill();
     server.change("0", "100");
     server.restart().await;
-    wait::until(LIMIT, "it to say that it reads its file", || async {
+    wait::until("it to say that it reads its file", || async {
         store.ready().await.is_err_and(|why| why.to_string().contains("it is loading its data"))
     })
     .await;
     store.now().await.expect("it tells the time meanwhile");
-    wait::until(LIMIT * 3, "it to be ready", || async { store.ready().await.is_ok() }).await;
+    wait::until("it to be ready", || async { store.ready().await.is_ok() }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,5 @@
 //! The real program on Redis: what it does while Redis is away.
 
-use super::LIMIT;
 use crate::support::inlet::delivery;
 use crate::support::process::{Process, Start};
 use crate::support::{ports, redis, wait};
@@ -64,19 +63,17 @@ async fn while_redis_is_away_nothing_is_taken_and_nothing_done_and_it_heals_by_i
     let (config, url) =
         (write(folder.path(), port, &server.url(), ""), format!("http://127.0.0.1:{port}"));
     let process = Process::start(&config, &url, Start::default()).await;
-    wait::until(LIMIT, "the least workers", || async { ready(&url).await == 1 }).await;
+    wait::until("the least workers", || async { ready(&url).await == 1 }).await;
     assert_eq!(post(&url, "before").await, 200);
     server.kill();
-    wait::until(LIMIT, "not ready", || async { get(&url, "/readyz").await.0 == 503 }).await;
+    wait::until("not ready", || async { get(&url, "/readyz").await.0 == 503 }).await;
     let (_, told) = get(&url, "/readyz").await;
     assert_eq!(told["missing"], json!(["store"]));
     assert_eq!(post(&url, "meanwhile").await, 503);
-    wait::until(LIMIT, "passes that fail", || async {
-        passes(&url, "outcome=\"failed\"").await > 0
-    })
-    .await;
+    wait::until("passes that fail", || async { passes(&url, "outcome=\"failed\"").await > 0 })
+        .await;
     server.restart().await;
-    wait::until(LIMIT, "ready", || async { get(&url, "/readyz").await.0 == 200 }).await;
+    wait::until("ready", || async { get(&url, "/readyz").await.0 == 200 }).await;
     assert_eq!(post(&url, "after").await, 200);
     let (_, told) = get(&url, "/v1/history").await;
     let launches = told.to_string().matches("\"kind\":\"intent\"").count();
@@ -94,7 +91,7 @@ async fn it_starts_without_redis_and_tells_what_is_wrong_but_no_secret() {
     let more = format!("password_file: \"{}\"", file.display());
     let config = write(folder.path(), port, &server.url(), &more);
     let process = Process::spawn(&config, Start::default());
-    wait::until(LIMIT, "the fault to be told", || async {
+    wait::until("the fault to be told", || async {
         process.log().contains(
             "refuses the user or the password; see store.username and store.password_file",
         )
@@ -106,7 +103,7 @@ async fn it_starts_without_redis_and_tells_what_is_wrong_but_no_secret() {
     assert!(!process.log().contains("hunter2"));
     std::fs::write(&file, "right\n").unwrap();
     process.signal(rustix::process::Signal::HUP);
-    wait::until(LIMIT, "ready", || async { get(&url, "/readyz").await.0 == 200 }).await;
+    wait::until("ready", || async { get(&url, "/readyz").await.0 == 200 }).await;
 }
 
 /// The loop that has the claim looks at once when another replica takes an alert.
@@ -127,7 +124,7 @@ async fn two_replicas_share_the_work_and_a_delivery_to_either_wakes_the_holder()
     let ports = [ports::free(), ports::free()];
     let urls = ports.map(|port| format!("http://127.0.0.1:{port}"));
     let _one = Process::start(&slow(ports[0]), &urls[0], Start::default()).await;
-    wait::until(LIMIT, "the least workers", || async { ready(&urls[0]).await == 1 }).await;
+    wait::until("the least workers", || async { ready(&urls[0]).await == 1 }).await;
     let _two = Process::start(&slow(ports[1]), &urls[1], Start::default()).await;
     let sees = async |url: &str| {
         let (_, told) = get(url, "/v1/signals").await;
@@ -135,7 +132,7 @@ async fn two_replicas_share_the_work_and_a_delivery_to_either_wakes_the_holder()
     };
     assert!(!sees(&urls[0]).await);
     assert_eq!(post(&urls[1], "anew").await, 200);
-    wait::until(LIMIT, "the holder's pass", || async { sees(&urls[0]).await }).await;
+    wait::until("the holder's pass", || async { sees(&urls[0]).await }).await;
     let (_, status) = get(&urls[0], "/v1/status").await;
     assert_eq!(status["clusters"]["one"]["status"]["acting"], true, "{status}");
     // The other one has nothing to do with what the holder takes.
@@ -143,8 +140,7 @@ async fn two_replicas_share_the_work_and_a_delivery_to_either_wakes_the_holder()
     for n in 0..3 {
         let before = passes(&urls[0], "").await;
         assert_eq!(post(&urls[0], &n.to_string()).await, 200);
-        wait::until(LIMIT, "the holder's pass", || async { passes(&urls[0], "").await > before })
-            .await;
+        wait::until("the holder's pass", || async { passes(&urls[0], "").await > before }).await;
     }
     assert_eq!(standbys(&urls[1]).await, idle);
 }
@@ -159,7 +155,7 @@ async fn while_redis_takes_no_writes_it_is_not_ready() {
     let config = write(folder.path(), port, &server.url(), "");
     let process = Process::start(&config, &url, Start::default()).await;
     let ready = async |code: u16, what: &str| {
-        wait::until(LIMIT, what, || async { get(&url, "/readyz").await.0 == code }).await;
+        wait::until(what, || async { get(&url, "/readyz").await.0 == code }).await;
     };
     for (fault, mend, told) in [
         ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0", "it is full"),
@@ -196,7 +192,7 @@ async fn warnings(arguments: &[&str], is_any_expected: bool) -> Option<Vec<Strin
     };
     if is_any_expected {
         // What a process writes is read a moment later.
-        wait::until(LIMIT, "a warning about redis", || async { !told().is_empty() }).await;
+        wait::until("a warning about redis", || async { !told().is_empty() }).await;
     }
     Some(told())
 }
@@ -231,7 +227,7 @@ async fn a_store_of_another_cluster_is_refused_and_stays() {
     let url = format!("http://127.0.0.1:{port}");
     let config = write(folder.path(), port, &server.url(), "");
     let process = Process::start(&config, &url, Start::default()).await;
-    wait::until(LIMIT, "the least workers", || async { ready(&url).await == 1 }).await;
+    wait::until("the least workers", || async { ready(&url).await == 1 }).await;
     drop(process);
     let of_cluster = || server.ask::<String>(&["GET", "{bw:one}:cluster"]);
     let kept = || (["workers", "intents"].map(|kind| server.records(kind)), of_cluster());
@@ -240,11 +236,11 @@ async fn a_store_of_another_cluster_is_refused_and_stays() {
     std::fs::write(&config, text.replace("boot: 100ms", "boot: 100ms, seed: 2")).unwrap();
     let _process = Process::start(&config, &url, Start::default()).await;
     let told = async || get(&url, "/v1/decisions").await.1.to_string();
-    wait::until(LIMIT, "it to tell", || async { told().await.contains("other_cluster") }).await;
+    wait::until("it to tell", || async { told().await.contains("other_cluster") }).await;
     let told = told().await;
     assert!(told.contains("sim-1") && told.contains("sim-2"), "{told}");
     let done = passes(&url, "").await;
-    wait::until(LIMIT, "more passes", || async { passes(&url, "").await > done + 3 }).await;
+    wait::until("more passes", || async { passes(&url, "").await > done + 3 }).await;
     assert_eq!(kept(), before);
     let (_, nodes) = get(&url, "/v1/nodes").await;
     assert!(!nodes.to_string().contains("workers-"), "nothing was launched: {nodes}");

@@ -1,6 +1,6 @@
 //! Primaries and replicas: who may be written, and a fail-over that Sentinel makes.
 
-use super::{LIMIT, TTL, answers, away};
+use super::{TTL, answers, away};
 use crate::contract::store::{cluster, everything, signal};
 use crate::support::redis::{self, RunningRedis};
 use crate::support::sentinels::Watched;
@@ -11,7 +11,7 @@ use bellwether::store::{Error, Store};
 /// A replica that has all that the primary has.
 async fn replica_of(primary: &RunningRedis) -> Option<RunningRedis> {
     let replica = redis::start(&["--replicaof", "127.0.0.1", &primary.port.to_string()]).await?;
-    wait::until(LIMIT, "the replica to follow", || async {
+    wait::until("the replica to follow", || async {
         let info: String = replica.ask(&["INFO", "replication"]);
         info.contains("master_link_status:up")
     })
@@ -45,11 +45,11 @@ async fn a_primary_that_must_have_a_replica_takes_nothing_without_one() {
     let Some(primary) = redis::start(&["--min-replicas-to-write", "1"]).await else { return };
     let Some(mut replica) = replica_of(&primary).await else { return };
     let store = primary.store("");
-    wait::until(LIMIT, "the replica to count", || async { store.ready().await.is_ok() }).await;
+    wait::until("the replica to count", || async { store.ready().await.is_ok() }).await;
     let claim = store.claim(&cluster(), "a", TTL, Token(0)).await.unwrap();
     store.commit(&claim, &everything("1")).await.unwrap();
     replica.kill();
-    wait::until(LIMIT, "it not to be ready", || async { store.ready().await.is_err() }).await;
+    wait::until("it not to be ready", || async { store.ready().await.is_err() }).await;
     for outcome in [
         store.ready().await,
         store.commit(&claim, &everything("2")).await,
@@ -60,7 +60,7 @@ async fn a_primary_that_must_have_a_replica_takes_nothing_without_one() {
     }
     assert_eq!(store.load(&cluster()).await.unwrap().workers.len(), 1, "it is read as ever");
     replica.restart().await;
-    wait::until(LIMIT, "it to be ready", || async { store.ready().await.is_ok() }).await;
+    wait::until("it to be ready", || async { store.ready().await.is_ok() }).await;
     store.commit(&claim, &everything("2")).await.expect("the claim stands");
 }
 
@@ -74,7 +74,7 @@ async fn a_primary_that_was_a_replica_meanwhile_lives_anew() {
     let life = store.load(&cluster()).await.unwrap().life;
     let _: String = two.ask(&["REPLICAOF", "NO", "ONE"]);
     let _: String = one.ask(&["REPLICAOF", "127.0.0.1", &two.port.to_string()]);
-    wait::until(LIMIT, "it to follow", || async {
+    wait::until("it to follow", || async {
         one.ask::<String>(&["INFO", "replication"]).contains("master_link_status:up")
     })
     .await;
@@ -106,7 +106,7 @@ async fn the_client_follows_the_new_primary() {
     let claim = store.claim(&cluster(), "a", TTL, Token(0)).await.unwrap();
     store.commit(&claim, &everything("1")).await.unwrap();
     let life = store.load(&cluster()).await.unwrap().life;
-    wait::until(LIMIT, "the standby to have it", || async {
+    wait::until("the standby to have it", || async {
         let key = format!("{{bw:{}}}:workers", cluster());
         redis.standby.ask::<i64>(&["HLEN", &key]) == 1
     })
@@ -114,7 +114,7 @@ async fn the_client_follows_the_new_primary() {
     redis.primary.kill();
     away(store.now().await);
     redis.fail_over().await;
-    wait::until(LIMIT, "the new primary to be found", || async {
+    wait::until("the new primary to be found", || async {
         store.record_signals(&[signal("after", 1)]).await.is_ok()
     })
     .await;

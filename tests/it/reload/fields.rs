@@ -58,7 +58,7 @@ async fn clusters_come_and_go_at_the_next_start() {
     }
     for name in ["one", "two"] {
         let told = |answer: &Value| answer["clusters"][name]["signals"].as_array().map(Vec::len);
-        crate::support::wait::until(super::LIMIT, name, || async {
+        crate::support::wait::until(name, || async {
             told(&program.get("/v1/signals").await) == Some(1)
         })
         .await;
@@ -73,14 +73,11 @@ async fn a_change_holds_from_the_next_pass_which_comes_at_once() {
     let slow = "reconcile: { interval: 1h, busy_interval: 1h, overdue: 2h }";
     let program = Program::start(&workers(9, slow)).await;
     // One at the start, one when the claim is gained; then none for an hour.
-    crate::support::wait::until(super::LIMIT, "the first two", || async {
-        program.passed().await == 2
-    })
-    .await;
+    crate::support::wait::until("the first two", || async { program.passed().await == 2 }).await;
     let text = format!("{slow}\n{}", one(&format!("workers: {}", pool(9, "min: 2"))));
     program.reload(&text).await;
     let min = |pools: &Value| pools["clusters"]["one"]["pools"][0]["min"].clone();
-    crate::support::wait::until(super::LIMIT, "the pass with the new bound", || async {
+    crate::support::wait::until("the pass with the new bound", || async {
         min(&program.get("/v1/pools").await) == 2
     })
     .await;

@@ -1,6 +1,6 @@
 //! How a file may change, and what a bad one does.
 
-use super::{LIMIT, Program, workers};
+use super::{Program, workers};
 use crate::support::inlet::delivery;
 use crate::support::wait;
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ fn swap_in(mount: &Path, version: &str, files: &[(&str, &str)]) {
 async fn sighup_reads_the_file_at_once_and_says_what_came_of_it() {
     let program = Program::start(&workers(9, "")).await;
     program.hang_up();
-    wait::until(LIMIT, "it to say that nothing changed", || async {
+    wait::until("it to say that nothing changed", || async {
         program.process.log().contains("configuration read again; nothing changed")
     })
     .await;
@@ -57,7 +57,7 @@ async fn a_file_is_taken_however_it_changes() {
     rename_over(&program.file, &program.text(&workers(6, "")));
     program.max_becomes(6, "a file renamed over it").await;
     program.write(&workers(6, "# a comment"));
-    wait::until(LIMIT, "it to say that nothing changed", || async {
+    wait::until("it to say that nothing changed", || async {
         program.process.log().contains("nothing changed")
     })
     .await;

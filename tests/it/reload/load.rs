@@ -1,6 +1,6 @@
 //! Reloading under load.
 
-use super::{LIMIT, Program, workers};
+use super::{Program, workers};
 use crate::support::inlet::delivery;
 use bellwether::clock::Clock;
 use bellwether::model::Source;
@@ -78,7 +78,7 @@ auth: {{ tokens: [{{ role: webhook, token: deliverer }}, {{ role: viewer, token:
     }
     // A busy machine reloads slowly and delivers slowly; enough of both is what counts.
     let is_enough = || async { taken.load(Ordering::SeqCst) >= DELIVERIES };
-    crate::support::wait::until(LIMIT, "enough deliveries", is_enough).await;
+    crate::support::wait::until("enough deliveries", is_enough).await;
     over.store(true, Ordering::SeqCst);
     let stored: BTreeSet<String> = callers.join_all().await.into_iter().flatten().collect();
     let folder = program.folder;

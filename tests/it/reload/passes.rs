@@ -1,6 +1,6 @@
 //! What a reload does to the loop: one snapshot for each pass, and nothing removed by an edit.
 
-use super::{LIMIT, Program, one, pool, workers};
+use super::{Program, one, pool, workers};
 use crate::support::scripted::{Answer, Scripted};
 use crate::support::wait;
 use serde_json::Value;
@@ -22,7 +22,7 @@ async fn ready(program: &Program, name: &str, count: usize) -> Vec<String> {
         let ready = ready.filter(|w| w["pool"] == name && w["state"]["state"] == "ready");
         ready.map(|worker| worker["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    wait::until(LIMIT, "workers to be Ready", || async { ids().await.len() == count }).await;
+    wait::until("workers to be Ready", || async { ids().await.len() == count }).await;
     ids().await
 }
 
@@ -52,11 +52,11 @@ async fn a_pass_under_way_keeps_its_snapshot_and_the_next_has_the_new_one() {
         asked.filter(|target| target.starts_with("/api/v2/alerts?")).collect::<Vec<_>>()
     };
     let program = Program::start(&workers(9, &top("before"))).await;
-    wait::until(LIMIT, "the first question", || async { asked().len() == 1 }).await;
+    wait::until("the first question", || async { asked().len() == 1 }).await;
     program.reload(&workers(7, &top("after"))).await;
     assert_eq!(program.max().await, 7);
     gate.add_permits(1);
-    wait::until(LIMIT, "the question of the next pass", || async { asked().len() == 2 }).await;
+    wait::until("the question of the next pass", || async { asked().len() == 2 }).await;
     assert_eq!(shown(&program, "workers").await["max"], 9, "of the pass that was under way");
     let asked = asked();
     assert!(
@@ -64,8 +64,7 @@ async fn a_pass_under_way_keeps_its_snapshot_and_the_next_has_the_new_one() {
         "{asked:?}"
     );
     gate.add_permits(1);
-    wait::until(LIMIT, "the next pass", || async { shown(&program, "workers").await["max"] == 7 })
-        .await;
+    wait::until("the next pass", || async { shown(&program, "workers").await["max"] == 7 }).await;
 }
 
 /// A pool that left the file: counted, shown, never touched; and ours again when it comes back.
@@ -85,7 +84,7 @@ async fn a_pool_that_leaves_the_file_is_left_alone_until_it_comes_back() {
     let max = gauge("pool_workers", "bound=\"max\",", "old") + "}";
     assert_eq!(program.metric(&max).await, Some(9.0));
     program.reload(&one(&workers)).await;
-    wait::until(LIMIT, "it to be told as unmanaged", || async {
+    wait::until("it to be told as unmanaged", || async {
         shown(&program, "old").await["decision"]["reason"]["code"] == "unmanaged"
     })
     .await;
@@ -135,9 +134,9 @@ async fn a_pool_that_asked_for_it_is_told_as_removed_and_holds_like_any_other() 
         decision["reason"]["code"] == "alertmanager_away"
             && also.iter().any(|reason| reason["code"] == "removed")
     };
-    wait::until(LIMIT, "it to be told as removed", || told(&program)).await;
+    wait::until("it to be told as removed", || told(&program)).await;
     program.restart().await;
-    wait::until(LIMIT, "it to be told as removed after a start", || told(&program)).await;
+    wait::until("it to be told as removed after a start", || told(&program)).await;
     program.passes(5).await;
     assert_eq!(ready(&program, "old", 2).await, ids, "nobody knows of pauses, so they stay");
 }
@@ -152,7 +151,7 @@ async fn lowering_max_removes_nothing() {
     let ids = ready(&program, "workers", 3).await;
     let before = acts(&program).await;
     program.reload(&pools("min: 0, max: 1")).await;
-    wait::until(LIMIT, "the pass with the new bound", || async {
+    wait::until("the pass with the new bound", || async {
         shown(&program, "workers").await["max"] == 1
     })
     .await;

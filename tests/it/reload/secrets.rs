@@ -1,6 +1,6 @@
 //! Secrets and certificates that are renewed in their files, ours and those we show to others.
 
-use super::{LIMIT, Program, workers};
+use super::{Program, workers};
 use crate::support::authority::{self, Authority};
 use crate::support::inlet::delivery;
 use crate::support::scripted::{Answer, Scripted};
@@ -85,7 +85,7 @@ async fn a_rotated_token_is_seen_in_its_file_and_half_a_rotation_changes_nothing
     assert_eq!(read_with(&program, "one-token").await, 200);
     mounted(program.folder.path(), "..v3", "another-token");
     let taken = async || read_with(&program, "another-token").await == 200;
-    let late = tokio::time::Instant::now() + LIMIT;
+    let late = tokio::time::Instant::now() + wait::LIMIT;
     deliver_until(&program, async || taken().await || tokio::time::Instant::now() > late).await;
     assert!(taken().await);
     assert_eq!(read_with(&program, "one-token").await, 401);
@@ -139,10 +139,10 @@ prometheus: {{ urls: [\"{}\"], basic: {{ username: ada, password_file: FOLDER/pa
     let have = |texts: [&str; 3]| {
         all().iter().zip(texts).all(|(asked, text)| asked.iter().any(|shown| shown == text))
     };
-    wait::until(LIMIT, "both to be asked", || async { have(old) }).await;
+    wait::until("both to be asked", || async { have(old) }).await;
     write(program.folder.path(), "new");
     program.hang_up();
-    wait::until(LIMIT, "both to be asked with the new", || async { have(new) }).await;
+    wait::until("both to be asked with the new", || async { have(new) }).await;
     program.passes(3).await;
     for (asked, (old, new)) in all().iter().zip(old.into_iter().zip(new)) {
         let first = asked.iter().position(|shown| shown == new).unwrap();
@@ -169,7 +169,7 @@ async fn renewed_certificates_are_used_without_a_restart() {
     );
     let program = Program::start(&workers(9, &top)).await;
     let answered = async |share: f64, what: &str| {
-        wait::until(LIMIT, what, || async {
+        wait::until(what, || async {
             program.metric("bellwether_alertmanager_answered{cluster=\"one\"}").await == Some(share)
         })
         .await;

@@ -2,7 +2,6 @@
 
 use super::now;
 use super::scene::{SLACK, Scene, Setting};
-use crate::support::stage::LIMIT;
 use crate::support::wait;
 use bellwether::model::duration;
 use std::time::Duration;
@@ -15,7 +14,7 @@ async fn a_holder_that_is_asked_to_end_hands_over_at_once_and_nothing_is_done_tw
     let holder = scene.held().await;
     let other = 1 - holder;
     scene.need(4).await;
-    wait::until(LIMIT, "the launch", || async { scene.launched() == 2 }).await;
+    wait::until("the launch", || async { scene.launched() == 2 }).await;
     scene.replicas[holder].stop().await;
     let stopped = now();
     scene.held_by(other).await;
@@ -56,7 +55,7 @@ async fn a_holder_that_stood_still_for_longer_than_its_claim_acts_no_more() {
     let calls = scene.calls("launch");
     scene.replicas[0].go_on();
     let refused = || async { scene.replicas[0].log().contains("is not current") };
-    wait::until(LIMIT, "its commit to be refused", refused).await;
+    wait::until("its commit to be refused", refused).await;
     assert!(!scene.replicas[0].acts().await);
     scene.replicas[0].passes(3).await;
     scene.only_acts(1).await;

@@ -3,7 +3,6 @@
 
 use super::LONG;
 use super::scene::{SHORT, Scene, Setting, Stores};
-use crate::support::stage::LIMIT;
 use crate::support::wait;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -33,7 +32,7 @@ async fn two_installs_on_one_cluster_end_one_worker_where_one_is_too_many() {
             let signals = replica.get("/v1/signals").await.unwrap_or_default();
             signals.to_string().contains("SustainedIdle")
         };
-        wait::until(LIMIT, "the idle alert to be known to both", known).await;
+        wait::until("the idle alert to be known to both", known).await;
     }
     scene.settled_for_good(2, 1).await;
     assert_eq!(scene.calls("cordon").len(), 1, "one of them chose one worker");

@@ -3,7 +3,6 @@
 use super::scene::{SHORT, Scene, Setting};
 use super::{LONG, now};
 use crate::support::proxy::{Link, Proxy};
-use crate::support::stage::LIMIT;
 use crate::support::{redis, wait};
 use bellwether::model::duration;
 use bellwether::store::Store as _;
@@ -26,22 +25,19 @@ async fn the_other_acts_while_the_link_to_redis_is(fault: Link) {
     scene.replicas[cut].answers(503).await;
     assert!(!scene.replicas[cut].acts().await, "it is cut off, and does not say that it acts");
     scene.only_acts(other).await;
-    wait::until(LIMIT, "it not to be ready", || async { !scene.replicas[cut].is_ready().await })
-        .await;
+    wait::until("it not to be ready", || async { !scene.replicas[cut].is_ready().await }).await;
     let passes = ["bellwether_passes_total{", "outcome=\"failed\""];
-    wait::until(LIMIT, "passes that fail", || async {
-        scene.replicas[cut].count(&passes).await > 0
-    })
-    .await;
+    wait::until("passes that fail", || async { scene.replicas[cut].count(&passes).await > 0 })
+        .await;
     scene.settled(2, 0).await;
     let stored = ["bellwether_http_requests_total{", "code=\"200\"", "/v1/alerts"];
     let before = scene.replicas[cut].count(&stored).await;
     scene.replicas[cut].links.redis.set(Link::Well);
-    wait::until(LIMIT, "Alertmanager to deliver again", || async {
+    wait::until("Alertmanager to deliver again", || async {
         scene.replicas[cut].count(&stored).await > before
     })
     .await;
-    wait::until(LIMIT, "it to be ready", || async { scene.replicas[cut].is_ready().await }).await;
+    wait::until("it to be ready", || async { scene.replicas[cut].is_ready().await }).await;
     scene.settled_for_good(2, 0).await;
     scene.replicas[other].kill();
     scene.need(6).await;
@@ -75,10 +71,7 @@ async fn a_connection_that_took_most_of_a_calls_time_is_kept_for_the_next() {
     let store = redis::store(&format!("url: \"redis://127.0.0.1:{}/0\", timeout: 2s", proxy.port));
     store.now().await.expect_err("the call came too late");
     // A busy machine may need more than one attempt to connect.
-    wait::until(LIMIT, "a call on a connection that stands", || async {
-        store.now().await.is_ok()
-    })
-    .await;
+    wait::until("a call on a connection that stands", || async { store.now().await.is_ok() }).await;
 }
 
 /// A slow link is a link: as long as the answers come in time, it acts as ever.
@@ -109,7 +102,7 @@ async fn a_delivery_that_cannot_reach_the_holder_comes_by_another_and_is_done_on
         assert_eq!(scene.acting().await, [holder], "{fault:?}");
         assert_eq!(scene.replicas[holder].count(&stored).await, before, "{fault:?}");
         scene.replicas[holder].links.webhook.set(Link::Well);
-        wait::until(LIMIT, "Alertmanager to deliver again", || async {
+        wait::until("Alertmanager to deliver again", || async {
             scene.replicas[holder].count(&stored).await > before
         })
         .await;
@@ -131,7 +124,7 @@ async fn removes_nothing_while_the_link_to_alertmanager_is(fault: Link) {
         let signals = scene.replicas[holder].get("/v1/signals").await.unwrap_or_default();
         signals.to_string().contains("SustainedIdle")
     };
-    wait::until(LIMIT, "the idle alert to be known", known).await;
+    wait::until("the idle alert to be known", known).await;
     // Each of them waits for Alertmanager's limit.
     scene.replicas[holder].passes(5).await;
     assert!(scene.calls("cordon").is_empty() && scene.calls("terminate").is_empty());
@@ -178,7 +171,7 @@ async fn while_redis_stands_still_nobody_acts_and_afterwards_one_does_once() {
     for replica in &scene.replicas {
         replica.answers(503).await;
     }
-    wait::until(LIMIT * 2, "it to last, and both to know that their claim is over", || async {
+    wait::until("it to last, and both to know that their claim is over", || async {
         duration::since(stopped, now()) > SHORT * 10 && scene.acting().await.is_empty()
     })
     .await;

@@ -4,12 +4,15 @@ use super::scene::Setting;
 use crate::support::inlet::delivery;
 use crate::support::process::{Process, Start};
 use crate::support::proxy::Proxy;
-use crate::support::stage::LIMIT;
 use crate::support::wait;
 use bellwether::model::duration;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long one that may stand still is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The links of a replica.
 pub(super) struct Wiring {
@@ -92,7 +95,7 @@ clusters:
     /// Waits until it stopped itself, as it was told to at a point.
     pub(super) async fn stopped(&self) {
         let process = self.process.as_ref().unwrap();
-        wait::until(LIMIT, "it to stop", || async { process.is_stopped() }).await;
+        wait::until("it to stop", || async { process.is_stopped() }).await;
     }
 
     pub(super) fn go_on(&self) {
@@ -140,17 +143,17 @@ clusters:
     pub(super) async fn passes(&self, count: u64) {
         let words = ["bellwether_passes_total{"];
         let before = self.count(&words).await;
-        wait::until(LIMIT, "passes", || async { self.count(&words).await >= before + count }).await;
+        wait::until("passes", || async { self.count(&words).await >= before + count }).await;
     }
 
     /// Waits until it answers so to a delivery.
     pub(super) async fn answers(&self, code: u16) {
         let what = format!("{code} for a delivery");
-        wait::until(LIMIT, &what, || async { self.answer_to("Probe").await == code }).await;
+        wait::until(&what, || async { self.answer_to("Probe").await == code }).await;
     }
 }
 
 /// For who may stand still, and would never answer.
 fn client() -> reqwest::Client {
-    reqwest::Client::builder().timeout(LIMIT / 6).build().unwrap()
+    reqwest::Client::builder().timeout(PATIENCE).build().unwrap()
 }

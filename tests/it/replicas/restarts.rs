@@ -1,7 +1,6 @@
 //! A Redis that is started again, that lost the last of what it answered, or in whose place another one comes.
 
 use super::scene::{Scene, Setting, Stores};
-use crate::support::stage::LIMIT;
 use crate::support::wait;
 
 /// Writes to its disk before it answers.
@@ -25,7 +24,7 @@ async fn goes_on(scene: &Scene, launched: usize, ended: usize) {
 }
 
 async fn wait_for_a_launch_and_its_record(scene: &Scene) {
-    wait::until(LIMIT, "a launch and its record", || async {
+    wait::until("a launch and its record", || async {
         scene.launched() == 2 && Scene::recorded(scene.redis.primary()) == 2
     })
     .await;
@@ -33,7 +32,7 @@ async fn wait_for_a_launch_and_its_record(scene: &Scene) {
 
 /// Waits until it is noted that the store may have forgotten: launches and removals wait from then on.
 async fn it_may_have_forgotten(scene: &Scene) {
-    wait::until(LIMIT, "it to be noted that the store may have forgotten", || async {
+    wait::until("it to be noted that the store may have forgotten", || async {
         let redis = scene.redis.primary();
         let kept: Option<String> = redis.ask(&["GET", "{bw:default}:cluster"]);
         kept.is_some_and(|kept| {
@@ -58,7 +57,7 @@ async fn lose_behind(scene: &mut Scene, written: u64) {
 async fn a_redis_that_is_killed_and_started_again_amid_a_launch_launches_once() {
     let Some(mut scene) = scene_on(ALWAYS).await else { return };
     scene.need(4).await;
-    wait::until(LIMIT, "the launch", || async { scene.launched() == 2 }).await;
+    wait::until("the launch", || async { scene.launched() == 2 }).await;
     scene.redis.shared().kill();
     for replica in &scene.replicas {
         replica.answers(503).await;
@@ -90,7 +89,7 @@ async fn a_drain_that_redis_lost_is_not_begun_on_a_second_worker() {
     scene.settled(2, 0).await;
     let written = scene.redis.primary().written();
     scene.need_one_less().await;
-    wait::until(LIMIT, "a cordon", || async { !scene.calls("cordon").is_empty() }).await;
+    wait::until("a cordon", || async { !scene.calls("cordon").is_empty() }).await;
     lose_behind(&mut scene, written).await;
     scene.settled_for_good(2, 1).await;
     goes_on(&scene, 2, 1).await;
@@ -100,7 +99,7 @@ async fn a_drain_that_redis_lost_is_not_begun_on_a_second_worker() {
 async fn a_fail_over_by_sentinel_amid_a_launch_launches_once() {
     let Some(mut scene) = scene_on(Stores::Watched).await else { return };
     scene.need(4).await;
-    wait::until(LIMIT, "the launch", || async { scene.launched() == 2 }).await;
+    wait::until("the launch", || async { scene.launched() == 2 }).await;
     scene.redis.watched().fail_over().await;
     it_may_have_forgotten(&scene).await;
     scene.settled_for_good(2, 0).await;

@@ -6,7 +6,6 @@ use crate::support::alertmanager::{self, RunningAlertmanager};
 use crate::support::proxy::Proxy;
 use crate::support::redis::{self, RunningRedis};
 use crate::support::sentinels::Watched;
-use crate::support::stage::LIMIT;
 use crate::support::wait;
 use bellwether::clock::Clock;
 use bellwether::config::SimConfig;
@@ -149,7 +148,7 @@ impl Scene {
     /// Waits until somebody has the claim and knows of it; who.
     pub(super) async fn held(&self) -> usize {
         let found = Cell::new(None);
-        wait::until(LIMIT, "a replica to have the claim", || async {
+        wait::until("a replica to have the claim", || async {
             found.set(self.holder());
             match found.get() {
                 Some(holder) => self.replicas[holder].acts().await,
@@ -163,7 +162,7 @@ impl Scene {
     /// Waits until a replica has the claim.
     pub(super) async fn held_by(&self, replica: usize) {
         let what = format!("replica {replica} to have the claim");
-        wait::until(LIMIT, &what, || async {
+        wait::until(&what, || async {
             self.holder() == Some(replica) && self.replicas[replica].acts().await
         })
         .await;
@@ -179,7 +178,7 @@ impl Scene {
     /// Waits until one replica, and no other, says that it acts.
     pub(super) async fn only_acts(&self, replica: usize) {
         let what = format!("replica {replica} alone to act");
-        wait::until(LIMIT, &what, || async { self.acting().await == [replica] }).await;
+        wait::until(&what, || async { self.acting().await == [replica] }).await;
     }
 
     /// Machines that were launched in all.
@@ -192,7 +191,7 @@ impl Scene {
     pub(super) async fn launched_soon_after(&self, launched: usize, since: Timestamp) {
         let limit = self.setting.claim_ttl + Duration::from_secs(2);
         let what = format!("{launched} launches within {limit:?}");
-        wait::until(limit + SLACK, &what, || async { self.launched() >= launched }).await;
+        wait::until(&what, || async { self.launched() >= launched }).await;
         let calls = self.world.calls();
         let last = calls.iter().rfind(|call| call.new > 0).unwrap();
         let took = duration::since(since, last.at);
@@ -218,8 +217,7 @@ impl Scene {
             (self.launched(), self.ended()) == (launched, ended)
                 && ready().await == Some(launched - ended)
         };
-        let so = wait::until(LIMIT * 2, &what, || async { is_so().await });
-        let in_time = tokio::time::timeout(LIMIT, so).await.is_ok();
+        let in_time = wait::comes_true(wait::LIMIT, || async { is_so().await }).await;
         assert!(in_time, "waited for {what}, in vain: {:#?}", self.world.calls());
     }
 

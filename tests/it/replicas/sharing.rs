@@ -4,7 +4,6 @@ use super::scene::{SLACK, Scene, Setting};
 use super::{LONG, now};
 use crate::support::inlet::delivery;
 use crate::support::proxy::Link;
-use crate::support::stage::LIMIT;
 use crate::support::wait;
 use bellwether::model::duration;
 use futures_util::future::join_all;
@@ -52,7 +51,7 @@ async fn any_replica_answers_what_is_read_and_is_ready() {
     for part in ["workers", "nodes", "pools", "signals", "history"] {
         let path = format!("/v1/{part}");
         let what = format!("the same {part} from both");
-        wait::until(LIMIT, &what, || async {
+        wait::until(&what, || async {
             let answers = scene.all_answer(&path).await;
             let [one, other] = [0, 1].map(|n| shared(&answers[n], part));
             one == other && !one.is_empty()
@@ -89,13 +88,13 @@ async fn a_delivery_to_a_replica_that_does_not_hold_wakes_the_one_that_does() {
     scene.replicas[0].links.webhook.set(Link::Cut);
     scene.pods(4);
     // The one delivery is to find them: the next one comes late.
-    wait::until(LIMIT, "pods to find no node", || async {
+    wait::until("pods to find no node", || async {
         scene.world.summary()["pods"]["unschedulable"] == 2
     })
     .await;
     let fired = now();
     scene.need(4).await;
-    wait::until(LIMIT, "the launch", || async { scene.launched() == 2 }).await;
+    wait::until("the launch", || async { scene.launched() == 2 }).await;
     let took = duration::since(fired, now());
     assert!(took < Duration::from_secs(2) + SLACK, "{took:?}");
     let taken = scene.replicas[0].count(&["bellwether_http_alerts_total"]).await;

@@ -22,9 +22,6 @@ const PEER_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a message between the two may take.
 const DELAY: Duration = Duration::from_millis(100);
 
-/// How long peers may take to find each other.
-const SETTLE: Duration = Duration::from_mins(1);
-
 /// Bodies must tell which peer they come from, and all else must be the same.
 const URLS: [&str; 2] = ["http://first", "http://second"];
 
@@ -137,7 +134,7 @@ pub(crate) async fn real(version: &str, world: &World) -> Option<Vec<Record>> {
     let config = world.config(&webhook.url).split("time_intervals:").next()?.to_owned();
     let servers = alertmanager::start_peers_with(version, &config, [&first, &second]).await?;
     for server in &servers {
-        wait::until(SETTLE, "peers to know each other", || server.has_settled()).await;
+        wait::until("peers to know each other", || server.has_settled()).await;
     }
     let origin = real::origin();
     let plays = world.schedules.iter().map(|schedule| run(&servers, &inlets, schedule, origin));

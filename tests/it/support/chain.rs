@@ -15,11 +15,7 @@ use bellwether::config::SimConfig;
 use bellwether::sim::World;
 use futures_util::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
-use std::time::Duration;
 use tempfile::TempDir;
-
-/// How long anything of it may take, on a machine under load.
-pub(crate) const LIMIT: Duration = Duration::from_mins(2);
 
 /// The alert of the shipped rule.
 const ALERT: &str = "PodsUnschedulable";
@@ -101,7 +97,7 @@ clusters:
         let file = folder.path().join("bellwether.yaml");
         std::fs::write(&file, config).unwrap();
         let words = ["run", "--config", file.to_str().unwrap()].map(str::to_owned);
-        let ready = Ready { path: "/readyz", client: reqwest::Client::new(), limit: LIMIT };
+        let ready = Ready { path: "/readyz", client: reqwest::Client::new() };
         let site = (format!("http://127.0.0.1:{port}"), ready);
         let program = env!("CARGO_BIN_EXE_bellwether").into();
         let own = tempfile::tempdir().unwrap();
@@ -129,7 +125,7 @@ clusters:
 
     /// Without it, need would be served though no alert asks.
     async fn hears_the_watchdog(&self) {
-        wait::until(LIMIT, "the watchdog to count", || async {
+        wait::until("the watchdog to count", || async {
             let signals = self.told("signals").await;
             let counts = |one: &Value| one["signal"]["name"] == "Watchdog" && one["counts"] == true;
             signals.iter().any(counts)
@@ -198,7 +194,7 @@ clusters:
         if self.is_pushed && self.fires().await {
             self.alertmanager.resolve(&self.labels()).await;
         }
-        wait::until(LIMIT, "the alert to be over and forgotten", || async {
+        wait::until("the alert to be over and forgotten", || async {
             self.alertmanager.groups().await <= LASTING
         })
         .await;

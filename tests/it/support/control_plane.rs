@@ -22,15 +22,11 @@ use kube::Api;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// How many may run at once, for each takes 0.4 GB and, while it starts, all of a small machine.
 static ROOM: Semaphore = Semaphore::const_new(2);
-
-/// How long anything of it may take, on a machine under load.
-pub(crate) const LIMIT: Duration = Duration::from_mins(2);
 
 /// What a test may choose. Etcd and the API server are always there.
 #[derive(Clone, Debug)]
@@ -146,7 +142,7 @@ impl Site {
             words.push(format!("--config={}", self.configure_scheduler(fields).display()));
         }
         let folder = tempfile::tempdir().unwrap();
-        let ready = Ready { path: part.ready(), client: self.access(), limit: LIMIT };
+        let ready = Ready { path: part.ready(), client: self.access() };
         let at = if part == Part::ApiServer { &self.address } else { LOOPBACK };
         let url = format!("{}://{at}:{port}", part.scheme());
         (part, Server::start_at(program.clone(), words, folder, (url, ready)).await)
@@ -196,7 +192,7 @@ impl ControlPlane {
     /// The API server is ready before it has made these.
     async fn has_namespaces(&self) {
         let namespaces: Api<Namespace> = Api::all(self.client().await);
-        wait::until(LIMIT, "the first namespaces", || async {
+        wait::until("the first namespaces", || async {
             let list = namespaces.list(&kube::api::ListParams::default()).await.unwrap();
             let has = |name: &str| list.iter().any(|it| it.metadata.name.as_deref() == Some(name));
             has("default") && has("kube-node-lease")

@@ -2,15 +2,12 @@
 //! containerd and a real kubelet, of the image that `tests/worker` says.
 
 use super::control_plane::ADMIN;
-use super::server;
+use super::{server, wait};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tempfile::TempDir;
-
-/// How long it may take to start.
-const LIMIT: Duration = Duration::from_mins(1);
 
 /// What a kubelet and what it starts may do beyond what Docker lets every container do.
 pub(crate) const RIGHTS: [&str; 4] = ["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "SYSLOG"];
@@ -71,7 +68,7 @@ impl Dockerd {
     async fn is_ready(&mut self) {
         let log = self.folder.path().join("log");
         let told = || std::fs::read_to_string(&log).unwrap();
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + wait::LIMIT;
         while !self.ask(&["version"]).await.status.success() {
             let runs = self.child.try_wait().unwrap().is_none();
             assert!(runs && Instant::now() < deadline, "dockerd does not answer:\n{}", told());

@@ -1,7 +1,6 @@
 //! The loop on a store that lets a test do something at one exact moment: right after an intent is stored.
 
 use super::alertmanager::{self, RunningAlertmanager};
-use super::stage::LIMIT;
 use super::wait;
 use async_trait::async_trait;
 use bellwether::clock::Clock;
@@ -142,7 +141,7 @@ clusters:
         let (running, until) = (reconciler.clone(), stop.clone());
         tokio::spawn(async move { running.run(until).await });
         let scene = Self { store, world, reconciler, alertmanager, stop };
-        wait::until(LIMIT, "min", || async {
+        wait::until("min", || async {
             scene
                 .reconciler
                 .handle()

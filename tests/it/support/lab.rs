@@ -1,6 +1,6 @@
 //! A real control plane, the program, and a pool whose workers are containers of a real Docker: each a kubelet that joins.
 
-use super::control_plane::{self, ADMIN, ControlPlane, LIMIT, Part, Setting};
+use super::control_plane::{self, ADMIN, ControlPlane, Part, Setting};
 use super::dockerd::{Dockerd, IMAGE, RIGHTS, UNCONFINED, VOLUMES};
 use super::ports;
 use super::server::{Ready, Server};
@@ -109,7 +109,7 @@ clusters:
         let file = folder.path().join("bellwether.yaml");
         std::fs::write(&file, config).unwrap();
         let words = ["run", "--config", file.to_str().unwrap()].map(str::to_owned).into();
-        let ready = Ready { path: "/healthz", client: reqwest::Client::new(), limit: LIMIT };
+        let ready = Ready { path: "/healthz", client: reqwest::Client::new() };
         let site = (format!("http://127.0.0.1:{}", wanted.port), ready);
         let own = tempfile::tempdir().unwrap();
         let program = env!("CARGO_BIN_EXE_bellwether").into();
@@ -132,7 +132,7 @@ clusters:
     }
 
     pub(crate) async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
-        wait::until(LIMIT, what, || async { holds().await }).await;
+        wait::until(what, || async { holds().await }).await;
     }
 
     /// What the program tells of its cluster's workers, history and so on. Nothing while it is away.

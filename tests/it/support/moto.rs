@@ -2,10 +2,6 @@
 
 use super::ports;
 use super::server::{self, Ready, Server};
-use std::time::Duration;
-
-/// How long it may take to start, on a machine under load.
-const LIMIT: Duration = Duration::from_mins(1);
 
 /// One on a free port; `None` after a printed skip where it is missing.
 pub(crate) async fn start() -> Option<Server> {
@@ -14,7 +10,7 @@ pub(crate) async fn start() -> Option<Server> {
     let port = ports::free();
     let words = ["-H", "127.0.0.1", "-p"].map(str::to_owned);
     let words = words.into_iter().chain([port.to_string()]).collect();
-    let ready = Ready { path: "/moto-api/", client: reqwest::Client::new(), limit: LIMIT };
+    let ready = Ready { path: "/moto-api/", client: reqwest::Client::new() };
     let site = (format!("http://127.0.0.1:{port}"), ready);
     Some(Server::start_at(program, words, tempfile::tempdir().unwrap(), site).await)
 }

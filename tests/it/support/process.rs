@@ -6,9 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-/// How long the program may take to start or to end.
-const LIMIT: Duration = Duration::from_secs(20);
-
 /// A running `bellwether run`; killed when dropped.
 pub(crate) struct Process {
     child: Child,
@@ -31,10 +28,10 @@ impl Process {
     pub(crate) async fn start(config: &Path, url: &str, start: Start<'_>) -> Self {
         let process = Self::spawn(config, start);
         let ready = format!("{url}/readyz");
-        let is_ready = wait::until(LIMIT * 2, "the program to be ready", || async {
+        let in_time = wait::comes_true(wait::LIMIT, || async {
             reqwest::get(&ready).await.is_ok_and(|answer| answer.status().is_success())
-        });
-        let in_time = tokio::time::timeout(LIMIT, is_ready).await.is_ok();
+        })
+        .await;
         assert!(in_time, "it did not become ready:\n{}", process.log());
         process
     }
@@ -115,7 +112,7 @@ impl Process {
 
     /// Waits until it ended, and how.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
-        let deadline = tokio::time::Instant::now() + LIMIT;
+        let deadline = tokio::time::Instant::now() + wait::LIMIT;
         let mut look = tokio::time::interval(Duration::from_millis(20));
         while tokio::time::Instant::now() < deadline {
             look.tick().await;

@@ -3,10 +3,6 @@
 use super::server::{self, Server};
 use super::wait;
 use serde_json::Value;
-use std::time::Duration;
-
-/// How long a sample may take to arrive or to vanish.
-const LIMIT: Duration = Duration::from_secs(30);
 
 /// A running Prometheus; killed when dropped.
 pub(crate) struct RunningPrometheus {
@@ -74,7 +70,7 @@ impl RunningPrometheus {
     async fn until(&self, expression: &str, something: bool) {
         let what =
             format!("{} for {expression}", if something { "an answer" } else { "no answer" });
-        wait::until(LIMIT, &what, || async {
+        wait::until(&what, || async {
             let answer = self.query(expression).await;
             answer["data"]["result"].as_array().is_some_and(|list| list.is_empty() != something)
         })

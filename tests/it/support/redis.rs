@@ -18,9 +18,6 @@ use tokio::sync::watch;
 
 const SERVER: &str = "redis-7.0";
 
-/// How long it may take to listen.
-const START: Duration = Duration::from_secs(30);
-
 /// What stores on it keep.
 pub(crate) const RETENTION: Retention =
     Retention { entries: 1_000, age: Duration::from_hours(24 * 36_500) };
@@ -134,7 +131,7 @@ impl RunningRedis {
         loop {
             match self.try_ask(password, words) {
                 // Right after a start it may still read its file.
-                Err(error) if error.code() == Some("LOADING") && begun.elapsed() < START => {
+                Err(error) if error.code() == Some("LOADING") && begun.elapsed() < wait::LIMIT => {
                     std::thread::sleep(Duration::from_millis(10));
                 }
                 answer => return answer.unwrap_or_else(|error| panic!("{words:?}: {error}")),
@@ -150,7 +147,7 @@ impl RunningRedis {
     ) -> redis::RedisResult<T> {
         let user = if password.is_empty() { String::new() } else { format!(":{password}@") };
         let client = redis::Client::open(format!("redis://{user}127.0.0.1:{}", self.port))?;
-        let mut connection = client.get_connection_with_timeout(START)?;
+        let mut connection = client.get_connection_with_timeout(wait::LIMIT)?;
         let mut command = redis::cmd(words[0]);
         words[1..].iter().for_each(|word| {
             command.arg(*word);
@@ -217,10 +214,7 @@ impl RunningRedis {
 
     async fn listens(&self) {
         let what = format!("redis to listen: {}", self.log());
-        wait::until(START, &what, || async {
-            TcpStream::connect(("127.0.0.1", self.port)).is_ok()
-        })
-        .await;
+        wait::until(&what, || async { TcpStream::connect(("127.0.0.1", self.port)).is_ok() }).await;
     }
 }
 

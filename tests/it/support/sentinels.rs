@@ -2,10 +2,6 @@
 
 use super::redis::{self, RunningRedis};
 use super::wait;
-use std::time::Duration;
-
-/// How long they may take to know each other.
-const LIMIT: Duration = Duration::from_secs(20);
 
 /// What the Sentinels ask of whoever asks them.
 const PASSWORD: &str = "watch";
@@ -43,14 +39,14 @@ sentinel failover-timeout main 3000
             sentinels.push(redis::start_sentinel(&text).await?);
         }
         let watched = Self { primary, standby, sentinels };
-        wait::until(LIMIT, "the Sentinels to know each other and the standby", || async {
+        wait::until("the Sentinels to know each other and the standby", || async {
             watched.sentinels.iter().all(|sentinel| {
                 let told: String = sentinel.ask_with(PASSWORD, &["INFO", "sentinel"]);
                 told.contains("slaves=1,sentinels=3")
             })
         })
         .await;
-        wait::until(LIMIT, "the standby to follow", || async {
+        wait::until("the standby to follow", || async {
             watched.standby.ask::<String>(&["INFO", "replication"]).contains("link_status:up")
         })
         .await;
@@ -80,7 +76,7 @@ sentinel failover-timeout main 3000
     /// Kills the primary, and waits until the standby has its place.
     pub(crate) async fn fail_over(&mut self) {
         self.primary.kill();
-        wait::until(LIMIT, "the standby to be made the primary", || async {
+        wait::until("the standby to be made the primary", || async {
             // A Sentinel ends its connections as it makes it the primary.
             let told = self.standby.try_ask::<String>("", &["INFO", "replication"]);
             told.is_ok_and(|told| told.contains("role:master"))

@@ -5,9 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// How long a server may take to answer.
-const START: Duration = Duration::from_secs(30);
-
 /// How many of its last lines are told of one that does not start.
 const TAIL: usize = 60;
 
@@ -28,14 +25,12 @@ pub(crate) struct Ready {
     pub(crate) path: &'static str,
     /// A client that the server lets in.
     pub(crate) client: reqwest::Client,
-    /// How long it may take.
-    pub(crate) limit: Duration,
 }
 
 impl Ready {
     /// As Prometheus and Alertmanager tell it.
     pub(crate) fn to(client: reqwest::Client) -> Self {
-        Self { path: "/-/ready", client, limit: START }
+        Self { path: "/-/ready", client }
     }
 }
 
@@ -94,15 +89,15 @@ impl Server {
 
     async fn ready(&mut self) {
         let address = format!("{}{}", self.url, self.ready.path);
-        let Ready { client, limit, .. } = self.ready.clone();
+        let client = self.ready.client.clone();
         let child = std::cell::RefCell::new(&mut self.child);
         // One that has ended is not waited for.
-        let is_ready = wait::until(limit * 2, "the server to be ready", || async {
+        let in_time = wait::comes_true(wait::LIMIT, || async {
             let answer = client.get(&address).send().await;
             answer.is_ok_and(|answer| answer.status().is_success())
                 || child.borrow_mut().try_wait().unwrap().is_some()
-        });
-        let in_time = tokio::time::timeout(limit, is_ready).await.is_ok();
+        })
+        .await;
         let runs = self.child.try_wait().unwrap().is_none();
         assert!(in_time && runs, "{} is not ready:\n{}", self.program.display(), self.tail());
     }
@@ -141,7 +136,7 @@ impl Server {
     /// Waits until it has ended.
     async fn ended(&mut self) {
         let child = std::cell::RefCell::new(&mut self.child);
-        wait::until(START, "the server to end", || async {
+        wait::until("the server to end", || async {
             child.borrow_mut().try_wait().unwrap().is_some()
         })
         .await;

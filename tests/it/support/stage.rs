@@ -15,9 +15,6 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// The longest any story waits for one thing.
-pub(crate) const LIMIT: Duration = Duration::from_secs(30);
-
 /// How long "nothing happens" is watched: many passes at the stage's pace.
 pub(crate) const QUIET: Duration = Duration::from_secs(3);
 
@@ -101,7 +98,7 @@ impl Stage {
             stop,
             task: Some(task),
         };
-        wait::until(LIMIT, "the first report", || async {
+        wait::until("the first report", || async {
             stage.handles.values().all(|h| h.report().is_some())
         })
         .await;
@@ -150,17 +147,14 @@ impl Stage {
     /// Waits until a number of workers is Ready and none is on its way.
     pub(crate) async fn settled(&self, workers: usize) {
         let what = format!("{workers} Ready workers and none on its way");
-        wait::until(LIMIT, &what, || async { is_settled(&self.report(), workers) }).await;
+        wait::until(&what, || async { is_settled(&self.report(), workers) }).await;
     }
 
     /// Watches for a while that nothing is launched, cordoned or terminated.
     pub(crate) async fn quiet(&self) {
         let before = self.acts();
-        let quiet = tokio::time::timeout(
-            QUIET,
-            wait::until(QUIET * 2, "an act", || async { self.acts() != before }),
-        );
-        assert!(quiet.await.is_err(), "something was done: {:#?}", self.world.calls());
+        let act = wait::comes_true(QUIET, || async { self.acts() != before });
+        assert!(!act.await, "something was done: {:#?}", self.world.calls());
     }
 
     /// Waits until so many passes more are done, each of which began after this was asked.
@@ -170,7 +164,7 @@ impl Stage {
         for _ in 0..=count {
             let before = self.report().pass.clone();
             handle.wake();
-            wait::until(LIMIT, "a pass", || async { self.report().pass != before }).await;
+            wait::until("a pass", || async { self.report().pass != before }).await;
         }
     }
 

@@ -1,7 +1,7 @@
 //! A real control plane and the program, without any monitoring: what is asked of its one pool, an operator asks. The machines
 //! are simulated, in a file that the program and its observer share.
 
-use super::control_plane::{self, ControlPlane, LIMIT, Setting};
+use super::control_plane::{self, ControlPlane, Setting};
 use super::dockerd::Dockerd;
 use super::kubelets::Kubelets;
 use super::ports;
@@ -87,7 +87,7 @@ clusters:
         let file = folder.path().join("bellwether.yaml");
         std::fs::write(&file, config).unwrap();
         let words = ["run", "--config", file.to_str().unwrap()].map(str::to_owned);
-        let ready = Ready { path: "/healthz", client: reqwest::Client::new(), limit: LIMIT };
+        let ready = Ready { path: "/healthz", client: reqwest::Client::new() };
         let site = (format!("http://127.0.0.1:{port}"), ready);
         let own = tempfile::tempdir().unwrap();
         let program = env!("CARGO_BIN_EXE_bellwether").into();
@@ -125,7 +125,7 @@ clusters:
 
     /// Waits while machines join and end.
     pub(crate) async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
-        wait::until(LIMIT, what, || async {
+        wait::until(what, || async {
             self.kubelets.join().await;
             self.kubelets.end().await;
             holds().await
@@ -164,7 +164,7 @@ clusters:
             counted.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum::<u64>()
         };
         let before = passed().await;
-        wait::until(LIMIT, "more passes", || async { passed().await >= before + count }).await;
+        wait::until("more passes", || async { passed().await >= before + count }).await;
     }
 
     /// How many machines there are.

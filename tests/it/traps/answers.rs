@@ -4,7 +4,6 @@ use super::scene::{ALONE, ONCE, Plot, Scene};
 use super::{UP, on_both};
 use crate::support::process::{Process, Start};
 use crate::support::recorder::{Recorder, Rule};
-use crate::support::stage::LIMIT;
 use crate::support::{alertmanager, ports, wait};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -28,11 +27,11 @@ async fn a_delivery_answered_503_comes_again_and_acts_once() {
         process.may_write(false);
         server.fire(&[UP, &[("alertname", "CPUHigh"), ("cluster", "default")]].concat()).await;
         let codes = || recorder.of("CPUHigh").iter().map(|told| told.code).collect::<Vec<_>>();
-        wait::until(LIMIT, "two attempts", || async { codes().len() >= 2 }).await;
+        wait::until("two attempts", || async { codes().len() >= 2 }).await;
         assert!(codes().iter().all(|code| *code == 503), "{version}: {:?}", codes());
         assert_eq!(program.launches().await, 1, "only what min asked for");
         process.may_write(true);
-        wait::until(LIMIT, "it to be taken", || async { codes().contains(&200) }).await;
+        wait::until("it to be taken", || async { codes().contains(&200) }).await;
         program.launched(2).await;
         program.passes(5).await;
         assert_eq!((codes().last(), program.launches().await), (Some(&200), 2));
@@ -96,7 +95,7 @@ async fn a_redirect_that_is_followed_to_us_is_no_delivery() {
         let Some(scene) = Scene::start(plot).await else { return };
         scene.recorder.rule(Rule::Redirect(format!("{}/v1/alerts", scene.stage.url)));
         scene.stage.fire("CPUHigh", UP).await;
-        wait::until(LIMIT, "a GET", || async { told_off(&scene).await > 0 }).await;
+        wait::until("a GET", || async { told_off(&scene).await > 0 }).await;
         assert_eq!(scene.still().await, 1, "{version}: only what min asked for");
         scene.recorder.rule(Rule::Pass);
         scene.stage.settled(2).await;
@@ -163,7 +162,7 @@ clusters:
     }
 
     async fn launched(&self, machines: u64) {
-        wait::until(LIMIT, "a launch", || async { self.launches().await >= machines }).await;
+        wait::until("a launch", || async { self.launches().await >= machines }).await;
     }
 
     /// Waits until so many passes more are done.
@@ -174,7 +173,7 @@ clusters:
         for _ in 0..=count {
             let before = pass().await;
             assert!(before.is_string(), "{before}");
-            wait::until(LIMIT, "a pass", || async { pass().await != before }).await;
+            wait::until("a pass", || async { pass().await != before }).await;
         }
     }
 }

@@ -10,9 +10,6 @@ use bellwether::model::Reason;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// How long peers may take to find each other.
-const SETTLE: Duration = Duration::from_mins(1);
-
 /// Two peers that deliver to one recorder; the second waits so long for the first.
 async fn pair(peer_timeout: &str, plot: Plot) -> Option<(Scene, RunningAlertmanager)> {
     let port = ports::free();
@@ -24,7 +21,7 @@ async fn pair(peer_timeout: &str, plot: Plot) -> Option<(Scene, RunningAlertmana
     let routes = plot.routes(&recorder.url);
     let [one, other] =
         alertmanager::start_peers_with(plot.version, &routes, [&first, &second]).await?;
-    wait::until(SETTLE, "the peers to find each other", || async {
+    wait::until("the peers to find each other", || async {
         one.has_settled().await && other.has_settled().await
     })
     .await;

@@ -3,7 +3,6 @@
 use super::scene::{BRISK, ONCE, Plot, Scene, named};
 use super::{DOWN, UP, on_both};
 use crate::support::prometheus::{self, RunningPrometheus};
-use crate::support::stage::LIMIT;
 use crate::support::{ports, wait};
 use bellwether::model::Reason;
 use std::collections::BTreeSet;
@@ -169,7 +168,7 @@ async fn a_rule_whose_pool_is_changed_while_it_fires_acts_once_for_each() {
 
 /// Waits until an alert is told under so many sets of labels.
 async fn labels(scene: &Scene, count: usize) {
-    wait::until(LIMIT, &format!("{count} alerts of one rule"), || async {
+    wait::until(&format!("{count} alerts of one rule"), || async {
         named(&scene.stage.alertmanager, "CPUHigh").await.len() == count
     })
     .await;

@@ -4,7 +4,7 @@ use super::NEED;
 use crate::support::alertmanager::{self, RunningAlertmanager};
 use crate::support::ports;
 use crate::support::recorder::{Delivery, Recorder};
-use crate::support::stage::{LIMIT, Setting, Stage};
+use crate::support::stage::{Setting, Stage};
 use crate::support::wait;
 use bellwether::model::Reason;
 
@@ -98,7 +98,7 @@ impl Scene {
 
     /// Waits until something holds.
     pub(super) async fn until(&self, what: &str, holds: impl Fn() -> bool) {
-        wait::until(LIMIT, what, || async { holds() }).await;
+        wait::until(what, || async { holds() }).await;
     }
 
     /// Waits until an alert was delivered and answered 200 so many times; its deliveries.
@@ -150,7 +150,7 @@ impl Scene {
     /// Waits until Alertmanager tells, or tells no more, of an alert of this name.
     pub(super) async fn told(&self, name: &str, is: bool) {
         let what = format!("{name} to be told: {is}");
-        wait::until(LIMIT, &what, || async { self.is_told(name).await == is }).await;
+        wait::until(&what, || async { self.is_told(name).await == is }).await;
     }
 
     /// Waits for a whole `group_interval`: an alert of its own fires, is over, and both were told.

@@ -1,7 +1,7 @@
 //! Who may speak to a control plane, and the files that say how.
 
 use super::objects::create;
-use super::{ControlPlane, LIMIT, Part, Site};
+use super::{ControlPlane, Part, Site};
 use crate::support::wait;
 use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
@@ -109,7 +109,7 @@ impl ControlPlane {
             "group": rule["apiGroups"][0], "resource": resource, "subresource": below, "verb": rule["verbs"][0],
         } } });
         let reviews: Api<SelfSubjectAccessReview> = Api::all(self.client_of(RESTRICTED).await);
-        wait::until(LIMIT, "the rules to take effect", || async {
+        wait::until("the rules to take effect", || async {
             create(&reviews, review.clone()).await.status.is_some_and(|status| status.allowed)
         })
         .await;

@@ -1,6 +1,6 @@
 //! Nodes and pods of a control plane, and waiting for what becomes of them.
 
-use super::{ControlPlane, LIMIT};
+use super::ControlPlane;
 use crate::support::wait;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -104,15 +104,15 @@ where
     K: Clone + Debug + DeserializeOwned + Serialize,
 {
     let seen = RefCell::new(None);
-    let held = wait::until(LIMIT * 2, what, || async {
+    let in_time = wait::comes_true(wait::LIMIT, || async {
         let asked = api.get(name).await;
         let held = asked.as_ref().is_ok_and(&holds);
         seen.replace(Some(asked));
         held
-    });
-    let in_time = tokio::time::timeout(LIMIT, held).await.is_ok();
+    })
+    .await;
     let seen = seen.into_inner().unwrap();
-    assert!(in_time, "waited {LIMIT:?} for {what}, in vain: {}", told(&seen));
+    assert!(in_time, "waited for {what}, in vain: {}", told(&seen));
     seen.unwrap()
 }
 

@@ -1,7 +1,7 @@
 //! The service account of `deploy/rbac.yaml`, with what that manifest grants it and no more.
 
+use super::ControlPlane;
 use super::objects::create;
-use super::{ControlPlane, LIMIT};
 use crate::support::wait;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
@@ -79,7 +79,7 @@ impl ControlPlane {
         } } });
         let reviews: Api<SelfSubjectAccessReview> =
             Api::all(super::client(file, super::ADMIN).await);
-        wait::until(LIMIT, "the service account's rights", || async {
+        wait::until("the service account's rights", || async {
             create(&reviews, asked.clone()).await.status.is_some_and(|status| status.allowed)
         })
         .await;
