@@ -15,6 +15,10 @@ use crate::model::{
 use jiff::Timestamp;
 use std::time::Duration;
 
+/// A cordon shows in the view no later than this. Until then a node that looks open is not cordoned once more: the pass that
+/// follows at once may look before the control plane has told of it.
+const SEEN_WITHIN: Duration = Duration::from_secs(2);
+
 /// A worker on its way out, with its node.
 struct Leaver<'a> {
     worker: &'a Worker,
@@ -191,6 +195,7 @@ fn advance<'a>(
     let left = u32::try_from(scene.movable_on(&node.at.name).count()).unwrap_or(u32::MAX);
     let going = Reason::DrainGoesOn { left };
     match worker.state {
+        WorkerState::Cordoned if is_unseen(scene, leaver) => {}
         WorkerState::Cordoned if node.cordon != Cordon::Ours => {
             recordon(scene, court, leaver, list, draft);
         }
@@ -310,6 +315,11 @@ pub(super) fn last_word(worker: &Worker) -> Permit {
         }
         None => Permit::Repair,
     }
+}
+
+/// Whether a cordon may be there that the view does not show yet.
+fn is_unseen(scene: &Scene<'_>, &Leaver { worker, node }: &Leaver<'_>) -> bool {
+    node.cordon != Cordon::Ours && worker.elapsed(scene.now) < SEEN_WITHIN
 }
 
 /// The intent to cordon is stored and the node is open: the call was refused or failed, or we died

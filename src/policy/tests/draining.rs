@@ -34,6 +34,7 @@ fn a_node_that_is_not_cordoned_yet_is_cordoned_whatever_load_balancers_need() {
     let mut world = leaving(WorkerState::Cordoned);
     world.pool().drain.load_balancers = SECOND * 15;
     world.node(3).cordon = Cordon::None;
+    world.later(SECOND * 2);
     assert_eq!(world.plan().act(3), "cordon");
 }
 

@@ -175,9 +175,22 @@ fn a_spot_notice_drains_to_its_end() {
 }
 
 #[test]
+fn a_cordon_that_the_view_does_not_show_yet_is_not_done_twice() {
+    let mut world = leaving(WorkerState::Cordoned);
+    world.node(3).cordon = Cordon::None;
+    world.resolve("Idle");
+    for _ in 0..2 {
+        assert_eq!(world.plan().act(3), "none");
+        world.later(SECOND);
+    }
+    assert_eq!(world.plan().act(3), "uncordon");
+}
+
+#[test]
 fn a_refused_cordon_is_not_done_later_without_being_asked_again() {
     let mut world = leaving(WorkerState::Cordoned);
     world.node(3).cordon = Cordon::None;
+    world.later(SECOND * 2);
     world.guard(Some(Guard::Holds));
     let plan = world.plan();
     assert!(matches!(only(&plan).act, Act::Cordon { .. }));
@@ -263,6 +276,7 @@ fn a_refused_cordon_of_a_replacement_is_asked_again_too() {
     world.worker(3).purpose = Some(Purpose::Replace);
     world.node(3).cordon = Cordon::None;
     world.replace(3);
+    world.later(SECOND * 2);
     let plan = world.plan();
     assert!(matches!(only(&plan).act, Act::Cordon { .. }));
     assert!(matches!(&only(&plan).permit, Permit::Replace { signals } if signals.len() == 1));
@@ -322,6 +336,7 @@ fn a_drain_and_its_clock_stand_still_while_its_machine_is_not_listed() {
             world.worker(3).purpose = Some(purpose);
             world.node(3).cordon = Cordon::None;
             world.replace(3);
+            world.later(SECOND * 2);
             assert_eq!(world.plan().act(3), "cordon", "{state} {purpose:?}");
             world.instances("workers").clear();
             let plan = world.plan();
@@ -384,6 +399,7 @@ fn a_drain_on_an_open_node_whose_pods_fit_nowhere_else_is_given_back() {
     for state in [WorkerState::Cordoned, WorkerState::Draining, WorkerState::Drained] {
         let mut world = leaving(state);
         world.node(3).cordon = Cordon::None;
+        world.later(SECOND * 2);
         assert_eq!(world.plan().act(3), "cordon", "its pod has a place elsewhere");
         for number in 1..=3 {
             world.pod_on(number, 1_500);

@@ -274,6 +274,7 @@ fn one_that_turns_out_to_be_protected_before_its_node_is_cordoned_is_given_back(
     world.leaving(1, WorkerState::Cordoned, Purpose::Idle);
     world.node(1).cordon = crate::model::Cordon::None;
     world.instance(1).protected = true;
+    world.later(SECOND * 2);
     let plan = world.plan();
     let back = plan.steps.iter().find(|step| matches!(step.act, Act::Uncordon { .. }));
     assert_eq!(back.map(|step| &step.reason), Some(&Reason::Protected), "{:#?}", plan.steps);
