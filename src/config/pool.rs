@@ -198,7 +198,7 @@ impl OrderBy {
     fn usual(provider: &ProviderConfig) -> Self {
         match provider {
             ProviderConfig::Docker(_) => Self::Newest,
-            ProviderConfig::Sim | ProviderConfig::Exec(_) | ProviderConfig::Ec2(_) => {
+            ProviderConfig::Sim { .. } | ProviderConfig::Exec(_) | ProviderConfig::Ec2(_) => {
                 Self::Emptiest
             }
         }
@@ -254,7 +254,7 @@ impl PoolConfig {
     pub fn new(name: PoolName, max: u32) -> Self {
         Self {
             name,
-            provider: ProviderConfig::Sim,
+            provider: ProviderConfig::Sim { unnamed: false },
             min: 0,
             max,
             priority: 0,

@@ -2,7 +2,7 @@
 
 use super::reader::Section;
 use super::value;
-use crate::model::duration;
+use crate::model::{PoolName, duration};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -25,6 +25,8 @@ pub struct SimConfig {
     pub listen: Option<SocketAddr>,
     /// `state`: a file that the world is kept in, so that it outlives the process. Default none.
     pub state: Option<PathBuf>,
+    /// Pools whose machines bear no worker's name: those with `provider.sim.unnamed`.
+    pub unnamed: BTreeSet<PoolName>,
 }
 
 /// A simulated instance type.
@@ -54,6 +56,7 @@ impl Default for SimConfig {
             }],
             listen: None,
             state: None,
+            unnamed: BTreeSet::new(),
         }
     }
 }
@@ -79,6 +82,7 @@ impl SimConfig {
             shapes,
             listen: s.take("listen", value::address),
             state: s.take("state", value::path),
+            unnamed: BTreeSet::new(),
         }
     }
 

@@ -16,9 +16,8 @@ use std::time::Duration;
 /// asks twice for each pool.
 const SIM_RATE: u32 = 10_000;
 
-/// Calls per second to EC2, and how many at once after a quiet time, of one pool. What AWS lets an account ask in a region is of
-/// all pools and of whoever else asks there, so it is far below that; told to ask less, a pool asks less.
-/// <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html>
+/// Calls per second to EC2, and how many at once after a quiet time, of one pool, so that none takes all that AWS lets its account
+/// ask; told to ask less, a pool asks less.
 const EC2_RATE: (u32, u32) = (5, 40);
 
 /// Each pool's own provider, guarded for itself: where one is away, the others are asked as ever.
@@ -59,7 +58,7 @@ impl Pools {
         let inner = of(&self.cluster, config, self.clock)?.unwrap_or_else(|| self.sim.clone());
         let usual = GuardedConfig { call, ..GuardedConfig::default() };
         let (rate, burst) = match config {
-            ProviderConfig::Sim => (SIM_RATE, SIM_RATE),
+            ProviderConfig::Sim { .. } => (SIM_RATE, SIM_RATE),
             ProviderConfig::Ec2(_) => EC2_RATE,
             ProviderConfig::Exec(_) | ProviderConfig::Docker(_) => (usual.rate, usual.burst),
         };
@@ -82,7 +81,7 @@ pub fn of(
     clock: Clock,
 ) -> Result<Option<Arc<dyn Provider>>> {
     let made: Arc<dyn Provider> = match config {
-        ProviderConfig::Sim => return Ok(None),
+        ProviderConfig::Sim { .. } => return Ok(None),
         ProviderConfig::Exec(exec) => Arc::new(Exec::new(cluster.clone(), (**exec).clone())),
         #[cfg(feature = "docker")]
         ProviderConfig::Docker(docker) => {

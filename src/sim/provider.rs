@@ -121,20 +121,21 @@ fn offered(state: &State, config: &SimConfig, shape: &crate::config::SimShape) -
 fn launch(state: &mut State, config: &SimConfig, request: &LaunchRequest) -> Launched {
     let mut launched = Launched::default();
     let mut new = 0;
+    let mut unnamed = unnamed(state, request);
     for order in &request.orders {
-        let known = state
+        let named = state
             .instances
             .values()
             .find(|machine| machine.instance.worker.as_ref() == Some(&order.worker));
-        if let Some(machine) = known {
-            let instance = &machine.instance;
+        if let Some(machine) = named.cloned().or_else(|| unnamed.pop()) {
+            let instance = machine.instance;
             let had = Offering {
                 shape: instance.shape.clone(),
                 zone: instance.zone.clone(),
                 market: instance.market,
                 price: machine.price,
             };
-            launched.instances.push((order.worker.clone(), instance.id.clone(), had));
+            launched.instances.push((order.worker.clone(), instance.id, had));
             continue;
         }
         match choose(state, config, request, order, &mut launched.short) {
@@ -154,6 +155,21 @@ fn launch(state: &mut State, config: &SimConfig, request: &LaunchRequest) -> Lau
     let workers: Vec<WorkerId> = request.orders.iter().map(|order| order.worker.clone()).collect();
     state.calls.push(Call { new, workers, ..Call::new(state.now, "launch") });
     launched
+}
+
+/// The machines that a batch has already and that bear no worker's name: which one is for which order is then anybody's guess, so it
+/// is another one each time.
+fn unnamed(state: &mut State, request: &LaunchRequest) -> Vec<Machine> {
+    let is_its = |instance: &Instance| {
+        instance.worker.is_none() && instance.batch.as_ref() == Some(&request.batch)
+    };
+    let all = state.instances.values().filter(|machine| is_its(&machine.instance));
+    let mut all: Vec<Machine> = all.cloned().collect();
+    // A world without such machines draws nothing for them.
+    if all.len() > 1 && state.draw() < 0.5 {
+        all.reverse();
+    }
+    all
 }
 
 /// The order's own offering, or the first fallback that can be had if that one has no capacity. Those that have none
@@ -204,12 +220,13 @@ fn create(
     let id = InstanceId::new(format!("i-{number:06}"));
     let boot = state.faults.boot.unwrap_or(config.boot).mul_f64(0.75 + 0.5 * state.draw());
     let joins = duration::after(state.now, boot);
+    let is_named = !config.unnamed.contains(&request.pool);
     let shape = config.shapes.iter().find(|shape| shape.name == order.offering.shape.as_str());
     let capacity = shape
         .map_or_else(Resources::default, |shape| Resources::new(shape.cpu_milli, shape.memory));
     let instance = Instance {
         id: id.clone(),
-        worker: Some(order.worker.clone()),
+        worker: is_named.then(|| order.worker.clone()),
         batch: Some(request.batch.clone()),
         pool: request.pool.clone(),
         cluster_uid: Some(request.cluster_uid.clone()),

@@ -7,6 +7,7 @@ use crate::model::{
     InstanceState, LaunchRequest, Market, Node, Offering, Order, Placement, Readiness, View,
 };
 use crate::provider::Provider as _;
+use std::collections::{BTreeMap, BTreeSet};
 
 fn config() -> SimConfig {
     SimConfig { boot: Duration::from_secs(40), ..SimConfig::default() }
@@ -45,7 +46,7 @@ fn request(workers: &[&str]) -> LaunchRequest {
             .map(|worker| Order { worker: (*worker).into(), offering: offering(&shape) })
             .collect(),
         fallback: Vec::new(),
-        labels: std::collections::BTreeMap::new(),
+        labels: BTreeMap::new(),
         taints: Vec::new(),
     }
 }
@@ -100,6 +101,32 @@ async fn a_launch_whose_answer_was_lost_launches_nothing_when_asked_again() {
     assert_eq!(scene.provider.list(&"p".into()).await.unwrap().len(), 2);
     let made: Vec<usize> = scene.world.calls().iter().map(|call| call.new).collect();
     assert_eq!(made, [2, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn machines_without_names_are_known_by_their_batch_and_run_their_nodes() {
+    let limits = crate::config::Config::parse(
+        "prometheus: { urls: [http://p] }
+alertmanager: { urls: [http://a] }
+auth: { bearer_token: 0123456789abcdef }
+clusters: { c: { kubernetes: { sim: {} }, pools: { p: { provider: { sim: { unnamed: true } }, max: 3 } } } }",
+        &BTreeMap::<String, String>::new(),
+    );
+    let sim = limits.unwrap().config.clusters[&"c".into()].kubernetes.sim.clone();
+    let scene = scene_of(&sim, Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap()));
+    let first = scene.provider.launch(&request(&["w1", "w2"])).await.unwrap();
+    let again = scene.provider.launch(&request(&["w1", "w2"])).await.unwrap();
+    let ids = |launched: &crate::provider::Launched| -> BTreeSet<_> {
+        launched.instances.iter().map(|(_, id, _)| id.to_string()).collect()
+    };
+    assert_eq!((ids(&first).len(), ids(&first)), (2, ids(&again)));
+    let list = scene.provider.list(&"p".into()).await.unwrap();
+    assert!(list.iter().all(|one| one.worker.is_none() && one.batch == Some("b".into())));
+    tokio::time::advance(Duration::from_mins(2)).await;
+    let nodes = scene.nodes().await;
+    assert!(nodes.iter().all(|node| node.worker.is_none()));
+    let run: BTreeSet<_> = nodes.iter().filter_map(|it| it.machine()).map(str::to_owned).collect();
+    assert_eq!(run, ids(&first));
 }
 
 #[tokio::test(start_paused = true)]

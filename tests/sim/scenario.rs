@@ -62,7 +62,8 @@ impl Scenario {
     pub(crate) fn config(&self) -> String {
         let pool = |name: &str, min: u32, max: u32, more: &str| {
             format!(
-                "      {name}: {{ provider: {{ sim: {{}} }}, min: {min}, max: {max}, surge: {}, {more}cooldown: {{ up: 3m, down: 5m }}, min_age: 5m, evict: {{ kube_system_after: 10m }}, node: {{ reserved: {{ cpu: 100m, memory: 300Mi }}, labels: {{ tier: {name} }} }} }}\n",
+                "      {name}: {{ provider: {{ sim: {{ unnamed: {} }} }}, min: {min}, max: {max}, surge: {}, {more}cooldown: {{ up: 3m, down: 5m }}, min_age: 5m, evict: {{ kube_system_after: 10m }}, node: {{ reserved: {{ cpu: 100m, memory: 300Mi }}, labels: {{ tier: {name} }} }} }}\n",
+                self.is_unnamed(name),
                 self.surge
             )
         };
@@ -88,6 +89,12 @@ clusters:
 {pools}",
             self.require, self.seed, self.boot
         )
+    }
+
+    /// Whether the machines of a pool bear no worker's name; not of the same in every seed.
+    fn is_unnamed(&self, pool: &str) -> bool {
+        let among = if pool == "workers" { [1, 3] } else { [1, 4] };
+        among.contains(&(self.seed % 5))
     }
 
     /// The most pods of the workload `web` that find room at `max`: two on a worker.

@@ -230,7 +230,10 @@ const TESTS: [(&str, &str); 92] = [
         "clusters.NAME.pools.NAME.provider.exec.options.NAME",
         "a_launch_says_all_there_is_to_know_in_one_line",
     ),
-    ("clusters.NAME.pools.NAME.provider.sim", "a_minimal_file_gets_every_default"),
+    (
+        "clusters.NAME.pools.NAME.provider.sim.unnamed",
+        "machines_without_names_are_known_by_their_batch_and_run_their_nodes",
+    ),
 ];
 
 fn root() -> PathBuf {

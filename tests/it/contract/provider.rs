@@ -7,7 +7,7 @@ use bellwether::model::{InstanceState, LaunchRequest, Market, Offering, Order, P
 use bellwether::provider::guarded::GuardedConfig;
 use bellwether::provider::{Error, Guarded, LeftBehind, Provider, contract};
 use bellwether::sim::{self, Faults, World};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -152,13 +152,25 @@ async fn a_list_that_fails_is_an_error_and_not_empty(stage: Stage) {
 
 /// What `bellwether provider test` tries on anybody's program.
 async fn all_that_is_tried_on_a_program_is_kept(stage: Stage) {
+    all_is_kept(&stage, true).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_simulated_provider_whose_machines_bear_no_names_keeps_all_of_it() {
+    let unnamed = BTreeSet::from([pool(), "others".into()]);
+    let world = World::new(&SimConfig { unnamed, ..SimConfig::default() }, clock()).unwrap();
+    let provider = Arc::new(sim::Provider::new(world.clone()));
+    all_is_kept(&Stage { provider, world }, false).await;
+}
+
+async fn all_is_kept(stage: &Stage, names_workers: bool) {
     let trial = contract::Stage {
         cluster: "c".into(),
         cluster_uid: "sim-1".into(),
         pool: pool(),
         other: "others".into(),
         nobody: "nobody".into(),
-        names_workers: true,
+        names_workers,
         limit: Duration::from_mins(5),
         clock: clock(),
     };

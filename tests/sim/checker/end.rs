@@ -1,6 +1,6 @@
 //! What must hold when all faults are over.
 
-use super::{Checker, is_live, is_ours};
+use super::{Checker, is_live, is_on, is_ours};
 use crate::scenario::{CLUSTER, SECRET};
 use bellwether::model::{ClusterName, Node, WorkerState};
 
@@ -27,7 +27,7 @@ impl Checker {
                 if !is_live(&machine) || !is_ours(&machine, &memory) {
                     continue;
                 }
-                let mut nodes = view.nodes().filter(|node| node.worker == machine.worker);
+                let mut nodes = view.nodes().filter(|node| is_on(node, &machine));
                 if !nodes.any(Node::is_ready) {
                     return Some(format!("machine {} has no Ready node", machine.id));
                 }

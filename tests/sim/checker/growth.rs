@@ -1,12 +1,12 @@
 //! What must hold before anything is added.
 
-use super::{Checker, is_live, is_ours};
+use super::{Checker, is_live, is_ours, record_of, record_of_node};
 use crate::scenario::CLUSTER;
 use bellwether::model::{
     BatchId, ClusterName, Instance, LaunchRequest, Memory, Node, Permit, Pod, PoolName, Purpose,
-    Uid, Worker, WorkerId, WorkerState, duration,
+    Uid, Worker, WorkerState, duration,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ impl Checker {
         let memory = self.memory().await;
         let first = request.orders.first().map(|order| &order.worker);
         self.any_act(replica, "launch", first).await;
+        self.state().ordered.insert(request.batch.clone(), request.orders.len());
         let Some(intent) = memory.intents.get(&request.batch) else {
             return self.violated("I8", format!("no intent for {}", request.batch));
         };
@@ -49,13 +50,10 @@ impl Checker {
             Permit::Replace { .. } | Permit::Notice => self.surge(&request.pool),
             _ => self.surge(&request.pool).min(replaced(memory, &request.pool)),
         };
-        let ordered: BTreeSet<&WorkerId> =
-            request.orders.iter().map(|order| &order.worker).collect();
         let counts = |machine: &&Instance| {
             is_live(machine)
-                && machine.worker.as_ref().is_none_or(|id| {
-                    !ordered.contains(id) && memory.workers.get(id).is_none_or(Worker::is_serving)
-                })
+                && machine.batch.as_ref() != Some(&request.batch)
+                && record_of(memory, machine).is_none_or(Worker::is_serving)
                 && is_ours(machine, memory)
         };
         let there = self.machines(&request.pool).iter().filter(counts).count();
@@ -121,8 +119,7 @@ impl Checker {
     fn is_taken(&self, batch: &BatchId, memory: &Memory) -> bool {
         let view = self.view();
         let is_its = |node: &&Node| {
-            let worker = node.worker.as_ref().and_then(|id| memory.workers.get(id));
-            worker.is_some_and(|worker| worker.batch.as_ref() == Some(batch))
+            record_of_node(memory, node).is_some_and(|worker| worker.batch.as_ref() == Some(batch))
         };
         let nodes: BTreeSet<_> = view.nodes().filter(is_its).map(|node| &node.at.name).collect();
         let state = self.state();
@@ -149,17 +146,26 @@ impl Checker {
         }
     }
 
-    /// I2: an order makes one machine, however often it is asked.
+    /// I2: an order makes one machine, however often it is asked: no two bear one name, and no batch has more than were ordered.
     pub(crate) fn no_twins(&self) {
         let config = self.config.borrow().clone();
         for pool in config.clusters[&ClusterName::from(CLUSTER)].pools.keys() {
             let mut names = BTreeSet::new();
+            let mut had: BTreeMap<BatchId, usize> = BTreeMap::new();
             for machine in self.machines(pool) {
+                if let Some(batch) = &machine.batch {
+                    *had.entry(batch.clone()).or_default() += 1;
+                }
                 if let Some(worker) = &machine.worker
                     && !names.insert(worker.clone())
                 {
                     self.violated("I2", format!("two machines for {worker}"));
                 }
+            }
+            let ordered =
+                |batch: &BatchId| self.state().ordered.get(batch).copied().unwrap_or_default();
+            for (batch, count) in had.into_iter().filter(|(batch, count)| *count > ordered(batch)) {
+                self.violated("I2", format!("{count} machines for {batch}"));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What must hold before anything is taken away.
 
-use super::{Checker, is_live, is_ours, named};
+use super::{Checker, is_live, is_on, is_ours, named, record_of_node};
 use crate::scenario::CLUSTER;
 use bellwether::model::{
     ClusterName, Failure, Instance, InstanceId, Memory, Node, NodeRef, Pod, PodKind, PoolName,
@@ -48,7 +48,7 @@ impl Checker {
     /// I3: nothing that matters runs on it any more, unless it is dead or will be taken anyway.
     fn drained(&self, worker: &Worker, machine: &Instance) {
         let view = self.view();
-        let is_its = |node: &&Node| node.worker.as_ref() == Some(&worker.id) && node.is_ready();
+        let is_its = |node: &&Node| is_on(node, machine) && node.is_ready();
         let nodes = view.nodes().filter(is_its);
         let on_one = |pod: &&Pod| nodes.clone().any(|node| pod.node() == Some(&node.at.name));
         let left = view.pods().filter(on_one).filter(|pod| pod.kind == PodKind::Normal).count();
@@ -118,7 +118,7 @@ impl Checker {
     pub(crate) async fn force(&self, replica: usize, node: &NodeRef) {
         let Some(worker) = self.empty(replica, "force", node).await else { return };
         let machines = self.machines(&worker.pool);
-        let machine = machines.iter().find(|machine| machine.worker.as_ref() == Some(&worker.id));
+        let machine = machines.iter().find(|machine| worker.instance.as_ref() == Some(&machine.id));
         let notice = machine.and_then(|machine| machine.notice);
         if notice.is_none_or(|at| duration::until(at, self.now()) > LAST) {
             self.violated(
@@ -143,10 +143,10 @@ impl Checker {
     pub(crate) async fn remove_node(&self, replica: usize, node: &NodeRef) {
         let (memory, view) = (self.memory().await, self.view());
         let there = view.nodes().find(|there| there.at == *node);
-        let worker = there.and_then(|node| node.worker.as_ref());
-        self.any_act(replica, "remove_node", worker).await;
+        let record = there.and_then(|node| record_of_node(&memory, node));
+        self.any_act(replica, "remove_node", record.map(|record| &record.id)).await;
         let Some(node) = there else { return };
-        let Some(record) = worker.and_then(|id| memory.workers.get(id)) else {
+        let Some(record) = record else {
             return self.violated("I3", format!("node {} has no record", node.at.name));
         };
         self.machine_is_gone(node, record);
@@ -157,7 +157,9 @@ impl Checker {
     fn machine_is_gone(&self, node: &Node, record: &Worker) {
         let machines = self.machines(&record.pool);
         let mut its = machines.iter().filter(|machine| {
-            machine.worker.as_ref() == Some(&record.id) || machine.worker == node.worker
+            is_on(node, machine)
+                || record.instance.as_ref() == Some(&machine.id)
+                || machine.worker.as_ref() == Some(&record.id)
         });
         if its.any(is_live) {
             self.violated("I6", format!("the machine of node {} is alive", node.at.name));
@@ -166,10 +168,10 @@ impl Checker {
 
     /// A cordon of ours is taken back.
     pub(crate) async fn uncordon(&self, replica: usize, node: &NodeRef) {
-        let view = self.view();
-        let worker = view.nodes().find(|there| there.at == *node);
-        let worker = worker.and_then(|node| node.worker.clone());
-        self.any_act(replica, "uncordon", worker.as_ref()).await;
+        let (memory, view) = (self.memory().await, self.view());
+        let there = view.nodes().find(|there| there.at == *node);
+        let record = there.and_then(|node| record_of_node(&memory, node));
+        self.any_act(replica, "uncordon", record.map(|record| &record.id)).await;
     }
 
     fn not_permanent(&self, worker: &WorkerId, node: Option<&NodeRef>) {
