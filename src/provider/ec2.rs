@@ -11,6 +11,7 @@ mod client;
 mod error;
 mod fleet;
 mod instance;
+mod pace;
 mod tags;
 
 use self::buying::{Buying, ROUNDS};

@@ -1,6 +1,7 @@
 //! The calls of EC2's API, each with what its answer means.
 
 use super::error::{WOULD_BE_WELL, meaning};
+use super::pace::{Account, Paced};
 use crate::config::{Ec2Config, Secret};
 use crate::model::InstanceId;
 use crate::provider::{Error, Result};
@@ -108,9 +109,23 @@ impl Client {
         Ok(own.into_builder().credentials_provider(credentials).build())
     }
 
+    /// Whose limits its calls count for.
+    fn account(&self, sdk: &SdkConfig) -> Account {
+        Account {
+            region: sdk.region().map(ToString::to_string),
+            endpoint: self.endpoint.clone(),
+            role: self.role.clone(),
+            key: self.keys.as_ref().map(|keys| keys.id.clone()),
+        }
+    }
+
     pub(super) async fn ec2(&self) -> Result<&aws_sdk_ec2::Client> {
         let made = async || {
-            let mut config = Builder::from(self.sdk().await?);
+            let sdk = self.sdk().await?;
+            let mut config = Builder::from(sdk);
+            if let Some(http) = sdk.http_client() {
+                config = config.http_client(Paced::new(http, self.account(sdk)));
+            }
             if let Some(endpoint) = &self.endpoint {
                 config = config.endpoint_url(endpoint);
             }
