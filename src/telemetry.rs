@@ -1,6 +1,8 @@
 //! Log lines: text for people, JSON for machines, a filter; never a secret.
 
 use std::io::IsTerminal as _;
+use tracing::Level;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
@@ -17,9 +19,21 @@ pub enum Error {
     AlreadySet(#[source] TryInitError),
 }
 
+/// Who logs whole requests where everything is logged: tokens and boot scripts stand in them.
+const BODIES: [&str; 2] = ["aws_sigv4", "aws_smithy_runtime"];
+
+fn without_bodies(filter: Targets, target: &&str) -> Targets {
+    if filter.would_enable(target, &Level::TRACE) {
+        filter.with_target(*target, LevelFilter::DEBUG)
+    } else {
+        filter
+    }
+}
+
 /// Starts logging to standard error. Without a choice: text on a terminal, JSON elsewhere.
 pub fn start(json: Option<bool>, level: &str) -> Result<(), Error> {
     let filter: Targets = level.parse().map_err(|_| Error::Filter(level.to_owned()))?;
+    let filter = BODIES.iter().fold(filter, without_bodies);
     let terminal = std::io::stderr().is_terminal();
     let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(terminal).with_target(false);
     let lines = if json.unwrap_or(!terminal) { lines.json().boxed() } else { lines.boxed() };

@@ -1,6 +1,7 @@
 //! EC2, as far as moto and what its documents say go: what is bought and with which words, what is listed, and what ends.
 
 mod answers;
+mod credentials;
 mod online;
 mod rights;
 mod stage;

@@ -13,6 +13,8 @@ pub(crate) mod dockerd;
 #[cfg(feature = "docker")]
 pub(crate) mod gate;
 pub(crate) mod heard;
+#[cfg(feature = "ec2")]
+pub(crate) mod imds;
 pub(crate) mod inlet;
 pub(crate) mod interposed;
 pub(crate) mod kubelets;

@@ -36,7 +36,7 @@ const THROTTLED: [&str; 5] = [
     "EC2ThrottledException",
 ];
 
-const DENIED: [&str; 16] = [
+const DENIED: [&str; 19] = [
     PROTECTED,
     "UnauthorizedOperation",
     "AccessDenied",
@@ -47,12 +47,25 @@ const DENIED: [&str; 16] = [
     "ExpiredToken",
     "ExpiredTokenException",
     "InvalidClientTokenId",
+    "InvalidSignatureException",
     "MissingAuthenticationToken",
     "OptInRequired",
     "PendingVerification",
     "RequestExpired",
+    "RequestInTheFuture",
+    "RequestTimeTooSkewed",
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
+];
+
+/// What AWS says of keys that are no good, and of what was signed at another time than its own.
+const SIGNED: [&str; 6] = [
+    "AuthFailure",
+    "InvalidSignatureException",
+    "RequestExpired",
+    "RequestInTheFuture",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
 ];
 
 /// By this AWS says that an instance is protected from its end.
@@ -106,6 +119,8 @@ pub(super) fn by_code(code: &str, message: &str, status: u16) -> Error {
         Error::Quota(told)
     } else if is_in(&THROTTLED) {
         Error::Throttled
+    } else if is_in(&SIGNED) {
+        Error::Denied(format!("{told}; is this machine's clock right, and are the keys good?"))
     } else if is_in(&DENIED) {
         Error::Denied(told)
     } else if is_in(&NOT_FOUND) {

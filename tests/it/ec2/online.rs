@@ -2,24 +2,33 @@
 
 use crate::support::aws::{Aws, Fault, Yard};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::process::Output;
 use tokio::process::Command;
 
-struct Online {
-    aws: Aws,
+pub(super) struct Online {
+    pub(super) aws: Aws,
     yard: Yard,
-    /// What the program finds in its environment.
-    keys: Option<&'static str>,
+    /// All that the program finds in its environment.
+    pub(super) environment: BTreeMap<&'static str, String>,
 }
 
 impl Online {
-    async fn start() -> Option<Self> {
+    pub(super) async fn start() -> Option<Self> {
         let aws = Aws::start().await?;
         let yard = aws.yard().await;
-        Some(Self { aws, yard, keys: Some("testing") })
+        let environment = [
+            ("AWS_ACCESS_KEY_ID", "testing"),
+            ("AWS_SECRET_ACCESS_KEY", "testing"),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+            ("AWS_ENDPOINT_URL", aws.url()),
+        ];
+        let environment = environment.map(|(name, value)| (name, value.to_owned())).into();
+        Some(Self { aws, yard, environment })
     }
 
     /// A pool that has all it needs.
-    fn pool(&self) -> Value {
+    pub(super) fn pool(&self) -> Value {
         json!({
             "launch_template": self.yard.template,
             "shapes": ["t3.small", "t3a.small"],
@@ -29,8 +38,8 @@ impl Online {
         })
     }
 
-    /// What the program tells of a pool: its exit code, and each field with what is wrong.
-    async fn tells(&self, ec2: &Value) -> (i32, Vec<(String, String)>) {
+    /// Has the program ask AWS about a pool.
+    pub(super) async fn asks(&self, ec2: &Value) -> Output {
         let config = json!({
             "alertmanager": { "urls": ["http://alertmanager:9093"] },
             "prometheus": { "urls": ["http://prometheus:9090"] },
@@ -46,12 +55,13 @@ impl Online {
             .args(["check-config", "--online", "--output", "json"])
             .arg(file.path())
             .env_clear()
-            .env("AWS_EC2_METADATA_DISABLED", "true")
-            .env("AWS_ENDPOINT_URL", self.aws.url());
-        for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
-            command.envs(self.keys.map(|key| (name, key)));
-        }
-        let output = command.output().await.unwrap();
+            .envs(&self.environment);
+        command.output().await.unwrap()
+    }
+
+    /// What the program tells of a pool: its exit code, and each field with what is wrong.
+    pub(super) async fn tells(&self, ec2: &Value) -> (i32, Vec<(String, String)>) {
+        let output = self.asks(ec2).await;
         let told: Value = serde_json::from_slice(&output.stdout).unwrap();
         let errors = told["errors"].as_array().unwrap().iter();
         let section = "clusters.default.pools.workers.provider.ec2";
@@ -146,7 +156,7 @@ async fn each_right_that_is_missing_is_named() {
 #[tokio::test]
 async fn without_credentials_that_is_what_is_told() {
     let Some(mut online) = Online::start().await else { return };
-    online.keys = None;
+    online.environment.retain(|name, _| !name.contains("KEY"));
     let (code, told) = online.tells(&online.pool()).await;
     assert_eq!((code, told.len()), (1, 1), "{told:#?}");
     is_told(&told, "", "no credentials of AWS");

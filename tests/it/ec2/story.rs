@@ -18,6 +18,7 @@ use kube::api::{DeleteParams, ListParams};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where the servers of a story are.
 struct Servers {
@@ -38,7 +39,7 @@ prometheus: {{ urls: [\"{prometheus}\"], scrape_interval: 1s }}
 clusters:
   default:
     kubernetes: {{ kubeconfig: {kubeconfig} }}
-    timing: {{ call: 5s }}
+    timing: {{ call: 5s, rebuild_hold: 1s }}
     pools:
       workers:
         provider:
@@ -82,6 +83,11 @@ impl Story {
 
     /// With more of what the file says of the pool.
     async fn start_with(more: &str) -> Option<Self> {
+        Self::start_in(&[], more).await
+    }
+
+    /// The same, with these in the program's environment.
+    async fn start_in(variables: &[&str], more: &str) -> Option<Self> {
         let aws = Arc::new(Aws::start().await?);
         let plane = control_plane::start().await?;
         let redis = redis::start(&[]).await?;
@@ -101,18 +107,13 @@ impl Story {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("bellwether.yaml");
         std::fs::write(&file, config).unwrap();
-        let words = [
-            "AWS_ACCESS_KEY_ID=testing",
-            "AWS_SECRET_ACCESS_KEY=testing",
-            env!("CARGO_BIN_EXE_bellwether"),
-            "run",
-            "--config",
-            file.to_str().unwrap(),
-        ];
+        let keys = ["AWS_ACCESS_KEY_ID=testing", "AWS_SECRET_ACCESS_KEY=testing"];
+        let program = [env!("CARGO_BIN_EXE_bellwether"), "run", "--config", file.to_str().unwrap()];
+        let words = keys.iter().chain(variables).chain(&program);
         let ready = Ready { path: "/readyz", client: reqwest::Client::new() };
         let site = (format!("http://127.0.0.1:{port}"), ready);
         let own = tempfile::tempdir().unwrap();
-        let words = words.map(str::to_owned).into();
+        let words = words.map(|word| (*word).to_owned()).collect();
         let program = Server::start_at("/usr/bin/env".into(), words, own, site).await;
         let client = plane.client().await;
         let story = Self {
@@ -143,6 +144,12 @@ impl Story {
             self.told("signals").await.iter().any(counts)
         })
         .await;
+    }
+
+    /// Asks for a pass.
+    async fn reconcile(&self) {
+        let url = format!("{}/v1/reconcile", self.program.url);
+        reqwest::Client::new().post(url).send().await.unwrap();
     }
 
     fn pods(&self) -> Api<Pod> {
@@ -252,6 +259,30 @@ async fn one_that_never_joins_is_ended_at_its_deadline_and_its_console_is_kept()
         .await;
 }
 
+/// Its network never comes up, say.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_joins_and_is_never_ready_is_ended_at_its_deadline() {
+    // Long enough for its node to be seen before.
+    let Some(story) = Story::start_with("        join_deadline: 15s\n").await else { return };
+    story.boots.never_ready(1);
+    story.create_pod("first").await;
+    story.until("it to be ended", || async { story.instances("terminated").await == 1 }).await;
+    let machines = story.aws.machines().await;
+    let ended = machines.iter().find(|machine| machine.state == "terminated").unwrap();
+    let (nodes, node): (Api<Node>, _) = (Api::all(story.client.clone()), node_of(&ended.id));
+    story
+        .until("its end and why to be told, and its node to go", || async {
+            let history = story.told("history").await;
+            let told = |entry: &Value| entry["detail"].as_str().is_some_and(|it| !it.is_empty());
+            history.iter().any(|entry| entry["reason"]["code"] == "never_ready")
+                && history.iter().any(|entry| entry["what"] == "terminate" && told(entry))
+                && nodes.get_opt(&node).await.unwrap().is_none()
+        })
+        .await;
+    let history = story.told("history").await;
+    assert!(history.iter().all(|entry| entry["reason"]["code"] != "never_joined"), "{history:#?}");
+}
+
 /// A person protects an instance: nothing on it is touched.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_protected_instance_is_not_even_cordoned_and_another_goes_instead() {
@@ -278,9 +309,13 @@ async fn a_protected_instance_is_not_even_cordoned_and_another_goes_instead() {
     let nodes: Api<Node> = Api::all(story.client.clone());
     let node = nodes.get(&node_of(&kept)).await.unwrap();
     assert_eq!(node.spec.unwrap().unschedulable, None);
+    let workers = story.told("workers").await;
+    let worker = &workers.iter().find(|one| one["instance"] == *kept).unwrap()["id"];
     let history = story.told("history").await;
-    let cordoned = |entry: &&Value| entry["what"] == "cordon" && entry["kind"] == "done";
-    assert_eq!(history.iter().filter(cordoned).count(), 1, "{history:#?}");
+    let is_cordoned = |entry: &Value| {
+        entry["what"] == "cordon" && entry["kind"] == "done" && entry["worker"] == *worker
+    };
+    assert!(!history.iter().any(is_cordoned), "{history:#?}");
 }
 
 /// Lists that lack a page, while the nodes of those that are missing say that they live.
@@ -298,11 +333,7 @@ async fn a_page_that_is_lost_ends_nothing_and_buys_nothing() {
         story.aws.calls().iter().filter(|call| call.action == action).count()
     };
     wait::until("ten lists", || async {
-        reqwest::Client::new()
-            .post(format!("{}/v1/reconcile", story.program.url))
-            .send()
-            .await
-            .unwrap();
+        story.reconcile().await;
         asked("DescribeInstances") >= 10
     })
     .await;
@@ -342,4 +373,31 @@ async fn one_that_somebody_ends_amid_its_drain_is_lost_and_nothing_is_bought_for
     let lost = |entry: &Value| entry["reason"]["code"] == "lost";
     assert!(story.told("history").await.iter().any(lost));
     assert_eq!((story.aws.machines().await.len(), story.instances("running").await), (2, 1));
+}
+
+/// The SDK would go by AWS's time from the first refusal on; it is kept from that, so that AWS goes on refusing.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_its_clock_is_wrong_nothing_is_bought_or_ended_and_then_it_goes_on() {
+    let variables = ["AWS_DISABLE_CLOCK_SKEW_CORRECTION=true"];
+    let Some(story) = Story::start_in(&variables, "").await else { return };
+    story.create_pod("first").await;
+    story.until("the pod to run", || async { story.bound().await == 1 }).await;
+    story.aws.clock_is_off(Duration::from_mins(20));
+    story.aws.forget_calls();
+    story.create_pod("second").await;
+    wait::until("the clock to hold what the pod asks for", || async {
+        story.reconcile().await;
+        let is_held = |pool: &Value| {
+            pool["decision"]["reason"]["code"] == "unknown"
+                && pool["why"].as_str().is_some_and(|why| why.contains("clock"))
+        };
+        story.told("pools").await.iter().any(is_held)
+    })
+    .await;
+    let calls = story.aws.calls();
+    assert!(calls.iter().all(|call| call.action.starts_with("Describe")), "{calls:#?}");
+    assert_eq!((story.instances("running").await, story.nodes().await), (1, 1));
+    story.aws.clock_is_off(Duration::ZERO);
+    story.until("the second pod to run", || async { story.bound().await == 2 }).await;
+    assert_eq!((story.aws.machines().await.len(), story.instances("running").await), (2, 2));
 }

@@ -4,11 +4,13 @@
 //! <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/>
 
 mod behind;
+mod clock;
 mod door;
 mod ends;
 mod fault;
 mod fleet;
 mod launch;
+mod lent;
 mod pages;
 mod scene;
 mod shop;
@@ -22,11 +24,13 @@ pub(crate) use shop::Lifecycle;
 
 use super::moto;
 use super::server::Server;
+use lent::Lent;
 use scene::Scene;
 use serde_json::json;
 use shop::{SOLD_OUT, Ware};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::AbortHandle;
 use words::Words;
 
@@ -52,6 +56,8 @@ pub(crate) struct Call {
     pub(crate) words: Words,
     /// Whose it is: its signature.
     pub(crate) by: String,
+    /// That of its keys, where they were lent.
+    pub(crate) token: Option<String>,
 }
 
 /// What a pool needs of an account.
@@ -132,6 +138,16 @@ impl Aws {
     /// Everything can be had again.
     pub(crate) fn sells_all(&self) {
         self.scene.shop.lock().unwrap().has_all();
+    }
+
+    /// AWS's clock is so much ahead of ours from now on. What is signed for another time than its own is refused.
+    pub(crate) fn clock_is_off(&self, ahead: Duration) {
+        *self.scene.ahead.lock().unwrap() = ahead;
+    }
+
+    /// Keys that STS lent so far, in order.
+    pub(crate) fn lent(&self) -> Vec<Lent> {
+        self.scene.lent.lock().unwrap().clone()
     }
 
     /// AWS's check of the system that an instance runs on fails.

@@ -26,6 +26,8 @@ struct Seen {
     joined: BTreeSet<String>,
     /// How many of those that are still to be seen never join.
     never: usize,
+    /// How many of those that are still to join are never Ready.
+    never_ready: usize,
 }
 
 /// The node of an instance.
@@ -43,13 +45,16 @@ impl Boots {
         self.seen.lock().unwrap().never = count;
     }
 
+    /// The next so many that boot join, and are never Ready.
+    pub(crate) fn never_ready(&self, count: usize) {
+        self.seen.lock().unwrap().never_ready = count;
+    }
+
     /// Instances that run and did not join yet become nodes. Nothing names their workers.
     pub(crate) async fn join(&self) {
         for Machine { id, shape, zone, tags, state, .. } in self.aws.machines().await {
             let Some(pool) = tags.get(POOL).filter(|_| state == "running") else { continue };
-            if !self.joins(&id) {
-                continue;
-            }
+            let Some(played) = self.joins(&id) else { continue };
             let labels = [
                 (POOL_LABEL, pool.as_str()),
                 (ZONE_LABEL, zone.as_str()),
@@ -63,23 +68,27 @@ impl Boots {
                 // As both of the shapes that tests use.
                 cpu: "2",
                 memory: "2Gi",
+                played,
                 ..FakeNode::default()
             };
             create(&self.nodes, node.json()).await;
         }
     }
 
-    /// Whether an instance that runs joins now.
-    fn joins(&self, id: &str) -> bool {
+    /// Whether its kubelet is played, of an instance that runs and joins now.
+    fn joins(&self, id: &str) -> Option<bool> {
         let mut seen = self.seen.lock().unwrap();
         if !seen.all.insert(id.to_owned()) {
-            return false;
+            return None;
         }
         if seen.never > 0 {
             seen.never -= 1;
-            return false;
+            return None;
         }
-        seen.joined.insert(id.to_owned())
+        seen.joined.insert(id.to_owned());
+        let played = seen.never_ready == 0;
+        seen.never_ready = seen.never_ready.saturating_sub(1);
+        Some(played)
     }
 
     /// Nodes whose instances do not run are not Ready.

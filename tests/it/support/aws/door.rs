@@ -38,9 +38,13 @@ async fn hear(request: Request<Incoming>, scene: Arc<Scene>) -> io::Result<Respo
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let asked = Asked { method: head.method, uri: head.uri, headers: head.headers, body };
+    let own = scene.clone();
     // What was begun is not undone when whoever asked hangs up.
-    let told = tokio::spawn(async move { scene.answer(asked).await }).await.unwrap();
+    let told = tokio::spawn(async move { own.answer(asked).await }).await.unwrap();
     let told = told.ok_or(io::ErrorKind::ConnectionAborted)?;
-    let answer = Response::builder().status(told.status).header("content-type", told.kind);
+    let answer = Response::builder()
+        .status(told.status)
+        .header("content-type", told.kind)
+        .header("date", scene.date());
     Ok(answer.body(Full::new(Bytes::from(told.body))).unwrap())
 }

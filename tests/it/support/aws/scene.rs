@@ -2,6 +2,7 @@
 
 use super::behind::{Asked, Moto, Told, VERSION, signed};
 use super::fault::{Fault, Faults};
+use super::lent::Lent;
 use super::pages::Lists;
 use super::shop::Shop;
 use super::tokens::Tokens;
@@ -10,6 +11,7 @@ use super::{Call, xml};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 pub(super) struct Scene {
     pub(super) moto: Moto,
@@ -24,6 +26,10 @@ pub(super) struct Scene {
     pub(super) guarded: Mutex<BTreeSet<String>>,
     /// Instances whose system is impaired.
     pub(super) impaired: Mutex<BTreeSet<String>>,
+    /// Keys that STS lent, in order.
+    pub(super) lent: Mutex<Vec<Lent>>,
+    /// How much AWS's clock is ahead of ours.
+    pub(super) ahead: Mutex<Duration>,
     /// How many fleets there were.
     pub(super) fleets: AtomicUsize,
     /// Held by an act: of two at once, each would count what the other takes.
@@ -38,8 +44,9 @@ impl Call {
         let mut words = words::read(&asked.body);
         let is_ours = words.remove("Version").is_some_and(|version| version == VERSION);
         let action = words.remove("Action").filter(|_| is_ours)?;
-        let by = asked.headers.get("authorization").and_then(|by| by.to_str().ok());
-        Some(Self { action, words, by: by.map_or_else(|| signed("ec2"), str::to_owned) })
+        let header = |name: &str| Some(asked.headers.get(name)?.to_str().ok()?.to_owned());
+        let by = header("authorization").unwrap_or_else(|| signed("ec2"));
+        Some(Self { action, words, by, token: header("x-amz-security-token") })
     }
 }
 
@@ -55,6 +62,8 @@ impl Scene {
             launched: Mutex::default(),
             guarded: Mutex::default(),
             impaired: Mutex::default(),
+            lent: Mutex::default(),
+            ahead: Mutex::default(),
             fleets: AtomicUsize::new(0),
             turn: tokio::sync::Mutex::default(),
             zones: Mutex::default(),
@@ -63,8 +72,11 @@ impl Scene {
 
     /// `None` is no answer: the connection is cut.
     pub(super) async fn answer(&self, asked: Asked) -> Option<Told> {
-        let Some(call) = Call::of(&asked) else { return Some(self.moto.pass(asked).await) };
+        let Some(call) = Call::of(&asked) else { return Some(self.pass(asked).await) };
         self.calls.lock().unwrap().push(call.clone());
+        if let Some(refusal) = self.untimely(&asked) {
+            return Some(refusal);
+        }
         let fault = self.faults.lock().unwrap().befalling(&call.action);
         match &fault {
             Some(Fault::CutBefore) => return None,
@@ -80,6 +92,14 @@ impl Scene {
             _ => {}
         }
         Some(told)
+    }
+
+    /// A call of another service.
+    async fn pass(&self, asked: Asked) -> Told {
+        let words = words::read(&asked.body);
+        let told = self.moto.pass(asked).await;
+        self.lent.lock().unwrap().extend(Lent::of(words, &told));
+        told
     }
 
     async fn play(&self, call: &Call, fault: Option<&Fault>) -> Told {

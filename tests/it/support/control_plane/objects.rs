@@ -24,6 +24,8 @@ pub(crate) struct FakeNode<'a> {
     pub(crate) cpu: &'a str,
     pub(crate) memory: &'a str,
     pub(crate) pods: u32,
+    /// One that kwok does not play says that it is not Ready, and nothing more.
+    pub(crate) played: bool,
 }
 
 impl Default for FakeNode<'_> {
@@ -36,6 +38,7 @@ impl Default for FakeNode<'_> {
             cpu: "4",
             memory: "8Gi",
             pods: 110,
+            played: true,
         }
     }
 }
@@ -52,15 +55,18 @@ impl FakeNode<'_> {
         let labels: Map<_, _> = labels.map(|(k, v)| ((*k).to_owned(), json!(v))).collect();
         let taint = |(key, value, effect): &(&str, &str, &str)| json!({ "key": key, "value": value, "effect": effect });
         let taints: Vec<Value> = self.taints.iter().map(taint).collect();
+        let annotations = self.played.then(|| json!({ "kwok.x-k8s.io/node": "fake" }));
+        let not_ready = json!({ "type": "Ready", "status": "False", "reason": "KubeletNotReady" });
+        let conditions = (!self.played).then_some([not_ready]);
         let room = json!({ "cpu": self.cpu, "memory": self.memory, "pods": self.pods.to_string() });
         json!({
             "metadata": {
                 "name": self.name,
                 "labels": labels,
-                "annotations": { "kwok.x-k8s.io/node": "fake" },
+                "annotations": annotations,
             },
             "spec": { "providerID": self.provider_id, "taints": taints },
-            "status": { "capacity": room, "allocatable": room },
+            "status": { "capacity": room, "allocatable": room, "conditions": conditions },
         })
     }
 }
