@@ -136,6 +136,11 @@ pub enum Reason {
         /// What the provider said.
         detail: String,
     },
+    /// The provider did not launch, or did not say whether it did, for another reason than capacity.
+    LaunchFailed {
+        /// What it said.
+        detail: String,
+    },
     /// A cooldown runs.
     Cooldown {
         /// Which.
@@ -482,7 +487,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every code, in the order of the list.
-    pub const CODES: [&'static str; 90] = [
+    pub const CODES: [&'static str; 91] = [
         "nothing_asked",
         "pods_pending",
         "alert_step",
@@ -503,6 +508,7 @@ impl Reason {
         "unhostable",
         "unhelpable",
         "no_capacity",
+        "launch_failed",
         "cooldown",
         "paused",
         "inhibited",
@@ -599,6 +605,7 @@ impl Reason {
             Self::Unhostable { .. } => "unhostable",
             Self::Unhelpable { .. } => "unhelpable",
             Self::NoCapacity { .. } => "no_capacity",
+            Self::LaunchFailed { .. } => "launch_failed",
             Self::Cooldown { .. } => "cooldown",
             Self::Paused { .. } => "paused",
             Self::Inhibited { .. } => "inhibited",
@@ -716,6 +723,7 @@ impl fmt::Display for Reason {
                 "{pods} pod(s) were not helped by new workers; they count again at {until}"
             ),
             Self::NoCapacity { detail } => write!(f, "no offering had capacity: {detail}"),
+            Self::LaunchFailed { detail } => write!(f, "the launch failed: {detail}"),
             Self::Cooldown { direction, until } => write!(f, "{direction}-cooldown until {until}"),
             Self::Paused { by, until, comment, .. } => {
                 write!(f, "paused by {by} until {until}: {comment}")

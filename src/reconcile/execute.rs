@@ -297,7 +297,7 @@ pub(super) fn launched(
         }
         ledger.count(&request.pool, "launch", error.kind());
         ledger.moved(&worker, &WorkerEvent::Fail { failure: Failure::NotLaunched });
-        ledger.launch(EntryKind::Failed, request, Some(&worker), no_capacity(&error));
+        ledger.launch(EntryKind::Failed, request, Some(&worker), why_not(&error));
     }
     ledger.settled(&request.batch);
 }
@@ -315,7 +315,7 @@ fn replayed(
         }
         Err(error) if !is_late => {
             ledger.count(&request.pool, "launch", error.kind());
-            ledger.launch(EntryKind::Failed, request, None, no_capacity(&error));
+            ledger.launch(EntryKind::Failed, request, None, why_not(&error));
         }
         Ok(launched) if !is_late && !launched.failed.is_empty() => had(request, launched, ledger),
         answer => self::launched(request, answer, ledger),
@@ -336,9 +336,9 @@ fn had(request: &LaunchRequest, launched: provider::Launched, ledger: &mut Ledge
 fn not_launched(request: &LaunchRequest, error: &provider::Error, ledger: &mut Ledger<'_>) {
     ledger.count(&request.pool, "launch", error.kind());
     match error.left_behind() {
-        LeftBehind::Nothing => give_up(request, Failure::NotLaunched, &no_capacity(error), ledger),
+        LeftBehind::Nothing => give_up(request, Failure::NotLaunched, &why_not(error), ledger),
         // The intent stays open: the next pass finds out, by list and by replay.
-        LeftBehind::Unknown => ledger.launch(EntryKind::Failed, request, None, no_capacity(error)),
+        LeftBehind::Unknown => ledger.launch(EntryKind::Failed, request, None, why_not(error)),
     }
 }
 
@@ -359,8 +359,12 @@ pub(super) fn give_up(
     ledger.settled(&request.batch);
 }
 
-fn no_capacity(error: &provider::Error) -> Reason {
-    Reason::NoCapacity { detail: error.to_string() }
+fn why_not(error: &provider::Error) -> Reason {
+    let detail = error.to_string();
+    match error {
+        provider::Error::Capacity(_) | provider::Error::Quota(_) => Reason::NoCapacity { detail },
+        _ => Reason::LaunchFailed { detail },
+    }
 }
 
 fn mark(step: &Step) -> Mark {

@@ -117,10 +117,24 @@ async fn a_launch_that_was_refused_is_told_of_every_worker_and_settled() {
     stage.world.set_faults(Faults { launch_errors: true, ..Faults::default() });
     assert_eq!(stage.pass().await, Outcome::Changed);
     assert_eq!(stage.told().await, ["Intent launch", "Failed launch", "Failed launch"]);
+    let history = stage.history().await;
+    let why = history.iter().rfind(|entry| entry.kind == EntryKind::Failed).unwrap();
+    let why = why.reason.as_ref().unwrap();
+    assert_eq!((why.code(), why.to_string().contains("simulated")), ("launch_failed", true));
     let memory = stage.memory().await;
     assert!(memory.intents.is_empty());
     let failed = WorkerState::Failed { failure: Failure::NotLaunched };
     assert!(memory.workers.len() == 2 && memory.workers.values().all(|w| w.state == failed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_can_be_had_that_is_what_is_told() {
+    let stage = stage("min: 1", Duration::ZERO).await;
+    stage.world.set_faults(Faults { no_capacity: true, ..Faults::default() });
+    stage.pass().await;
+    let history = stage.history().await;
+    let told = history.iter().filter_map(|entry| entry.reason.as_ref());
+    assert!(told.map(Reason::code).any(|code| code == "no_capacity"), "{history:#?}");
 }
 
 /// A zone has no machine, and the other has one in the same call. For a while nothing is bought there in the way that was
