@@ -203,7 +203,11 @@ impl Client {
     pub(super) async fn offers(&self, shapes: &[String], subnets: &[String]) -> Result<Offers> {
         let (types, offered, subnets) =
             tokio::join!(self.types(shapes), self.offerings(shapes), self.subnets(subnets));
-        Ok(Offers { types: types?, offered: offered?, subnets: subnets? })
+        Ok(Offers {
+            types: types.map_err(denied("ec2:DescribeInstanceTypes"))?,
+            offered: offered.map_err(denied("ec2:DescribeInstanceTypeOfferings"))?,
+            subnets: subnets.map_err(denied("ec2:DescribeSubnets"))?,
+        })
     }
 
     async fn subnets(&self, ids: &[String]) -> Result<Vec<Subnet>> {
@@ -287,6 +291,14 @@ impl Client {
             }
             Err(error) => Err(meaning(&error)),
         }
+    }
+}
+
+/// A refusal with the permission that is lacking.
+fn denied(action: &'static str) -> impl Fn(Error) -> Error {
+    move |error| match error {
+        Error::Denied(told) => Error::Denied(format!("{action}: {told}")),
+        error => error,
     }
 }
 

@@ -1,21 +1,26 @@
 //! How often EC2 is asked by all pools of this process together: AWS counts the calls of a whole account in a region, each action by
-//! itself. A call that would be too much waits its turn; one that would wait for long is answered as AWS would answer it.
+//! itself. A look that would be too much waits its turn for a moment. An act does not wait, since it was permitted right before: it is
+//! answered as AWS would answer it, which proves that it did nothing.
 //!
 //! <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html>
 
 use aws_sdk_ec2::config::http::{HttpRequest, HttpResponse};
-use aws_sdk_ec2::config::{HttpClient, RuntimeComponents, SharedHttpClient};
+use aws_sdk_ec2::config::{ConfigBag, HttpClient, RuntimeComponents, SharedHttpClient};
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponentsBuilder;
 use aws_smithy_runtime_api::http::StatusCode;
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The longest that a call waits for its turn.
-const LONGEST: Duration = Duration::from_secs(3);
+/// The longest that a look waits for its turn. With the time to connect it is shorter than what the SDK takes for a line that
+/// stands still.
+const LONGEST: Duration = Duration::from_secs(2);
 
 /// Calls at once after a quiet time, and each second.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,16 +29,20 @@ struct Limit {
     rate: f64,
 }
 
-/// What AWS lets an account ask. Others ask there too, and an account may have less: told so, a pool asks half as often.
+/// What AWS lets an account ask: by kind of action, but for those that it singles out. Others ask there too, and an account may have
+/// less: told so, a pool asks half as often. How many instances a launch makes AWS counts as well; that is not known here.
 fn limit(action: &str) -> Limit {
     match action {
-        "CreateFleet" | "RunInstances" => Limit { burst: 5.0, rate: 2.0 },
+        "RunInstances" => Limit { burst: 5.0, rate: 2.0 },
         "TerminateInstances" => Limit { burst: 100.0, rate: 5.0 },
-        looks if looks.starts_with("Describe") || looks.starts_with("Get") => {
-            Limit { burst: 100.0, rate: 20.0 }
-        }
+        look if is_look(look) => Limit { burst: 100.0, rate: 20.0 },
         _ => Limit { burst: 50.0, rate: 5.0 },
     }
+}
+
+/// Whether an action changes nothing.
+fn is_look(action: &str) -> bool {
+    action.starts_with("Describe") || action.starts_with("Get")
 }
 
 /// An account in a region, as far as we can tell them apart: by where it is asked, and as whom.
@@ -69,15 +78,17 @@ impl Pace {
 
     /// Takes a turn: how long it is until it comes; `None` where that is too long, and none was taken.
     fn turn(&self, action: &str) -> Option<Duration> {
-        let (Limit { burst, rate }, now) = (limit(action), Instant::now());
+        let Limit { burst, rate } = limit(action);
+        let longest = if is_look(action) { LONGEST } else { Duration::ZERO };
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
         let new = || Bucket { tokens: burst, filled: now };
         let bucket = buckets.entry(action.to_owned()).or_insert_with(new);
         let since = now.duration_since(bucket.filled).as_secs_f64();
         (bucket.tokens, bucket.filled) = ((bucket.tokens + since * rate).min(burst), now);
         let left = bucket.tokens - 1.0;
         let wait = Duration::from_secs_f64((-left).max(0.0) / rate);
-        if wait > LONGEST {
+        if wait > longest {
             return None;
         }
         bucket.tokens = left;
@@ -107,6 +118,26 @@ impl HttpClient for Paced {
         let inner = self.inner.http_connector(settings, components);
         SharedHttpConnector::new(Line { inner, pace: self.pace.clone() })
     }
+
+    fn validate_base_client_config(
+        &self,
+        components: &RuntimeComponentsBuilder,
+        config: &ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.inner.validate_base_client_config(components, config)
+    }
+
+    fn validate_final_config(
+        &self,
+        components: &RuntimeComponents,
+        config: &ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.inner.validate_final_config(components, config)
+    }
+
+    fn connector_metadata(&self) -> Option<ConnectorMetadata> {
+        self.inner.connector_metadata()
+    }
 }
 
 #[derive(Debug)]
@@ -120,7 +151,15 @@ impl HttpConnector for Line {
         let (inner, pace) = (self.inner.clone(), self.pace.clone());
         HttpConnectorFuture::new(async move {
             match pace.turn(action(&request)) {
-                None => return Ok(too_much()),
+                None => {
+                    let action = action(&request);
+                    tracing::debug!(
+                        section = "provider",
+                        action,
+                        "not sent: AWS lets nobody ask so often"
+                    );
+                    return Ok(too_much());
+                }
                 Some(Duration::ZERO) => {}
                 Some(wait) => tokio::time::sleep(wait).await,
             }

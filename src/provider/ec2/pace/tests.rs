@@ -1,5 +1,6 @@
 use super::*;
-use std::future::Future as _;
+use aws_sdk_ec2::config::{BehaviorVersion, Credentials, Region};
+use aws_smithy_runtime_api::client::http::http_client_fn;
 
 fn account(region: &str) -> Account {
     Account { region: Some(region.to_owned()), endpoint: None, role: None, key: None }
@@ -12,11 +13,12 @@ struct Heard(Arc<Mutex<Vec<Instant>>>);
 impl HttpConnector for Heard {
     fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
         self.0.lock().unwrap().push(Instant::now());
-        HttpConnectorFuture::ready(Ok(HttpResponse::new(
-            StatusCode::try_from(200).unwrap(),
-            "".into(),
-        )))
+        HttpConnectorFuture::ready(Ok(answer(200)))
     }
+}
+
+fn answer(status: u16) -> HttpResponse {
+    HttpResponse::new(StatusCode::try_from(status).unwrap(), "".into())
 }
 
 fn line(region: &str, heard: &Heard) -> Line {
@@ -28,18 +30,44 @@ fn request(action: &str) -> HttpRequest {
 }
 
 #[tokio::test(start_paused = true)]
-async fn launches_of_all_pools_of_an_account_come_as_often_as_it_lets_them_together() {
+async fn looks_of_all_pools_of_an_account_come_as_often_as_it_lets_them_together() {
     let (heard, begun) = (Heard::default(), Instant::now());
     let pools = [line("pools-1", &heard), line("pools-1", &heard)];
-    let calls = (0..8).map(|call| pools[call % 2].call(request("CreateFleet")));
+    let calls = (0..120).map(|call| pools[call % 2].call(request("DescribeInstances")));
     for answer in futures_util::future::join_all(calls).await {
         assert_eq!(answer.unwrap().status().as_u16(), 200);
     }
     let after: Vec<u128> =
         heard.0.lock().unwrap().iter().map(|at| (*at - begun).as_millis()).collect();
-    let most = [0, 0, 0, 0, 0, 500, 1_000, 1_500];
+    assert!(after[..100].iter().all(|at| *at == 0), "{after:?}");
     // A timer rounds up to its millisecond.
-    assert!(after.iter().zip(most).all(|(at, from)| (from..=from + 1).contains(at)), "{after:?}");
+    let most = (1..=20).map(|turn| turn * 50);
+    assert!(after[100..].iter().zip(most).all(|(at, from)| (from..=from + 1).contains(at)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_act_that_would_have_to_wait_is_answered_at_once_as_aws_would_and_not_sent() {
+    let (heard, begun) = (Heard::default(), Instant::now());
+    let line = line("acts-1", &heard);
+    for _ in 0..5 {
+        assert_eq!(line.call(request("RunInstances")).await.unwrap().status().as_u16(), 200);
+    }
+    let refused = line.call(request("RunInstances")).await.unwrap();
+    assert_eq!((refused.status().as_u16(), begun.elapsed()), (503, Duration::ZERO));
+    let told = String::from_utf8_lossy(refused.body().bytes().unwrap()).into_owned();
+    assert!(told.contains("RequestLimitExceeded"), "{told}");
+    assert_eq!(heard.0.lock().unwrap().len(), 5);
+    tokio::time::advance(Duration::from_millis(500)).await;
+    let next = line.call(request("RunInstances")).await.unwrap();
+    assert_eq!(next.status().as_u16(), 200, "what was refused cost nobody a turn");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_waits_for_a_moment_only() {
+    let pace = Pace::of(account("looks-1"));
+    let waits: Vec<_> = (0..200).map(|_| pace.turn("DescribeSubnets")).collect();
+    let given = waits.iter().flatten();
+    assert_eq!((given.clone().count(), given.max()), (140, Some(&LONGEST)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -48,30 +76,26 @@ async fn another_account_and_another_action_have_turns_of_their_own() {
     for _ in 0..5 {
         assert_eq!(here.turn("RunInstances"), Some(Duration::ZERO));
     }
-    assert_ne!(here.turn("RunInstances"), Some(Duration::ZERO));
+    assert_eq!(here.turn("RunInstances"), None);
     assert_eq!(there.turn("RunInstances"), Some(Duration::ZERO));
-    assert_eq!(here.turn("DescribeInstances"), Some(Duration::ZERO));
+    assert_eq!(here.turn("CreateFleet"), Some(Duration::ZERO));
 }
 
-#[tokio::test(start_paused = true)]
-async fn one_that_would_wait_for_long_is_answered_at_once_as_aws_would_and_not_sent() {
+/// As it leaves the SDK, through all that the SDK wraps it in.
+#[tokio::test]
+async fn of_a_call_of_the_sdk_the_action_is_known() {
     let heard = Heard::default();
-    let line = line("long-1", &heard);
-    // Five at once, and six more within three seconds.
-    let mut waiting: Vec<_> = (0..11).map(|_| line.call(request("RunInstances"))).collect();
-    let first = waiting.iter_mut().map(|call| {
-        futures_util::future::poll_fn(|at| {
-            let _ = std::pin::Pin::new(&mut *call).poll(at);
-            std::task::Poll::Ready(())
-        })
-    });
-    futures_util::future::join_all(first).await;
-    let begun = Instant::now();
-    let refused = line.call(request("RunInstances")).await.unwrap();
-    assert_eq!((refused.status().as_u16(), begun.elapsed()), (503, Duration::ZERO));
-    let told = String::from_utf8_lossy(refused.body().bytes().unwrap()).into_owned();
-    assert!(told.contains("RequestLimitExceeded"), "{told}");
-    assert_eq!(heard.0.lock().unwrap().len(), 5);
-    tokio::time::advance(Duration::from_secs(1)).await;
-    assert!(line.pace.turn("RunInstances").is_some(), "and it cost nobody a turn");
+    let (line, pace) = (heard.clone(), Pace::of(account("sdk-1")));
+    let inner = http_client_fn(move |_, _| SharedHttpConnector::new(line.clone()));
+    let config = aws_sdk_ec2::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::new("id", "secret", None, None, "test"))
+        .http_client(Paced { inner, pace: pace.clone() })
+        .build();
+    let ec2 = aws_sdk_ec2::Client::from_conf(config);
+    let _ = ec2.create_fleet().client_token("t").send().await;
+    let _ = ec2.describe_instances().send().await;
+    let known: Vec<String> = pace.buckets.lock().unwrap().keys().cloned().collect();
+    assert_eq!(known, ["CreateFleet", "DescribeInstances"]);
 }
