@@ -319,7 +319,7 @@ pub(super) fn last_word(worker: &Worker) -> Permit {
 
 /// Whether a cordon may be there that the view does not show yet.
 fn is_unseen(scene: &Scene<'_>, &Leaver { worker, node }: &Leaver<'_>) -> bool {
-    node.cordon != Cordon::Ours && worker.elapsed(scene.now) < SEEN_WITHIN
+    node.cordon != Cordon::Ours && duration::since(worker.since, scene.now) < SEEN_WITHIN
 }
 
 /// The intent to cordon is stored and the node is open: the call was refused or failed, or we died
