@@ -4,7 +4,7 @@ use super::reader::Section;
 use super::{AlertmanagerConfig, PoolConfig, PrometheusConfig, ProviderConfig, SimConfig, value};
 use crate::model::{ClusterName, PoolName, duration};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -228,8 +228,7 @@ impl ClusterConfig {
         if pools.is_empty() && !s.is_refused(&s.path_of("pools")) {
             s.refuse("pools", "a cluster needs at least one pool".into());
         }
-        let mut kubernetes = KubernetesConfig::read(s);
-        kubernetes.sim.unnamed = unnamed(&pools);
+        let kubernetes = KubernetesConfig::read(s);
         check_machines(s, &kubernetes, &pools);
         check_names(s, &pools);
         Self {
@@ -289,12 +288,6 @@ fn check_names(s: &Section<'_>, pools: &[(String, PoolConfig)]) {
             s.refuse(&field, mend.into());
         }
     }
-}
-
-/// Pools whose simulated machines bear no worker's name.
-fn unnamed(pools: &[(String, PoolConfig)]) -> BTreeSet<PoolName> {
-    let is_unnamed = |pool: &PoolConfig| pool.provider == ProviderConfig::Sim { unnamed: true };
-    pools.iter().filter(|(_, pool)| is_unnamed(pool)).map(|(_, pool)| pool.name.clone()).collect()
 }
 
 /// Real machines join no simulated cluster.

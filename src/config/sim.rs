@@ -2,7 +2,7 @@
 
 use super::reader::Section;
 use super::value;
-use crate::model::{PoolName, duration};
+use crate::model::duration;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -25,8 +25,6 @@ pub struct SimConfig {
     pub listen: Option<SocketAddr>,
     /// `state`: a file that the world is kept in, so that it outlives the process. Default none.
     pub state: Option<PathBuf>,
-    /// Pools whose machines bear no worker's name: those with `provider.sim.unnamed`.
-    pub unnamed: BTreeSet<PoolName>,
 }
 
 /// A simulated instance type.
@@ -56,7 +54,6 @@ impl Default for SimConfig {
             }],
             listen: None,
             state: None,
-            unnamed: BTreeSet::new(),
         }
     }
 }
@@ -82,7 +79,6 @@ impl SimConfig {
             shapes,
             listen: s.take("listen", value::address),
             state: s.take("state", value::path),
-            unnamed: BTreeSet::new(),
         }
     }
 

@@ -5,6 +5,7 @@
 //! and the next pass settles a launch by list and by the very same request, and asks for an end again.
 
 use super::{Error, Launched, Provider, Result};
+use crate::config::ClusterConfig;
 use crate::metrics::Metrics;
 use crate::model::{Instance, InstanceId, LaunchRequest, PoolName, Shape};
 use async_trait::async_trait;
@@ -205,6 +206,10 @@ impl Guarded {
 
 #[async_trait]
 impl Provider for Guarded {
+    fn follow(&self, limits: &ClusterConfig) {
+        self.inner.follow(limits);
+    }
+
     async fn turn(&self, _: &PoolName) {
         let wait = {
             let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);

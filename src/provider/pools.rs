@@ -103,6 +103,7 @@ pub fn of(
 #[async_trait]
 impl Provider for Pools {
     fn follow(&self, limits: &ClusterConfig) {
+        self.sim.follow(limits);
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         made.retain(|name, _| limits.pools.contains_key(name));
         let call = limits.timing.call;

@@ -2,19 +2,23 @@
 
 use super::World;
 use super::state::{Call, Machine, State};
-use crate::config::SimConfig;
+use crate::config::{ClusterConfig, SimConfig};
 use crate::model::{
     Instance, InstanceId, InstanceState, LaunchRequest, Market, Offering, Order, PoolName, Price,
     Resources, Shape, WorkerId, duration,
 };
 use crate::provider::{self, Error, Launched, Result};
 use async_trait::async_trait;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Machines of one world.
 #[derive(Clone, Debug)]
 pub struct Provider {
     world: World,
+    /// Pools whose machines bear no worker's name.
+    unnamed: Arc<Mutex<BTreeSet<PoolName>>>,
 }
 
 /// What a node keeps for itself.
@@ -25,19 +29,28 @@ pub(super) fn reserved() -> Resources {
 impl Provider {
     /// The provider of a world.
     pub fn new(world: World) -> Self {
-        Self { world }
+        Self { world, unnamed: Arc::default() }
     }
 }
 
 #[async_trait]
 impl provider::Provider for Provider {
+    fn follow(&self, limits: &ClusterConfig) {
+        let unnamed = limits.pools.values().filter(|pool| !pool.provider.names_workers());
+        let unnamed = unnamed.map(|pool| pool.name.clone()).collect();
+        *self.unnamed.lock().unwrap_or_else(PoisonError::into_inner) = unnamed;
+    }
+
     async fn launch(&self, request: &LaunchRequest) -> Result<Launched> {
         let config = self.world.config();
+        let unnamed = self.unnamed.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_named = !unnamed.contains(&request.pool);
+        drop(unnamed);
         self.world.change(|state| {
             if state.faults.launch_errors {
                 return Err(Error::Denied("simulated".to_owned()));
             }
-            let launched = launch(state, &config, request);
+            let launched = launch(state, &config, request, is_named);
             if state.faults.lose_launch_reply { Err(Error::TimedOut) } else { Ok(launched) }
         })
     }
@@ -118,10 +131,16 @@ fn offered(state: &State, config: &SimConfig, shape: &crate::config::SimShape) -
 }
 
 /// Fulfils each order once, however often it is asked.
-fn launch(state: &mut State, config: &SimConfig, request: &LaunchRequest) -> Launched {
+fn launch(
+    state: &mut State,
+    config: &SimConfig,
+    request: &LaunchRequest,
+    is_named: bool,
+) -> Launched {
     let mut launched = Launched::default();
     let mut new = 0;
     let mut unnamed = unnamed(state, request);
+    let is_known = !unnamed.is_empty();
     for order in &request.orders {
         let named = state
             .instances
@@ -138,14 +157,18 @@ fn launch(state: &mut State, config: &SimConfig, request: &LaunchRequest) -> Lau
             launched.instances.push((order.worker.clone(), instance.id, had));
             continue;
         }
+        if is_known {
+            let why = "the launch had fewer machines than it asked for".to_owned();
+            launched.failed.push((order.worker.clone(), Error::Capacity(why)));
+            continue;
+        }
         match choose(state, config, request, order, &mut launched.short) {
             Ok(offering) => {
-                let id = create(
-                    state,
-                    config,
-                    request,
-                    &Order { offering: offering.clone(), ..order.clone() },
-                );
+                let order = Order { offering: offering.clone(), ..order.clone() };
+                let id = create(state, config, request, &order);
+                if !is_named && let Some(machine) = state.instances.get_mut(&id) {
+                    machine.instance.worker = None;
+                }
                 launched.instances.push((order.worker.clone(), id, offering));
                 new += 1;
             }
@@ -157,8 +180,8 @@ fn launch(state: &mut State, config: &SimConfig, request: &LaunchRequest) -> Lau
     launched
 }
 
-/// The machines that a batch has already and that bear no worker's name: which one is for which order is then anybody's guess, so it
-/// is another one each time.
+/// The machines that a batch has already and that bear no worker's name, the one for the first order last: those that live before those that are gone.
+/// Which one is for which order is anybody's guess, so it is another one each time. As on EC2 a batch that has any gets no more.
 fn unnamed(state: &mut State, request: &LaunchRequest) -> Vec<Machine> {
     let is_its = |instance: &Instance| {
         instance.worker.is_none() && instance.batch.as_ref() == Some(&request.batch)
@@ -169,6 +192,7 @@ fn unnamed(state: &mut State, request: &LaunchRequest) -> Vec<Machine> {
     if all.len() > 1 && state.draw() < 0.5 {
         all.reverse();
     }
+    all.sort_by_key(|machine| machine.ended.is_none());
     all
 }
 
@@ -220,13 +244,12 @@ fn create(
     let id = InstanceId::new(format!("i-{number:06}"));
     let boot = state.faults.boot.unwrap_or(config.boot).mul_f64(0.75 + 0.5 * state.draw());
     let joins = duration::after(state.now, boot);
-    let is_named = !config.unnamed.contains(&request.pool);
     let shape = config.shapes.iter().find(|shape| shape.name == order.offering.shape.as_str());
     let capacity = shape
         .map_or_else(Resources::default, |shape| Resources::new(shape.cpu_milli, shape.memory));
     let instance = Instance {
         id: id.clone(),
-        worker: is_named.then(|| order.worker.clone()),
+        worker: Some(order.worker.clone()),
         batch: Some(request.batch.clone()),
         pool: request.pool.clone(),
         cluster_uid: Some(request.cluster_uid.clone()),

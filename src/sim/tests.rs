@@ -112,8 +112,8 @@ auth: { bearer_token: 0123456789abcdef }
 clusters: { c: { kubernetes: { sim: {} }, pools: { p: { provider: { sim: { unnamed: true } }, max: 3 } } } }",
         &BTreeMap::<String, String>::new(),
     );
-    let sim = limits.unwrap().config.clusters[&"c".into()].kubernetes.sim.clone();
-    let scene = scene_of(&sim, Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap()));
+    let scene = scene();
+    scene.provider.follow(&limits.unwrap().config.clusters[&"c".into()]);
     let first = scene.provider.launch(&request(&["w1", "w2"])).await.unwrap();
     let again = scene.provider.launch(&request(&["w1", "w2"])).await.unwrap();
     let ids = |launched: &crate::provider::Launched| -> BTreeSet<_> {

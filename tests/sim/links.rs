@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bellwether::alertmanager::Alertmanager;
 use bellwether::cluster::fence::{self, Fence, Refusal};
 use bellwether::cluster::{self, Cluster, Eviction, Manner, Mark};
+use bellwether::config::ClusterConfig;
 use bellwether::model::{
     Changes, Claim, ClusterName, ClusterView, Entry, EntryKind, Guard, Instance, InstanceId,
     LaunchRequest, Memory, NodeRef, PoolName, Shape, Signal, Token, Truth, View, Want,
@@ -193,6 +194,10 @@ fn store_away<T>() -> store::Result<T> {
 
 #[async_trait]
 impl Provider for Linked {
+    fn follow(&self, limits: &ClusterConfig) {
+        self.0.machines.follow(limits);
+    }
+
     async fn launch(&self, request: &LaunchRequest) -> provider::Result<Launched> {
         let links = &self.0;
         links.checker.launch(links.replica, request).await;

@@ -1,13 +1,13 @@
 //! What every provider keeps, run on the simulated one, bare and guarded.
 
 use bellwether::clock::Clock;
-use bellwether::config::SimConfig;
+use bellwether::config::{Config, SimConfig};
 use bellwether::metrics::Metrics;
 use bellwether::model::{InstanceState, LaunchRequest, Market, Offering, Order, PoolName};
 use bellwether::provider::guarded::GuardedConfig;
 use bellwether::provider::{Error, Guarded, LeftBehind, Provider, contract};
 use bellwether::sim::{self, Faults, World};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -157,10 +157,14 @@ async fn all_that_is_tried_on_a_program_is_kept(stage: Stage) {
 
 #[tokio::test(start_paused = true)]
 async fn a_simulated_provider_whose_machines_bear_no_names_keeps_all_of_it() {
-    let unnamed = BTreeSet::from([pool(), "others".into()]);
-    let world = World::new(&SimConfig { unnamed, ..SimConfig::default() }, clock()).unwrap();
-    let provider = Arc::new(sim::Provider::new(world.clone()));
-    all_is_kept(&Stage { provider, world }, false).await;
+    let stage = guarded();
+    let yaml = "prometheus: { urls: [http://p] }
+alertmanager: { urls: [http://a] }
+auth: { bearer_token: 0123456789abcdef }
+clusters: { c: { kubernetes: { sim: {} }, pools: { workers: { provider: { sim: { unnamed: true } }, max: 3 } } } }";
+    let config = Config::parse(yaml, &BTreeMap::<String, String>::new()).unwrap().config;
+    stage.provider.follow(&config.clusters[&"c".into()]);
+    all_is_kept(&stage, false).await;
 }
 
 async fn all_is_kept(stage: &Stage, names_workers: bool) {
