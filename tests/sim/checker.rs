@@ -293,8 +293,16 @@ impl Checker {
         self.state().protected.clear();
     }
 
-    /// The bounds of a pool that may have been decided by: the widest of late.
+    /// The widest of the bounds that may have been decided by.
     fn bounds(&self, pool: &PoolName) -> (u32, u32) {
+        let widest = |(min, max): (u32, u32), (other_min, other_max): (u32, u32)| {
+            (min.min(other_min), max.max(other_max))
+        };
+        self.recent_bounds(pool).into_iter().reduce(widest).unwrap_or((0, 0))
+    }
+
+    /// The bounds of a pool that may have been decided by: those of late.
+    fn recent_bounds(&self, pool: &PoolName) -> Vec<(u32, u32)> {
         let now = self.now();
         let state = self.state();
         let last = state.bounds.len() - 1;
@@ -302,10 +310,7 @@ impl Checker {
             let until = state.bounds.get(number + 1).map_or(now, |(at, _)| *at);
             *number == last || duration::since(until, now) < SLOWEST_PASS
         });
-        let of_pool = recent.filter_map(|(_, (_, bounds))| bounds.get(pool).copied());
-        of_pool
-            .reduce(|(min, max), (other_min, other_max)| (min.min(other_min), max.max(other_max)))
-            .unwrap_or((0, 0))
+        recent.filter_map(|(_, (_, bounds))| bounds.get(pool).copied()).collect()
     }
 
     async fn memory(&self) -> Memory {

@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 const SETTLES: Duration = Duration::from_hours(4);
 
 /// How long nothing is done once it has settled.
-const QUIET: Duration = Duration::from_mins(15);
+const QUIET: Duration = Duration::from_hours(1);
 
 /// What came of a run.
 pub(crate) struct Outcome {

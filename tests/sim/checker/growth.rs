@@ -3,8 +3,8 @@
 use super::{Checker, is_live, is_ours, record_of, record_of_node};
 use crate::scenario::CLUSTER;
 use bellwether::model::{
-    BatchId, ClusterName, Instance, LaunchRequest, Memory, Node, Permit, Pod, PoolName, Purpose,
-    Uid, Worker, WorkerState, duration,
+    BatchId, ClusterName, Instance, Intent, LaunchRequest, Memory, Node, Permit, Pod, PoolName,
+    Purpose, Uid, Worker, WorkerState, duration,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,6 +12,12 @@ use std::time::Duration;
 
 /// How many pods of any workload fit on a worker.
 const PODS_OF_A_WORKER: usize = 2;
+
+/// How many workers an alert asks for that is no need of pods.
+const STEP: usize = 1;
+
+/// How many a person asks for, at most.
+const WISH: usize = 2;
 
 impl Checker {
     /// A machine is asked for.
@@ -30,6 +36,7 @@ impl Checker {
             );
         }
         self.at_most_max(request, &intent.permit, &memory);
+        self.no_more_than_asked(intent);
         self.once(&intent.pods, request, &memory);
         if matches!(intent.permit, Permit::Up { .. }) && intent.pods.is_empty() {
             self.not_cooling(&request.pool, &request.batch);
@@ -60,6 +67,24 @@ impl Checker {
         let then = there + request.orders.len();
         if then > (max + surge) as usize {
             self.violated("I1", format!("{then} workers of pool {}, max {max}", request.pool));
+        }
+    }
+
+    /// I2: no more machines than there is a need for: so many that each has its pods, one for a step, two for a person, what `min` lacks,
+    /// and one for each that is replaced.
+    fn no_more_than_asked(&self, intent: &Intent) {
+        let Intent { request, permit, pods, .. } = intent;
+        let min = self.recent_bounds(&request.pool).into_iter().map(|(min, _)| min).max();
+        let most = match permit {
+            Permit::Up { .. } | Permit::Need => pods.len().div_ceil(PODS_OF_A_WORKER).max(STEP),
+            Permit::Restore => min.unwrap_or_default() as usize,
+            Permit::Manual => WISH,
+            _ => self.surge(&request.pool).max(1) as usize,
+        };
+        let asked = request.orders.len();
+        if asked > most {
+            let (batch, pods) = (&request.batch, pods.len());
+            self.violated("I2", format!("{asked} machines in {batch}, {permit:?} and {pods} pods"));
         }
     }
 

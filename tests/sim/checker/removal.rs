@@ -69,8 +69,10 @@ impl Checker {
         if record.purpose != Some(Purpose::Notice) {
             self.seen_whole(replica, &record.pool, &format!("cordon {worker}"));
         }
-        if record.purpose == Some(Purpose::Idle) {
+        if matches!(record.purpose, Some(Purpose::Idle | Purpose::Manual)) {
             self.at_least_min(&record.pool, &memory);
+        }
+        if record.purpose == Some(Purpose::Idle) {
             self.not_muted(worker);
         }
         self.as_the_file_says(record);
@@ -117,9 +119,10 @@ impl Checker {
     /// The same, past their budgets: only where the provider takes the machine in a moment.
     pub(crate) async fn force(&self, replica: usize, node: &NodeRef) {
         let Some(worker) = self.empty(replica, "force", node).await else { return };
-        let machines = self.machines(&worker.pool);
-        let machine = machines.iter().find(|machine| worker.instance.as_ref() == Some(&machine.id));
-        let notice = machine.and_then(|machine| machine.notice);
+        let (machines, view) = (self.machines(&worker.pool), self.view());
+        let there = view.nodes().find(|there| there.at == *node);
+        let mut its = there.and_then(|at| machines.iter().find(|machine| is_on(at, machine)));
+        let notice = its.take().and_then(|machine| machine.notice);
         if notice.is_none_or(|at| duration::until(at, self.now()) > LAST) {
             self.violated(
                 "I3",
@@ -171,7 +174,8 @@ impl Checker {
         let (memory, view) = (self.memory().await, self.view());
         let there = view.nodes().find(|there| there.at == *node);
         let record = there.and_then(|node| record_of_node(&memory, node));
-        self.any_act(replica, "uncordon", record.map(|record| &record.id)).await;
+        let named = there.and_then(|node| node.worker.as_ref());
+        self.any_act(replica, "uncordon", named.or(record.map(|record| &record.id))).await;
     }
 
     fn not_permanent(&self, worker: &WorkerId, node: Option<&NodeRef>) {
