@@ -23,7 +23,7 @@ async fn it_keeps_what_every_provider_keeps() {
     assert_eq!(findings.len(), 10);
 }
 
-/// F-040, F-041.
+/// F-040, F-041, W-59.
 #[tokio::test]
 async fn a_launch_of_both_markets_is_one_fleet_that_says_from_what_where_and_whose() {
     let Some(stage) = Stage::start().await else { return };
@@ -153,6 +153,7 @@ async fn one_shape_and_an_image_need_no_template() {
     assert_eq!(machines_of(&stage.aws, "workers-1").await.len(), 2);
 }
 
+/// W-59.
 #[tokio::test]
 async fn a_list_is_whole_whatever_its_pages_and_holds_nobody_else_s() {
     let Some(stage) = Stage::start().await else { return };
@@ -169,6 +170,41 @@ async fn a_list_is_whole_whatever_its_pages_and_holds_nobody_else_s() {
     assert!(listed.iter().all(|one| one.worker.is_none() && one.is_live()));
     stage.aws.next("DescribeInstances", Fault::PageTwice);
     assert_eq!(stage.ec2.list(&"workers".into()).await.unwrap().len(), 120, "each once");
+}
+
+/// Of a cluster that was made anew under its name, say.
+#[tokio::test]
+async fn a_machine_of_the_same_names_and_another_uid_is_not_taken_for_one_of_the_batch() {
+    let Some(stage) = Stage::start().await else { return };
+    let tags = [
+        ("cluster", "default"),
+        ("cluster-uid", "uid-2"),
+        ("pool", "workers"),
+        ("batch", "workers-1"),
+    ];
+    let foreign = stage.tagged(&tags).await;
+    let launched = stage.ec2.launch(&stage.request(&[Market::OnDemand]).await).await.unwrap();
+    assert_eq!((launched.instances.len(), launched.failed.len()), (1, 0), "{launched:#?}");
+    assert_ne!(launched.instances[0].1.as_str(), foreign);
+    assert_eq!(machines_of(&stage.aws, "workers-1").await.len(), 2);
+    let listed = stage.ec2.list(&"workers".into()).await.unwrap();
+    let other = listed.iter().find(|one| one.id.as_str() == foreign).unwrap();
+    assert_eq!(other.cluster_uid, Some("uid-2".into()), "whose it is, is told");
+}
+
+#[tokio::test]
+async fn one_that_a_person_stops_is_listed_as_stopped_and_by_whom() {
+    let Some(stage) = Stage::start().await else { return };
+    let launched = stage.ec2.launch(&stage.request(&[Market::OnDemand; 2]).await).await.unwrap();
+    let stopped = &launched.instances[0].1;
+    stage.aws.ask("StopInstances", &[("InstanceId.1", stopped.as_str())]).await;
+    for one in stage.ec2.list(&"workers".into()).await.unwrap() {
+        let is_it = one.id == *stopped;
+        let state = if is_it { InstanceState::Stopped } else { InstanceState::Running };
+        assert_eq!(one.state, state);
+        let told = one.told.is_some_and(|told| told.contains("User initiated"));
+        assert_eq!(told, is_it);
+    }
 }
 
 #[tokio::test]

@@ -2,10 +2,11 @@
 
 use super::stage::{Stage, asked, machines_of, pool};
 use crate::support::aws::{Fault, Lifecycle};
-use bellwether::model::{InstanceId, Market, WorkerId};
+use bellwether::model::{InstanceId, LaunchRequest, Market, WorkerId};
 use bellwether::provider::{Error, Launched, LeftBehind, Provider as _};
+use futures_util::future::join_all;
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn ids(launched: &Launched) -> BTreeSet<(WorkerId, InstanceId)> {
     launched.instances.iter().map(|one| (one.0.clone(), one.1.clone())).collect()
@@ -89,6 +90,31 @@ async fn asked_too_much_it_is_asked_again_within_the_act_and_after_that_the_pool
     let mut next = request.clone();
     next.batch = "workers-2".into();
     assert_eq!(stage.ec2.launch(&next).await, Err(Error::Throttled), "as the guards hear it");
+}
+
+/// Of two pools of one account. Times are from before the first, so a slow machine only makes them longer.
+#[tokio::test]
+async fn of_seven_launches_at_once_aws_hears_five_and_the_others_a_moment_later() {
+    let Some(stage) = Stage::of_an_image("#!/bin/sh").await else { return };
+    let request = stage.request(&[Market::OnDemand]).await;
+    let another = stage.anew();
+    let batch = |number: usize| {
+        let batch = format!("workers-{number}").as_str().into();
+        LaunchRequest { batch, ..request.clone() }
+    };
+    let requests: Vec<LaunchRequest> = (1..=7).map(batch).collect();
+    let pools = [&*stage.ec2, &another];
+    let began = Instant::now();
+    let launches = requests.iter().zip(pools.into_iter().cycle());
+    for launched in join_all(launches.map(|(request, ec2)| ec2.launch(request))).await {
+        assert_eq!(launched.unwrap().instances.len(), 1);
+    }
+    let calls = stage.aws.calls();
+    let launches = calls.iter().filter(|call| call.action == "RunInstances");
+    let after: Vec<Duration> = launches.map(|call| call.at - began).collect();
+    assert_eq!(after.len(), 7, "{after:?}");
+    let turns = [400, 900].map(Duration::from_millis);
+    assert!(after[5] >= turns[0] && after[6] >= turns[1], "{after:?}");
 }
 
 /// One of two zones answers, and the other's answer is lost: nothing is settled, and all are found.
@@ -202,6 +228,21 @@ async fn a_list_that_is_refused_or_cut_is_an_error_and_never_an_empty_one() {
         assert_eq!(error.kind(), kind, "{fault:?}: {error}");
     }
     assert_eq!(stage.ec2.list(&pool()).await.unwrap().len(), 1);
+}
+
+/// A-33, of no subnets.
+#[tokio::test]
+async fn where_the_account_has_none_of_the_pool_s_subnets_a_launch_says_so_and_buys_nothing() {
+    let Some(stage) = Stage::start().await else { return };
+    let request = stage.request(&[Market::OnDemand, Market::Spot]).await;
+    let mut config = stage.config.clone();
+    config.subnets = vec!["subnet-0123".to_owned()];
+    let error = asked(&config).launch(&request).await.unwrap_err();
+    let why = "none of the pool's shapes is offered in the zones of its subnets";
+    assert!(matches!(&error, Error::Invalid(told) if told.starts_with(why)), "{error}");
+    assert_eq!(error.left_behind(), LeftBehind::Nothing);
+    assert!(stage.aws.calls().iter().all(|call| call.action.starts_with("Describe")));
+    assert!(stage.aws.machines().await.is_empty());
 }
 
 #[tokio::test]

@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 use std::process::Output;
 use tokio::process::Command;
 
+/// An image that moto knows from the start: Linux, for arm64.
+const ARM_IMAGE: &str = "ami-0e9271c829888680e";
+
 pub(super) struct Online {
     pub(super) aws: Aws,
     yard: Yard,
@@ -135,6 +138,36 @@ async fn a_shape_of_another_architecture_than_the_image_is_refused() {
     let Some(online) = Online::start().await else { return };
     let told = online.with("shapes", json!(["t3.small", "t4g.small"])).await;
     is_told(&told, "shapes[1]", "runs arm64, and the image is for x86_64");
+}
+
+#[tokio::test]
+async fn an_image_of_another_architecture_than_the_shapes_is_told_at_each_of_them() {
+    let Some(online) = Online::start().await else { return };
+    let template = [
+        ("LaunchTemplateName", "k3s-arm"),
+        ("LaunchTemplateData.ImageId", ARM_IMAGE),
+        ("LaunchTemplateData.UserData", "IyEvYmluL3NoCg=="),
+    ];
+    online.aws.ask("CreateLaunchTemplate", &template).await;
+    let told = online.with("launch_template", json!("k3s-arm")).await;
+    for field in ["shapes[0]", "shapes[1]"] {
+        is_told(&told, field, "runs x86_64, and the image is for arm64");
+    }
+    assert_eq!(told.len(), 2, "{told:#?}");
+}
+
+/// Of the three zones moto offers it in the first only.
+#[tokio::test]
+async fn a_shape_that_a_zone_of_the_pool_does_not_offer_is_named_with_the_zone() {
+    let Some(online) = Online::start().await else { return };
+    let told = online.with("shapes", json!(["t3.small", "vt1.3xlarge"])).await;
+    for zone in ["us-east-1b", "us-east-1c"] {
+        let words = format!(
+            "\"vt1.3xlarge\": is not offered in {zone}; leave it out, or the subnets of that zone"
+        );
+        is_told(&told, "shapes[1]", &words);
+    }
+    assert_eq!(told.len(), 2, "{told:#?}");
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 //! What we may do: that `deploy/aws/bellwether-policy.json` permits all that is asked and no more. moto judges actions only, so
-//! whose a resource is, and of what tags, is read off the file here.
+//! whose a resource is, and of what tags, is read off the file here. So is what workers may do.
 
 use super::stage::{Stage, pool};
 use crate::support::aws::Aws;
@@ -11,6 +11,16 @@ use std::collections::BTreeSet;
 
 fn policy() -> Value {
     serde_json::from_str(include_str!("../../../deploy/aws/bellwether-policy.json")).unwrap()
+}
+
+fn worker_policy() -> Value {
+    serde_json::from_str(include_str!("../../../deploy/aws/worker-policy.json")).unwrap()
+}
+
+/// What a worker reads when it joins.
+fn parameters() -> Vec<String> {
+    let arn = |name: &str| format!("arn:aws:ssm:REGION:ACCOUNT:parameter/k3s/{name}");
+    ["join-token", "master-ip"].map(arn).into()
 }
 
 fn statements(policy: &Value) -> &Vec<Value> {
@@ -47,6 +57,7 @@ async fn live(ec2: &Ec2, stage: &Stage, batch: &str) -> Result<(), Error> {
     ec2.terminate(&pool, id).await
 }
 
+/// W-61.
 #[tokio::test]
 async fn what_is_asked_of_aws_is_what_the_policy_names() {
     let Some(stage) = Stage::start().await else { return };
@@ -110,11 +121,43 @@ fn nothing_may_be_made_or_ended_without_the_tag_of_the_cluster() {
             }
             if action == "iam:PassRole" {
                 assert!(condition.contains("\"iam:PassedToService\":\"ec2.amazonaws.com\""));
-                assert_eq!(texts(&statement["Resource"]).len(), 1, "one role");
+                let role = ["arn:aws:iam::ACCOUNT:role/WORKER_ROLE"];
+                assert_eq!(texts(&statement["Resource"]), role, "one role");
             }
             if action == "ec2:CreateTags" {
                 assert!(condition.contains("ec2:CreateAction"), "only on what is being made");
             }
         }
     }
+}
+
+#[test]
+fn what_may_be_done_is_bound_to_one_region() {
+    let policy = policy();
+    // Roles are of no region.
+    let regional = statements(&policy).iter().filter(|it| it["Action"] != "iam:PassRole");
+    for statement in regional {
+        let asked = &statement["Condition"]["StringEquals"]["aws:RequestedRegion"];
+        let resources = texts(&statement["Resource"]);
+        let are_there = resources.iter().all(|resource| resource.contains(":REGION:"));
+        assert!(are_there || asked == "REGION", "{statement:#}");
+    }
+}
+
+#[test]
+fn a_worker_may_read_the_parameters_that_it_joins_with_and_no_more() {
+    let (policy, ours) = (worker_policy(), policy());
+    let [read, decrypt] = &statements(&policy)[..] else { panic!("{policy:#}") };
+    assert!(read["Effect"] == "Allow" && decrypt["Effect"] == "Allow");
+    assert_eq!(texts(&read["Action"]), ["ssm:GetParameter"]);
+    assert_eq!(texts(&read["Resource"]), parameters());
+    // The token's own, and through SSM only: whichever key it is under.
+    assert_eq!(texts(&decrypt["Action"]), ["kms:Decrypt"]);
+    let condition = json!({ "StringEquals": {
+        "kms:EncryptionContext:PARAMETER_ARN": parameters()[0],
+        "kms:ViaService": "ssm.REGION.amazonaws.com",
+    } });
+    assert_eq!(decrypt["Condition"], condition);
+    let mut checked = statements(&ours).iter().filter(|it| it["Action"] == "ssm:GetParameter");
+    assert_eq!(texts(&checked.next().unwrap()["Resource"]), parameters(), "what is checked");
 }

@@ -2,7 +2,7 @@
 //! and boot into a real control plane, pods run; they leave, and an idle worker is emptied and ended. Redis keeps what is known.
 
 use crate::support::alertmanager::{self, RunningAlertmanager};
-use crate::support::aws::{Aws, Fault};
+use crate::support::aws::{Aws, Fault, Machine};
 use crate::support::boots::{Boots, node_of};
 use crate::support::chain::{self, FORGETFUL, IDLE};
 use crate::support::control_plane::{self, ControlPlane, create, pod};
@@ -16,6 +16,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -185,11 +186,25 @@ impl Story {
         .await;
     }
 
+    /// What the consoles of those that were ended said last.
+    async fn last_words(&self) -> Vec<String> {
+        let history = self.told("history").await;
+        let is_end = |entry: &&Value| entry["what"] == "terminate" && entry["kind"] == "done";
+        let words = history.iter().filter(is_end).filter_map(|entry| entry["detail"].as_str());
+        words.filter(|words| !words.is_empty()).map(str::to_owned).collect()
+    }
+
     async fn work_ends(&self, name: &str) {
         self.pods().delete(name, &DeleteParams::default().grace_period(0)).await.unwrap();
     }
 }
 
+/// That consoles were told, and not why they could not be.
+fn are_words(all: &[String]) {
+    assert!(!all.iter().any(|words| words.contains("is not known")), "{all:#?}");
+}
+
+///
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_that_waits_brings_an_instance_and_an_idle_one_is_emptied_and_ended() {
     let Some(story) = Story::start().await else { return };
@@ -239,6 +254,62 @@ async fn killed_after_the_fleet_was_made_it_goes_on_with_the_machine_that_is_the
     .await;
     let worker = story.told("workers").await.remove(0);
     assert!(worker["id"].as_str().unwrap().starts_with("workers-"), "not adopted: {worker:#?}");
+    story.work_ends("first").await;
+    story
+        .until("it to be emptied, ended and forgotten by the cluster", || async {
+            story.instances("terminated").await == 1 && story.nodes().await == 0
+        })
+        .await;
+    assert_eq!(story.aws.machines().await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_an_instance_boots_nothing_more_is_launched_for_its_pod() {
+    let Some(story) = Story::start().await else { return };
+    story.boots.take(Duration::from_secs(3));
+    story.create_pod("first").await;
+    wait::until("a launch", || async { story.instances("running").await == 1 }).await;
+    story.aws.forget_calls();
+    story
+        .until("the pod to run", || async {
+            story.reconcile().await;
+            story.bound().await == 1
+        })
+        .await;
+    let calls = story.aws.calls();
+    let asked = |action: &str| calls.iter().filter(|call| call.action == action).count();
+    assert!(asked("DescribeInstances") > 0, "it looked meanwhile");
+    assert_eq!((asked("CreateFleet"), story.aws.machines().await.len()), (0, 1));
+}
+
+///
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_of_one_launch_one_never_joins_and_only_that_one_is_ended() {
+    // Long enough for the other one to be Ready before.
+    let Some(story) = Story::start_with("        join_deadline: 30s\n").await else { return };
+    story.boots.never_join(1);
+    for name in ["first", "second"] {
+        story.create_pod(name).await;
+    }
+    story.until("one pod to run", || async { story.bound().await == 1 }).await;
+    let machines = story.aws.machines().await;
+    let batches: BTreeSet<_> = machines.iter().map(|one| &one.tags["bellwether:batch"]).collect();
+    assert_eq!((machines.len(), batches.len()), (2, 1), "one launch: {machines:#?}");
+    let pods = story.pods().list(&ListParams::default()).await.unwrap();
+    let served = pods.iter().find_map(|pod| pod.spec.as_ref()?.node_name.clone()).unwrap();
+    story
+        .until("the other one to be ended, and why to be told", || async {
+            let history = story.told("history").await;
+            story.instances("terminated").await == 1
+                && history.iter().any(|entry| entry["reason"]["code"] == "never_joined")
+        })
+        .await;
+    for Machine { id, state, .. } in story.aws.machines().await {
+        assert!(node_of(&id) != served || state == "running", "{id} is {state}");
+    }
+    assert!(story.bound().await >= 1);
+    let history = story.told("history").await;
+    assert!(history.iter().all(|entry| entry["reason"]["code"] != "never_ready"), "{history:#?}");
 }
 
 ///
@@ -252,11 +323,11 @@ async fn one_that_never_joins_is_ended_at_its_deadline_and_its_console_is_kept()
     story
         .until("its end and what its console said last to be told", || async {
             let history = story.told("history").await;
-            let told = |entry: &Value| entry["detail"].as_str().is_some_and(|it| !it.is_empty());
             history.iter().any(|entry| entry["reason"]["code"] == "never_joined")
-                && history.iter().any(|entry| entry["what"] == "terminate" && told(entry))
+                && !story.last_words().await.is_empty()
         })
         .await;
+    are_words(&story.last_words().await);
 }
 
 /// Its network never comes up, say.
@@ -273,14 +344,14 @@ async fn one_that_joins_and_is_never_ready_is_ended_at_its_deadline() {
     story
         .until("its end and why to be told, and its node to go", || async {
             let history = story.told("history").await;
-            let told = |entry: &Value| entry["detail"].as_str().is_some_and(|it| !it.is_empty());
             history.iter().any(|entry| entry["reason"]["code"] == "never_ready")
-                && history.iter().any(|entry| entry["what"] == "terminate" && told(entry))
+                && !story.last_words().await.is_empty()
                 && nodes.get_opt(&node).await.unwrap().is_none()
         })
         .await;
     let history = story.told("history").await;
     assert!(history.iter().all(|entry| entry["reason"]["code"] != "never_joined"), "{history:#?}");
+    are_words(&story.last_words().await);
 }
 
 /// A person protects an instance: nothing on it is touched.

@@ -206,6 +206,7 @@ async fn it_starts_the_agent_as_the_worker_that_its_tags_say() {
     assert_eq!(asked, away.into(), "each was away at first, and asked again");
 }
 
+/// W-43.
 #[tokio::test]
 async fn its_token_is_in_a_file_of_its_own_and_nowhere_else() {
     let machine = Machine::new().await;

@@ -6,7 +6,7 @@ use bellwether::model::Token;
 use bellwether::store::{Store, Wake};
 use std::time::Duration;
 
-/// From the answer of one to the waking of the other.
+/// So long it is watched that nobody is woken.
 const SOON: Duration = Duration::from_millis(200);
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,7 +30,7 @@ use serde_json::json;
 use shop::{SOLD_OUT, Ware};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::AbortHandle;
 use words::Words;
 
@@ -52,6 +52,7 @@ pub(crate) struct Aws {
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) action: String,
+    pub(crate) at: Instant,
     /// As the query protocol names them: `Filter.1.Name`.
     pub(crate) words: Words,
     /// Whose it is: its signature.

@@ -6,8 +6,9 @@ use super::control_plane::{self, FakeNode, create};
 use bellwether::model::{POOL_LABEL, ZONE_LABEL};
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 /// What is tagged so is a worker of this pool.
 const POOL: &str = "bellwether:pool";
@@ -21,10 +22,15 @@ pub(crate) struct Boots {
 /// Instances that were seen running.
 #[derive(Default)]
 struct Seen {
-    all: BTreeSet<String>,
+    /// Since when.
+    all: BTreeMap<String, Instant>,
+    /// Those that have booted.
+    booted: BTreeSet<String>,
+    /// How long that takes.
+    takes: Duration,
     /// Those that are nodes.
     joined: BTreeSet<String>,
-    /// How many of those that are still to be seen never join.
+    /// How many of those that are still to boot never join.
     never: usize,
     /// How many of those that are still to join are never Ready.
     never_ready: usize,
@@ -40,6 +46,11 @@ impl Boots {
         Self { aws, nodes: Api::all(client), seen: Mutex::default() }
     }
 
+    /// From now on it takes so long until one that runs has booted.
+    pub(crate) fn take(&self, time: Duration) {
+        self.seen.lock().unwrap().takes = time;
+    }
+
     /// The next so many that boot never join.
     pub(crate) fn never_join(&self, count: usize) {
         self.seen.lock().unwrap().never = count;
@@ -50,7 +61,7 @@ impl Boots {
         self.seen.lock().unwrap().never_ready = count;
     }
 
-    /// Instances that run and did not join yet become nodes. Nothing names their workers.
+    /// Instances that have booted and did not join yet become nodes. Nothing names their workers.
     pub(crate) async fn join(&self) {
         for Machine { id, shape, zone, tags, state, .. } in self.aws.machines().await {
             let Some(pool) = tags.get(POOL).filter(|_| state == "running") else { continue };
@@ -75,10 +86,11 @@ impl Boots {
         }
     }
 
-    /// Whether its kubelet is played, of an instance that runs and joins now.
+    /// Whether its kubelet is played, of an instance that runs, and has booted by now, and joins.
     fn joins(&self, id: &str) -> Option<bool> {
         let mut seen = self.seen.lock().unwrap();
-        if !seen.all.insert(id.to_owned()) {
+        let since = *seen.all.entry(id.to_owned()).or_insert_with(Instant::now);
+        if since.elapsed() < seen.takes || !seen.booted.insert(id.to_owned()) {
             return None;
         }
         if seen.never > 0 {

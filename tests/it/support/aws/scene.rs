@@ -11,7 +11,7 @@ use super::{Call, xml};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(super) struct Scene {
     pub(super) moto: Moto,
@@ -46,7 +46,8 @@ impl Call {
         let action = words.remove("Action").filter(|_| is_ours)?;
         let header = |name: &str| Some(asked.headers.get(name)?.to_str().ok()?.to_owned());
         let by = header("authorization").unwrap_or_else(|| signed("ec2"));
-        Some(Self { action, words, by, token: header("x-amz-security-token") })
+        let token = header("x-amz-security-token");
+        Some(Self { action, at: Instant::now(), words, by, token })
     }
 }
 
