@@ -205,7 +205,10 @@ async fn a_pod_s_token_is_given_for_the_keys_of_its_role_and_those_sign_every_ca
 async fn what_a_pod_is_proven_by_is_not_logged_even_where_everything_is() {
     let Some(mut online) = Online::start().await else { return };
     let _home = in_a_pod(&mut online);
-    online.environment.insert("BELLWETHER_LOG_LEVEL", "trace".to_owned());
+    // A part that is named goes before the whole.
+    let level =
+        "trace,aws_sigv4::http_request=trace,aws_smithy_runtime::client::orchestrator=trace";
+    online.environment.insert("BELLWETHER_LOG_LEVEL", level.to_owned());
     let mut program = run(&online).await;
     wait::until("a call by keys that were lent", || async {
         online.aws.lent().iter().any(|lent| has_signed(&online.aws, &lent.id))
