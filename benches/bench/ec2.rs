@@ -28,8 +28,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// Launches of which each is timed.
-const LAUNCHES: usize = 200;
+/// Launches of which each is timed: no more than an account may ask for at once, for beyond that they are held back.
+const LAUNCHES: usize = 50;
 
 /// Instances of a long list, and how many a page holds: EC2's most.
 const LISTED: usize = 2_000;
