@@ -1,6 +1,7 @@
 //! What must hold when all faults are over.
 
-use super::{Checker, is_live, is_on, is_ours};
+use super::Checker;
+use super::identity::{is_live, is_on, is_ours};
 use crate::scenario::{CLUSTER, SECRET};
 use bellwether::model::{ClusterName, Node, WorkerState};
 

@@ -1,6 +1,7 @@
 //! What must hold before anything is added.
 
-use super::{Checker, is_live, is_ours, record_of, record_of_node};
+use super::Checker;
+use super::identity::{is_live, is_ours, record_of, record_of_node};
 use crate::scenario::CLUSTER;
 use bellwether::model::{
     BatchId, ClusterName, Instance, Intent, LaunchRequest, Memory, Node, Permit, Pod, PoolName,
@@ -174,12 +175,14 @@ impl Checker {
     /// I2: an order makes one machine, however often it is asked: no two bear one name, and no batch has more than were ordered.
     pub(crate) fn no_twins(&self) {
         let config = self.config.borrow().clone();
-        for pool in config.clusters[&ClusterName::from(CLUSTER)].pools.keys() {
+        for (pool, limits) in &config.clusters[&ClusterName::from(CLUSTER)].pools {
             let mut names = BTreeSet::new();
             let mut had: BTreeMap<BatchId, usize> = BTreeMap::new();
             for machine in self.machines(pool) {
                 if let Some(batch) = &machine.batch {
                     *had.entry(batch.clone()).or_default() += 1;
+                    // Otherwise a kind of machine that this is to play would not be there.
+                    assert_eq!(machine.worker.is_some(), limits.provider.names_workers());
                 }
                 if let Some(worker) = &machine.worker
                     && !names.insert(worker.clone())

@@ -1,6 +1,7 @@
 //! What must hold before anything is taken away.
 
-use super::{Checker, is_live, is_on, is_ours, named, record_of_node};
+use super::identity::{is_live, is_on, is_ours, record_of_node};
+use super::{Checker, named};
 use crate::scenario::CLUSTER;
 use bellwether::model::{
     ClusterName, Failure, Instance, InstanceId, Memory, Node, NodeRef, Pod, PodKind, PoolName,
@@ -121,8 +122,8 @@ impl Checker {
         let Some(worker) = self.empty(replica, "force", node).await else { return };
         let (machines, view) = (self.machines(&worker.pool), self.view());
         let there = view.nodes().find(|there| there.at == *node);
-        let mut its = there.and_then(|at| machines.iter().find(|machine| is_on(at, machine)));
-        let notice = its.take().and_then(|machine| machine.notice);
+        let machine = there.and_then(|at| machines.iter().find(|machine| is_on(at, machine)));
+        let notice = machine.and_then(|machine| machine.notice);
         if notice.is_none_or(|at| duration::until(at, self.now()) > LAST) {
             self.violated(
                 "I3",
