@@ -120,6 +120,19 @@ async fn what_is_missing_is_named_with_its_field() {
 }
 
 #[tokio::test]
+async fn a_look_that_is_not_permitted_is_named() {
+    let Some(online) = Online::start().await else { return };
+    for look in ["DescribeInstanceTypes", "DescribeInstanceTypeOfferings", "DescribeSubnets"] {
+        let denied = Fault::Refused { status: 403, code: "UnauthorizedOperation" };
+        online.aws.always(look, Some(denied));
+        let (code, told) = online.tells(&online.pool()).await;
+        assert_eq!((code, told.len()), (1, 1), "{told:#?}");
+        assert!(told[0].1.contains(&format!("ec2:{look}: UnauthorizedOperation")), "{told:#?}");
+        online.aws.always(look, None);
+    }
+}
+
+#[tokio::test]
 async fn a_region_where_nobody_answers_is_named() {
     let Some(online) = Online::start().await else { return };
     let mut pool = online.pool();
