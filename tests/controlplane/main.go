@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 	etcd "go.etcd.io/etcd/api/v3/version"
@@ -13,6 +14,7 @@ import (
 	_ "k8s.io/component-base/metrics/prometheus/clientgo"
 	_ "k8s.io/component-base/metrics/prometheus/version"
 	"k8s.io/component-base/version"
+	kubectl "k8s.io/kubectl/pkg/cmd"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	manager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
@@ -23,6 +25,10 @@ import (
 var sources = "unknown"
 
 func main() {
+	// As k3s' own program, it is kubectl where it is called so.
+	if filepath.Base(os.Args[0]) == "kubectl" {
+		run(kubectl.NewDefaultKubectlCommand())
+	}
 	if len(os.Args) < 2 {
 		usage()
 	}

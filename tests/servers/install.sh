@@ -18,6 +18,10 @@
 #   $CACHE/docker-20.10/bin/{dockerd,docker}              Debian's package, unpacked; secluded-dockerd runs it apart
 #   $CACHE/worker-image-12/share/worker.tar               tests/worker: the root file system of a real worker's container, of
 #                                                         Debian 12's containerd and runc; the kubelet is the control plane's
+#   $CACHE/lab-image-12/share/lab.tar                     the root file system of what stands for images of compose/: Debian 12's
+#                                                         Redis, HAProxy and Python
+#   $CACHE/compose-1.29/bin/docker-compose                Debian's package, unpacked: the last docker-compose of version 1
+#   $CACHE/compose-2.40/bin/docker-compose                tests/compose, built with Go: `docker compose`
 #   $CACHE/moto-5.2/bin/moto_server                       a Python program: it plays AWS's APIs
 #
 # A folder appears by one rename, when it is complete and its programs have told the right version: what is there
@@ -27,8 +31,8 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly here
 readonly DEMO=(prometheus-2.42 alertmanager-0.25)
-readonly ALL=("${DEMO[@]}" redis-7.0 docker-20.10 worker-image-12 alertmanager-0.31 prometheus-3.16 kwok-0.8
-  control-plane-1.36 moto-5.2)
+readonly ALL=("${DEMO[@]}" redis-7.0 docker-20.10 worker-image-12 lab-image-12 compose-1.29 alertmanager-0.31
+  prometheus-3.16 kwok-0.8 compose-2.40 control-plane-1.36 moto-5.2)
 
 # What moto needs, in the versions that were tried; it asks for hardly any by itself.
 readonly MOTO=(annotated-types==0.8.0 antlr4-python3-runtime==4.13.2 attrs==26.1.0 aws-xray-sdk==2.15.0 blinker==1.9.0
@@ -58,6 +62,7 @@ programs() {
     kwok-*) echo kwok ;;
     control-plane-*) echo control-plane ;;
     docker-*) echo dockerd docker ;;
+    compose-*) echo docker-compose ;;
     moto-*) echo moto_server ;;
   esac
 }
@@ -67,6 +72,7 @@ version() {
     alertmanager-0.31) echo 0.31.1 ;;
     kwok-0.8) echo 0.8.0 ;;
     moto-5.2) echo 5.2.5 ;;
+    compose-2.40) echo v2.40.3 ;;
     control-plane-1.36) echo "1.36.3, sources $(sources controlplane)" ;; # one of older sources is built anew
     *) echo "${1##*-}" ;; # Debian's patch level may move
   esac
@@ -77,6 +83,7 @@ sources() (
   cd "$here/../$1"
   case $1 in
     controlplane) cat go.mod go.sum main.go ;;
+    lab) declare -f lab_image ;;
     worker) cat entrypoint containerd.toml pods.conflist pause.c && declare -f worker_image image ;;
   esac | sha256sum | cut -c1-12
 )
@@ -102,6 +109,7 @@ complete() {
   [[ $2 != alertmanager-0.25 || -r $1/share/default.tmpl ]] || return 1
   [[ $2 != kwok-* || -r $1/share/stages.yaml ]] || return 1
   [[ $2 != worker-image-* || -r $1/share/worker.tar && $(cat "$1/share/sources") == "$(sources worker)" ]] || return 1
+  [[ $2 != lab-image-* || -r $1/share/lab.tar && $(cat "$1/share/sources") == "$(sources lab)" ]] || return 1
   [[ $2 != redis-* || -r $1/lib/clock.so ]]
 }
 
@@ -166,6 +174,36 @@ build_control_plane() {
   watched "building with $(go env GOVERSION)" env CGO_ENABLED=0 GOFLAGS= GOWORK=off \
     go build -C "$here/../controlplane" -v -trimpath -buildvcs=false -o "$work/out/bin/control-plane" \
     -ldflags "-s -w -X $version.gitVersion=v1.36.3 -X $version.gitMajor=1 -X $version.gitMinor=36 -X main.sources=$(sources controlplane)" .
+}
+
+# Builds Docker Compose, which `go install` refuses: its module excludes others.
+build_compose() {
+  local module=github.com/docker/compose/v2
+  need_go
+  watched "building with $(go env GOVERSION)" env CGO_ENABLED=0 GOFLAGS= GOWORK=off \
+    go build -C "$here/../compose" -v -trimpath -buildvcs=false -o "$work/out/bin/docker-compose" \
+    -ldflags "-s -w -X $module/internal.Version=v2.40.3" "$module/cmd"
+}
+
+# Debian's, for whatever Python is there: all of it is Python, and where it is compiled for another release there is Python instead.
+install_compose() {
+  local packages=(docker-compose) package
+  need python3 "Debian has it in python3."
+  for package in docker dockerpty docopt dotenv jsonschema requests texttable websocket yaml urllib3 chardet idna certifi pyrsistent \
+    attr six cached-property distro pkg-resources; do
+    packages+=("python3-$package")
+  done
+  debian "${packages[@]}"
+  mkdir -p "$work/out/lib" "$work/out/libexec"
+  cp -r "$work"/root/usr/lib/python3/dist-packages/. "$work/out/lib"
+  mv "$work/root/usr/bin/docker-compose" "$work/out/libexec"
+  cat >"$work/out/bin/docker-compose" <<'EOF'
+#!/bin/sh
+# Written by tests/servers/install.sh (install_compose).
+root=$(dirname "$(dirname "$(readlink -f "$0")")")
+PYTHONPATH="$root/lib" PYTHONSAFEPATH=1 exec python3 -s "$root/libexec/docker-compose" "$@"
+EOF
+  chmod +x "$work/out/bin/docker-compose"
 }
 
 # stages MODULE@VERSION FOLDER…: kwok's rules for nodes and pods, from the folders of its module.
@@ -253,7 +291,7 @@ worker_image() {
   cp "$root/bin/busybox" "$work/files/busybox/bin"
   for program in cat echo sh sleep wget; do ln -s busybox "$work/files/busybox/bin/$program"; done
   image pause '["/pause"]' >"$root/images/pause.tar"
-  image busybox '[]' >"$root/images/busybox.tar"
+  image busybox '[]' busybox:1.37.0 >"$root/images/busybox.tar"
   cp "$here/../worker/entrypoint" "$root"
   cp "$here/../worker/containerd.toml" "$root/etc/containerd/config.toml"
   cp "$here/../worker/pods.conflist" "$root/etc/cni/net.d"
@@ -266,15 +304,29 @@ worker_image() {
   sources worker >"$work/out/share/sources"
 }
 
-# image NAME ENTRYPOINT: the files of $work/files/NAME as the image local/NAME:1, as `docker save` would write it.
+# lab_image: the root file system of the programs of compose/ that are Debian's here.
+lab_image() {
+  debian busybox-static libc6 redis-tools liblzf1 libjemalloc2 libatomic1 libssl3 libsystemd0 liblzma5 libzstd1 liblz4-1 libcap2 \
+    libgcrypt20 libgpg-error0 haproxy libopentracing-c-wrapper0 libopentracing1 liblua5.1-0 liblua5.3-0 libpcre2-8-0 libcrypt1 libstdc++6 \
+    libgcc-s1 python3.11-minimal libpython3.11-minimal libpython3.11-stdlib zlib1g libexpat1
+  rm -rf "$work"/root/usr/share/{doc,man,locale,lintian}
+  # One program under several names; the package of the server is a link to it, and a service.
+  ln -s redis-check-rdb "$work/root/usr/bin/redis-server"
+  mkdir -p "$work/root"/{tmp,proc,sys,dev,run,etc,data} "$work/out/share"
+  echo root:x:0:0:root:/root:/bin/sh >"$work/root/etc/passwd"
+  watched "packing" tar -C "$work/root" --owner=0 --group=0 -cf "$work/out/share/lab.tar" .
+  sources lab >"$work/out/share/sources"
+}
+
+# image NAME ENTRYPOINT [TAG]: the files of $work/files/NAME as the image local/NAME:1, and of that tag too, as `docker save` would write it.
 image() {
-  local name=$1 entrypoint=$2 folder=$work/image-$1 layer
+  local name=$1 entrypoint=$2 tag=${3:-local/$1:1} folder=$work/image-$1 layer
   mkdir -p "$folder"
   tar -C "$work/files/$name" --owner=0 --group=0 -cf "$folder/layer.tar" .
   layer=$(sha256sum "$folder/layer.tar" | cut -d' ' -f1)
   printf '{"architecture":"%s","os":"linux","config":{"Entrypoint":%s},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' \
     "$(dpkg --print-architecture)" "$entrypoint" "$layer" >"$folder/config.json"
-  printf '[{"Config":"config.json","RepoTags":["local/%s:1"],"Layers":["layer.tar"]}]' "$name" >"$folder/manifest.json"
+  printf '[{"Config":"config.json","RepoTags":["local/%s:1","%s"],"Layers":["layer.tar"]}]' "$name" "$tag" >"$folder/manifest.json"
   tar -C "$folder" -c manifest.json config.json layer.tar
 }
 
@@ -319,6 +371,15 @@ make_it() {
       ;;
     worker-image-12)
       worker_image
+      ;;
+    lab-image-12)
+      lab_image
+      ;;
+    compose-1.29)
+      install_compose
+      ;;
+    compose-2.40)
+      build_compose
       ;;
     prometheus-3.16)
       # Without the tags a discovery module is missing; file, HTTP and static discovery are always there.
