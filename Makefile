@@ -6,8 +6,11 @@ export CARGO_TARGET_DIR ?= target
 # The tests that wait (for servers, for alerts) are many and idle: twelve at once, however few the cores.
 TEST_THREADS ?= 12
 
+# How Docker Compose is called: `docker-compose` for version 1.
+export COMPOSE ?= docker compose
+
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-kube demo-docker test quick sim differential model-check bench servers check-rules lint build fuzz mutants
+.PHONY: help demo demo-kube demo-docker lab lab-down lab-program image test quick sim differential model-check bench servers check-rules lint build fuzz mutants
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,7 +27,20 @@ demo-kube: servers ## Tell on a real control plane how workers come, leave when 
 demo-docker: servers ## Tell on real containers how work brings a worker, and how its end takes one away (needs root)
 	REQUIRE_REAL=1 cargo test --features killpoints --test it -- lab::load:: --nocapture --test-threads 1
 
-test: servers check-rules ## Run every test, on the real servers too (REQUIRE_REAL=1: no server may be missing)
+lab: ## Bring up a whole k3s cluster with all that docs/lab.md shows, in Docker (COMPOSE=docker-compose for version 1)
+	compose/make-env
+	cd compose && $(COMPOSE) up --detach --build
+
+lab-down: ## Remove the lab again, with its workers and all that it kept
+	compose/down
+
+image: ## Build Bellwether's image, bellwether:VERSION, from the sources
+	docker build --tag bellwether:$$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1) .
+
+lab-program: # what the tests of the lab make Bellwether's image around
+	tests/lab/program
+
+test: servers check-rules lab-program ## Run every test, on the real servers too (REQUIRE_REAL=1: no server may be missing)
 	cargo test --features killpoints -- --test-threads=$(TEST_THREADS)
 
 quick: ## Run the pure tests only: under a minute once built

@@ -5,6 +5,8 @@ mod alertmanager;
 mod bad_input;
 mod chain;
 mod chaos;
+#[cfg(feature = "docker")]
+mod compose;
 mod contract;
 mod control_plane;
 mod corpus;

@@ -7,6 +7,8 @@ pub(crate) mod aws;
 #[cfg(feature = "ec2")]
 pub(crate) mod boots;
 pub(crate) mod chain;
+#[cfg(feature = "docker")]
+pub(crate) mod compose;
 pub(crate) mod configuration;
 pub(crate) mod control_plane;
 pub(crate) mod dockerd;

@@ -110,6 +110,24 @@ impl Dockerd {
         format!("unix://{}", self.socket().display())
     }
 
+    /// The process whose network is its own.
+    #[cfg(feature = "docker")]
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A folder of the machine that is this volume.
+    #[cfg(feature = "docker")]
+    pub(crate) fn volume(&self, name: &str) -> PathBuf {
+        self.folder.path().join("data/volumes").join(name).join("_data")
+    }
+
+    /// The program `docker`.
+    #[cfg(feature = "docker")]
+    pub(crate) fn client(&self) -> &Path {
+        &self.client
+    }
+
     /// An image like a worker's whose containers do nothing.
     #[cfg(feature = "docker")]
     pub(crate) async fn idle_image(&self) -> String {

@@ -45,11 +45,25 @@ pub(crate) fn find(server: &str, name: &str) -> Option<PathBuf> {
     let cache = var("XDG_CACHE_HOME").or_else(|| var("HOME").map(|home| home.join(".cache")))?;
     let servers =
         var("BELLWETHER_SERVERS").unwrap_or_else(|| cache.join("bellwether").join("servers"));
-    let program = servers.join(server).join("bin").join(name);
-    if program.is_file() {
-        return Some(program);
+    found(servers.join(server).join("bin").join(name), "make servers")
+}
+
+/// What a task of the Makefile put into cargo's target folder; `None`, after a printed skip, where it is missing.
+#[cfg(feature = "docker")]
+pub(crate) fn made(path: &str, task: &str) -> Option<PathBuf> {
+    let target = Path::new(env!("CARGO_BIN_EXE_bellwether")).ancestors().nth(2).unwrap();
+    found(target.join(path), task)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what may be missing is no configuration of the product"
+)]
+fn found(file: PathBuf, task: &str) -> Option<PathBuf> {
+    if file.is_file() {
+        return Some(file);
     }
-    let missing = format!("{} is missing; run `make servers`", program.display());
+    let missing = format!("{} is missing; run `{task}`", file.display());
     assert!(std::env::var("REQUIRE_REAL").is_err(), "{missing}");
     skip(&missing);
     None

@@ -32,7 +32,8 @@ pub(crate) async fn comes_true<F: Future<Output = bool>>(
     comes_true_at(LOOK, within, holds).await
 }
 
-async fn comes_true_at<F: Future<Output = bool>>(
+/// The same, looking as often as this.
+pub(crate) async fn comes_true_at<F: Future<Output = bool>>(
     look: Duration,
     within: Duration,
     holds: impl Fn() -> F,

@@ -1,0 +1,248 @@
+//! The lab of `compose/`, as somebody new would try it: by the commands of docs/lab.md.
+
+mod files;
+mod image;
+
+use crate::support::compose::Compose;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+/// The page, command by command.
+struct Page {
+    lab: Compose,
+    blocks: std::vec::IntoIter<String>,
+    begun: Instant,
+}
+
+impl Page {
+    async fn open(version: &str) -> Option<Self> {
+        let lab = Compose::new(version).await?;
+        let text = include_str!("../../docs/lab.md");
+        let blocks = text.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+        let blocks: Vec<String> = blocks.map(str::to_owned).collect();
+        Some(Self { lab, blocks: blocks.into_iter(), begun: Instant::now() })
+    }
+
+    /// What the next block prints, which is to be the one with these words.
+    async fn next(&mut self, words: &str) -> String {
+        let block = self.blocks.next().unwrap();
+        assert!(block.contains(words), "the page's next commands are\n{block}");
+        let folder = if block.contains("make lab\n") { "." } else { "compose" };
+        self.lab.run(folder, &block).await
+    }
+
+    #[expect(clippy::print_stdout, reason = "how long it takes is worth knowing")]
+    fn told(&self, what: &str) {
+        println!("{:>7.1} s  {what}", self.begun.elapsed().as_secs_f64());
+    }
+
+    /// What Prometheus knows of a series without labels.
+    async fn number(&self, series: &str) -> f64 {
+        let line = format!("curl --silent http://127.0.0.1:8000/metrics | grep '^{series} '");
+        let told = self.lab.run("compose", &line).await;
+        told.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// Phases of the pods that work, and the nodes that they are on.
+    async fn pods(&self) -> (usize, BTreeSet<String>) {
+        let line = "docker compose exec -T k3s-server kubectl get pods --output json";
+        let pods: Value = serde_json::from_str(&self.lab.run("compose", line).await).unwrap();
+        let runs = |pod: &&Value| {
+            pod["status"]["phase"] == "Running" && pod["metadata"]["deletionTimestamp"].is_null()
+        };
+        let running: Vec<&Value> = pods["items"].as_array().unwrap().iter().filter(runs).collect();
+        let nodes = running.iter().map(|pod| pod["spec"]["nodeName"].as_str().unwrap().to_owned());
+        (running.len(), nodes.collect())
+    }
+
+    /// Whether workers were launched because of an alert of this name.
+    async fn launched_for(&self, alert: &str) -> bool {
+        let signals = self.lab.asked("signals").await;
+        let signals = signals["clusters"]["default"]["signals"].as_array().cloned();
+        let signals = signals.unwrap_or_default();
+        let named = signals.iter().filter(|one| one["signal"]["name"] == alert);
+        let ids: Vec<&Value> = named.map(|one| &one["signal"]["id"]).collect();
+        let history = self.lab.asked("history").await;
+        let history = history["clusters"]["default"]["history"].as_array().cloned();
+        history.unwrap_or_default().iter().any(|entry| {
+            let asked = entry["signals"].as_array().cloned().unwrap_or_default();
+            entry["what"] == "launch" && asked.iter().any(|id| ids.contains(&id))
+        })
+    }
+
+    async fn is_well(&self) {
+        let expected = [
+            "alertmanager",
+            "bellwether",
+            "docker-proxy",
+            "k3s-server",
+            "load",
+            "prometheus",
+            "redis",
+        ];
+        self.lab
+            .until("every service to be healthy", async || {
+                let services = self.lab.services().await;
+                let well = services.iter().filter(|(_, status)| status.ends_with("(healthy)"));
+                let well: BTreeSet<&str> = well.map(|(service, _)| service.as_str()).collect();
+                well == expected.into()
+            })
+            .await;
+    }
+}
+
+/// W-42, F-206, F-207, and A-95 again.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_of_the_lab_is_true_command_by_command() {
+    let Some(mut page) = Page::open("2.40").await else { return };
+    page.next("make lab").await;
+    page.told("`make lab` has come back");
+    page.lab.has_ready(1).await;
+    page.told("the first worker is Ready");
+    page.is_well().await;
+    let shown = page.next("docker compose ps").await;
+    assert!(shown.contains("workers") && shown.contains("Ready"), "{shown}");
+    let history = page.next("bellwether history").await;
+    assert!(history.contains("below_min"), "{history}");
+    every_picture_has_what_it_shows(&page).await;
+
+    page.next("--replicas=6").await;
+    page.lab.has_ready(2).await;
+    page.lab.until("all pods to run", async || page.pods().await.0 == 6).await;
+    page.told("six pods run on two workers");
+    let shown = page.next("bellwether signals").await;
+    assert!(shown.contains("PodsUnschedulable") && shown.contains("pods_pending"), "{shown}");
+
+    page.next("/add/20000").await;
+    page.lab
+        .until("a worker for jobs that wait", async || page.launched_for("JobsWait").await)
+        .await;
+    page.lab.has_ready(3).await;
+    page.told("a third worker has come for jobs that wait");
+    page.next("/clear").await;
+
+    page.next("silence add").await;
+    page.lab
+        .until("the silence to be seen", async || {
+            let status = page.lab.asked("status").await;
+            status["clusters"]["default"]["status"]["pauses"].to_string().contains("I look around")
+        })
+        .await;
+    page.next("silence expire").await;
+
+    page.next("--replicas=1").await;
+    page.lab
+        .until("a worker to leave", async || {
+            let workers = page.lab.asked("workers").await.to_string();
+            ["cordoned", "draining", "drained"].iter().any(|state| workers.contains(state))
+        })
+        .await;
+    page.told("a worker leaves");
+    page.next("bellwether plan").await;
+    page.next("kill -s HUP prometheus").await;
+    page.next("kill bellwether").await;
+    page.told("Bellwether was killed");
+    page.lab
+        .until("one worker to be left", async || {
+            let (ready, others) = page.lab.workers().await;
+            (ready.len(), others.len()) == (1, 0)
+        })
+        .await;
+    page.lab.until("the pod to run there", async || page.pods().await.0 == 1).await;
+    page.told("one worker is left");
+    page.lab
+        .until("every job to be done", async || {
+            let over = page.number("lab_jobs_done_total").await
+                + page.number("lab_jobs_cleared_total").await;
+            page.number("lab_jobs_total").await - over < 5.0
+        })
+        .await;
+    assert!(page.number("lab_jobs_lost_total").await < 0.5, "a job was dropped");
+
+    let (before, _) = page.lab.workers().await;
+    page.next("docker rm").await;
+    page.lab
+        .until("another worker in its place", async || {
+            let (ready, others) = page.lab.workers().await;
+            ready.len() == 1 && others.is_empty() && ready != before
+        })
+        .await;
+    page.told("a worker that was taken away is replaced");
+    page.next("make lab-down").await;
+    for list in [&["ps", "--all", "--quiet"][..], &["volume", "ls", "--quiet"]] {
+        let left = page.lab.dockerd.says(list).await;
+        assert!(left.is_empty(), "{list:?}: {left:?}");
+    }
+    page.told("nothing is left");
+    assert_eq!(page.blocks.next(), None, "commands that nobody tried");
+}
+
+/// The dashboard asks for nothing that Prometheus does not understand, nor for series that nobody tells.
+async fn every_picture_has_what_it_shows(page: &Page) {
+    let board: Value =
+        serde_json::from_str(include_str!("../../compose/grafana/dashboards/lab.json")).unwrap();
+    let panels = board["panels"].as_array().unwrap().iter();
+    let targets = panels.flat_map(|panel| panel["targets"].as_array().unwrap());
+    // Alerts fire, and pods wait, at times only.
+    let at_times = ["ALERTS", "bellwether_unschedulable_pods", "quantile", "workers_memory"];
+    for target in targets {
+        let expr = target["expr"].as_str().unwrap();
+        let ask = format!(
+            "curl --silent --get --data-urlencode 'query={expr}' http://127.0.0.1:9090/api/v1/query"
+        );
+        page.lab
+            .until(expr, async || {
+                let told: Value = serde_json::from_str(&page.lab.run(".", &ask).await).unwrap();
+                assert_eq!(told["status"], "success", "{told}");
+                let is_there = !told["data"]["result"].as_array().unwrap().is_empty();
+                is_there || at_times.iter().any(|part| expr.contains(part))
+            })
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn docker_compose_of_version_1_brings_it_up_and_away_too() {
+    let Some(mut page) = Page::open("1.29").await else { return };
+    page.next("make lab").await;
+    page.lab.has_ready(1).await;
+    page.is_well().await;
+    page.lab.run(".", "make lab-down").await;
+    let left = page.lab.dockerd.says(&["ps", "--all", "--quiet"]).await;
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// What is not listed in `haproxy.cfg` does not reach Docker. That what is listed does, every worker of the lab shows.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_proxy_before_docker_refuses_what_bellwether_has_no_use_for() {
+    let Some(lab) = Compose::new("2.40").await else { return };
+    lab.run("compose", "./make-env && $COMPOSE_PROGRAM up --detach --no-build docker-proxy").await;
+    let socket = lab.dockerd.volume("bellwether-lab_docker-proxy").join("docker.sock");
+    lab.until("the proxy's socket", async || socket.exists()).await;
+    let ask = |words: &str| format!("export DOCKER_HOST=unix://{}; {words}", socket.display());
+    let listed = lab.run("compose", &ask("docker ps --format '{{.Names}}'")).await;
+    assert!(listed.contains("docker-proxy"), "{listed}");
+    for forbidden in [
+        "docker exec bellwether-lab-docker-proxy-1 true",
+        "docker cp bellwether-lab-docker-proxy-1:/etc/passwd -",
+        "docker commit bellwether-lab-docker-proxy-1 mine",
+        "docker stop bellwether-lab-docker-proxy-1",
+        "docker rename bellwether-lab-docker-proxy-1 mine",
+        "docker volume create mine",
+        "docker network ls",
+        "docker system prune --force",
+        "docker image rm local/redis:1",
+        "docker save local/redis:1",
+        "docker events --until 1s",
+        "curl --silent --fail --unix-socket ${DOCKER_HOST#unix://} 'http://docker/v1.41/containers/x/../../exec/y/start' --request POST",
+    ] {
+        let line = ask(&format!("if {forbidden} 2>&1; then echo WAS-PERMITTED; fi"));
+        let told = lab.run("compose", &line).await;
+        assert!(!told.contains("WAS-PERMITTED"), "{forbidden}: {told}");
+        assert!(
+            told.contains("permits no such request") || told.contains("403") || told.is_empty(),
+            "{forbidden}: {told}"
+        );
+    }
+}
