@@ -23,7 +23,9 @@ pub use guarded::Guarded;
 pub use pools::{Pools, of};
 
 use crate::config::ClusterConfig;
-use crate::model::{Instance, InstanceId, LaunchRequest, Offering, PoolName, Shape, WorkerId};
+use crate::model::{
+    ClusterUid, Instance, InstanceId, LaunchRequest, Offering, PoolName, Shape, WorkerId,
+};
 use async_trait::async_trait;
 use std::fmt;
 
@@ -43,8 +45,14 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     /// Partial success is success for those that came: see [`Launched`].
     async fn launch(&self, request: &LaunchRequest) -> Result<Launched>;
 
-    /// Ends a machine. One that is gone or ending already is success.
-    async fn terminate(&self, pool: &PoolName, instance: &InstanceId) -> Result<()>;
+    /// Ends a machine of the cluster with this UID. One that is gone or ending already is success. One that bears another UID, or
+    /// none, is left alone, whatever names it shares with ours: where the provider can tell, it does not rely on who asks.
+    async fn terminate(
+        &self,
+        whose: &ClusterUid,
+        pool: &PoolName,
+        instance: &InstanceId,
+    ) -> Result<()>;
 
     /// Every machine with our tags for this pool, whole: all pages, pending ones included, recently
     /// ended ones as long as the provider tells. An incomplete list is an error.

@@ -183,7 +183,7 @@ impl Trial<'_> {
     }
 
     async fn end(&self, id: &InstanceId) -> Said {
-        let answer = self.provider.terminate(&self.stage.pool, id).await;
+        let answer = self.provider.terminate(&self.stage.cluster_uid, &self.stage.pool, id).await;
         answer.map_err(|error| format!("ending `{id}`: {error}"))
     }
 

@@ -172,7 +172,12 @@ impl Provider for Docker {
         unknown.map_or(Ok(launched), Err)
     }
 
-    async fn terminate(&self, pool: &PoolName, instance: &InstanceId) -> Result<()> {
+    async fn terminate(
+        &self,
+        whose: &ClusterUid,
+        pool: &PoolName,
+        instance: &InstanceId,
+    ) -> Result<()> {
         let Some((host, id)) = self.place(instance) else {
             // Nobody of ours ever had such a name; or its Docker left the configuration.
             let is_ours = instance.as_str().contains('/');
@@ -180,7 +185,7 @@ impl Provider for Docker {
                 Error::Invalid(format!("{instance} is on a Docker that `hosts` does not name"));
             return if is_ours { Err(away) } else { Ok(()) };
         };
-        host.remove(self.whose(pool), id).await
+        host.remove(self.whose(pool), whose, id).await
     }
 
     /// One that was made just now and not started yet is not told: its launch is still open, and asked again it starts it.

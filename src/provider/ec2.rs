@@ -22,15 +22,15 @@ use self::fleet::{Answer, Ask};
 use super::{Complaint, Error, Launched, LeftBehind, Provider, Result};
 use crate::config::{Ec2Config, Image, Source};
 use crate::model::{
-    ClusterName, Instance, InstanceId, InstanceState, LaunchRequest, Market, Offering, PoolName,
-    Shape,
+    ClusterName, ClusterUid, Instance, InstanceId, InstanceState, LaunchRequest, Market, Offering,
+    PoolName, Shape,
 };
 use async_trait::async_trait;
 use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
 use aws_sdk_ec2::types::{
-    FleetType, HttpTokensState, IamInstanceProfileSpecification, InstanceMarketOptionsRequest,
-    InstanceMetadataOptionsRequest, InstanceMetadataTagsState, InstanceType, MarketType,
-    TagSpecification,
+    Filter, FleetType, HttpTokensState, IamInstanceProfileSpecification,
+    InstanceMarketOptionsRequest, InstanceMetadataOptionsRequest, InstanceMetadataTagsState,
+    InstanceType, MarketType, TagSpecification,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -132,7 +132,7 @@ impl Ec2 {
     }
 
     /// All that the filters let through. One that cannot be read makes the list incomplete, which is an error.
-    async fn listed(&self, filters: Vec<aws_sdk_ec2::types::Filter>) -> Result<Vec<Instance>> {
+    async fn listed(&self, filters: Vec<Filter>) -> Result<Vec<Instance>> {
         let mut all = Vec::new();
         for listed in self.client.instances(filters).await? {
             let Some(read) = instance::instance(&listed) else {
@@ -288,15 +288,12 @@ impl Ec2 {
         protected.insert(id.clone(), Instant::now() + time);
     }
 
-    /// Whether an instance is there and carries our tags.
-    async fn is_ours(&self, pool: &PoolName, id: &InstanceId) -> Result<bool> {
+    /// Whether an instance is there and among those that the filters let through.
+    async fn is_among(&self, mut filters: Vec<Filter>, id: &InstanceId) -> Result<bool> {
         if !id.as_str().starts_with("i-") {
             return Ok(false);
         }
-        let mut filters = tags::whose(&self.cluster, pool);
-        filters.push(
-            aws_sdk_ec2::types::Filter::builder().name("instance-id").values(id.as_str()).build(),
-        );
+        filters.push(Filter::builder().name("instance-id").values(id.as_str()).build());
         let found = self.listed(filters).await?;
         Ok(found.iter().any(|one| one.state != InstanceState::Gone))
     }
@@ -371,8 +368,13 @@ impl Provider for Ec2 {
         Ok(launched)
     }
 
-    async fn terminate(&self, pool: &PoolName, instance: &InstanceId) -> Result<()> {
-        if !self.is_ours(pool, instance).await? {
+    async fn terminate(
+        &self,
+        whose: &ClusterUid,
+        pool: &PoolName,
+        instance: &InstanceId,
+    ) -> Result<()> {
+        if !self.is_among(tags::ours(&self.cluster, whose, pool), instance).await? {
             return Ok(());
         }
         match self.client.terminate(instance.as_str()).await {
@@ -401,7 +403,7 @@ impl Provider for Ec2 {
     }
 
     async fn console(&self, pool: &PoolName, instance: &InstanceId) -> Result<Option<String>> {
-        if !self.is_ours(pool, instance).await? {
+        if !self.is_among(tags::whose(&self.cluster, pool), instance).await? {
             return Err(Error::NotFound);
         }
         let told = self.client.console(instance.as_str()).await?;

@@ -10,7 +10,8 @@ use self::wire::{Answer, Call, Launch, Terminate, Verb};
 use super::{Error, Launched, LeftBehind, Provider, Result};
 use crate::config::ExecConfig;
 use crate::model::{
-    ClusterName, Instance, InstanceId, LaunchRequest, Offering, Order, PoolName, Shape, WorkerId,
+    ClusterName, ClusterUid, Instance, InstanceId, LaunchRequest, Offering, Order, PoolName, Shape,
+    WorkerId,
 };
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -100,7 +101,12 @@ impl Provider for Exec {
         Ok(launched)
     }
 
-    async fn terminate(&self, pool: &PoolName, instance: &InstanceId) -> Result<()> {
+    async fn terminate(
+        &self,
+        _: &ClusterUid,
+        pool: &PoolName,
+        instance: &InstanceId,
+    ) -> Result<()> {
         let verb = Verb::Terminate(Terminate { ids: [instance] });
         match self.call(pool, verb).await.and_then(|answer| answer.done()) {
             Err(Error::NotFound) => Ok(()),

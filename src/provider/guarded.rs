@@ -7,7 +7,7 @@
 use super::{Error, Launched, Provider, Result};
 use crate::config::ClusterConfig;
 use crate::metrics::Metrics;
-use crate::model::{Instance, InstanceId, LaunchRequest, PoolName, Shape};
+use crate::model::{ClusterUid, Instance, InstanceId, LaunchRequest, PoolName, Shape};
 use async_trait::async_trait;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -233,8 +233,13 @@ impl Provider for Guarded {
         self.once("launch", self.inner.launch(request)).await
     }
 
-    async fn terminate(&self, pool: &PoolName, instance: &InstanceId) -> Result<()> {
-        self.once("terminate", self.inner.terminate(pool, instance)).await
+    async fn terminate(
+        &self,
+        whose: &ClusterUid,
+        pool: &PoolName,
+        instance: &InstanceId,
+    ) -> Result<()> {
+        self.once("terminate", self.inner.terminate(whose, pool, instance)).await
     }
 
     async fn list(&self, pool: &PoolName) -> Result<Vec<Instance>> {

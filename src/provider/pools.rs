@@ -5,7 +5,7 @@ use super::{Error, Exec, Guarded, Launched, Provider, Result};
 use crate::clock::Clock;
 use crate::config::{ClusterConfig, ProviderConfig};
 use crate::metrics::Metrics;
-use crate::model::{ClusterName, Instance, InstanceId, LaunchRequest, PoolName, Shape};
+use crate::model::{ClusterName, ClusterUid, Instance, InstanceId, LaunchRequest, PoolName, Shape};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -126,8 +126,13 @@ impl Provider for Pools {
         self.of(&request.pool)?.launch(request).await
     }
 
-    async fn terminate(&self, pool: &PoolName, instance: &InstanceId) -> Result<()> {
-        self.of(pool)?.terminate(pool, instance).await
+    async fn terminate(
+        &self,
+        whose: &ClusterUid,
+        pool: &PoolName,
+        instance: &InstanceId,
+    ) -> Result<()> {
+        self.of(pool)?.terminate(whose, pool, instance).await
     }
 
     async fn list(&self, pool: &PoolName) -> Result<Vec<Instance>> {

@@ -203,7 +203,13 @@ impl<'a> Executor<'a> {
                 from_eviction(answer)
             }
             Act::Terminate { instance } => {
-                let answer = self.parts.provider.terminate(&step.pool, instance).await;
+                let Some(view) = self.turn.observed.cluster.known() else {
+                    // Nothing is planned without it; and whose the machine is, could not be said.
+                    let what = "the cluster".to_owned();
+                    return Done::Refused(Reason::Unknown { what, why: "not seen".to_owned() });
+                };
+                let provider = &self.parts.provider;
+                let answer = provider.terminate(&view.uid, &step.pool, instance).await;
                 killpoint::reached(Point::TerminateAnswered);
                 match answer {
                     Ok(()) => Done::Ok { event: None, note: step.before.is_some() },

@@ -4,8 +4,8 @@ use super::World;
 use super::state::{Call, Machine, State};
 use crate::config::{ClusterConfig, SimConfig};
 use crate::model::{
-    Instance, InstanceId, InstanceState, LaunchRequest, Market, Offering, Order, PoolName, Price,
-    Resources, Shape, WorkerId, duration,
+    ClusterUid, Instance, InstanceId, InstanceState, LaunchRequest, Market, Offering, Order,
+    PoolName, Price, Resources, Shape, WorkerId, duration,
 };
 use crate::provider::{self, Error, Launched, Result};
 use async_trait::async_trait;
@@ -55,8 +55,17 @@ impl provider::Provider for Provider {
         })
     }
 
-    async fn terminate(&self, _: &PoolName, instance: &InstanceId) -> Result<()> {
+    async fn terminate(
+        &self,
+        whose: &ClusterUid,
+        _: &PoolName,
+        instance: &InstanceId,
+    ) -> Result<()> {
         self.world.change(|state| {
+            let machine = state.instances.get(instance);
+            if machine.is_some_and(|machine| machine.instance.cluster_uid.as_ref() != Some(whose)) {
+                return Ok(());
+            }
             let call =
                 Call { instance: Some(instance.clone()), ..Call::new(state.now, "terminate") };
             state.calls.push(call);

@@ -7,8 +7,8 @@ use crate::support::wait;
 use bellwether::clock::Clock;
 use bellwether::config::{DockerConfig, DockerHost, PemFile, Secret, ShapeConfig, TokenFile};
 use bellwether::model::{
-    Instance, InstanceId, InstanceState, LaunchRequest, Market, Offering, Order, PoolName, Price,
-    Taint,
+    ClusterUid, Instance, InstanceId, InstanceState, LaunchRequest, Market, Offering, Order,
+    PoolName, Price, Taint,
 };
 use bellwether::provider::contract::{Stage, try_out};
 use bellwether::provider::{Docker, Error, Launched, LeftBehind, Provider as _};
@@ -54,6 +54,10 @@ fn pool() -> PoolName {
     "workers".into()
 }
 
+fn uid() -> ClusterUid {
+    "uid-1".into()
+}
+
 fn request(workers: &[&str]) -> LaunchRequest {
     let offering = Offering {
         shape: "small".into(),
@@ -64,7 +68,7 @@ fn request(workers: &[&str]) -> LaunchRequest {
     let order = |worker: &&str| Order { worker: (*worker).into(), offering: offering.clone() };
     LaunchRequest {
         cluster: "lab".into(),
-        cluster_uid: "uid-1".into(),
+        cluster_uid: uid(),
         pool: pool(),
         batch: "b".into(),
         orders: workers.iter().map(order).collect(),
@@ -130,7 +134,7 @@ async fn containers_keep_what_every_provider_keeps() {
     let Some(yard) = start().await else { return };
     let stage = Stage {
         cluster: "lab".into(),
-        cluster_uid: "uid-1".into(),
+        cluster_uid: uid(),
         pool: pool(),
         other: "others".into(),
         nobody: "a/000000000000".into(),
@@ -205,7 +209,7 @@ async fn an_end_takes_the_volumes_along_and_leaves_others_alone() {
         ])
         .await;
     assert_eq!(yard.volumes().await, ["theirs", "w1-0", "w1-1", "w2-0", "w2-1"]);
-    yard.docker.terminate(&pool(), &id).await.unwrap();
+    yard.docker.terminate(&uid(), &pool(), &id).await.unwrap();
     assert_eq!(yard.volumes().await, ["theirs", "w2-0", "w2-1"]);
     let gone = yard.list().await.into_iter().find(|one| one.id == id).unwrap();
     assert_eq!(gone.state, InstanceState::Gone, "that it is gone is known, and not only not seen");
@@ -234,12 +238,28 @@ async fn what_is_not_of_this_pool_is_neither_listed_nor_ended() {
     ];
     yard.dockerd.does(&other).await;
     assert_eq!(yard.list().await, []);
-    for name in ["composed", "other"] {
+    // Of a cluster that was made anew under its name.
+    let before = [
+        "run",
+        "--detach",
+        "--name",
+        "before",
+        "--label",
+        mine,
+        "--label",
+        "bellwether.dev/pool=workers",
+        "--label",
+        "bellwether.dev/cluster-uid=uid-2",
+        image,
+    ];
+    yard.dockerd.does(&before).await;
+    for name in ["composed", "other", "before"] {
         let id = yard.inspect(name).await["Id"].as_str().unwrap()[..12].to_owned();
-        let ended = yard.docker.terminate(&pool(), &format!("a/{id}").as_str().into()).await;
+        let ended =
+            yard.docker.terminate(&uid(), &pool(), &format!("a/{id}").as_str().into()).await;
         assert!(matches!(ended, Err(Error::Denied(_))), "{name}: {ended:?}");
     }
-    assert_eq!(yard.containers().await.len(), 2);
+    assert_eq!(yard.containers().await.len(), 3);
 }
 
 /// F-050, F-051, A-37.

@@ -8,7 +8,7 @@ mod stage;
 mod story;
 mod user_data;
 
-use self::stage::{Stage, machines_of};
+use self::stage::{Stage, machines_of, uid};
 use crate::support::aws::{Call, Fault, Lifecycle};
 use bellwether::model::{InstanceState, Market};
 use bellwether::provider::{Error, Provider as _};
@@ -213,17 +213,23 @@ async fn only_ours_are_ended_and_ending_one_twice_is_well() {
     let request = stage.request(&[Market::OnDemand; 2]).await;
     let launched = stage.ec2.launch(&request).await.unwrap();
     let foreign = stage.somebody_else_s("workers", "other").await;
+    // Of a cluster that was made anew under its name, say; and one that says of none whose it is.
+    let names = [("cluster", "default"), ("pool", "workers")];
+    let before = stage.tagged(&[names[0], names[1], ("cluster-uid", "uid-2")]).await;
+    let nobody_s = stage.tagged(&names).await;
     let pool = "workers".into();
     let id = &launched.instances[0].1;
-    stage.ec2.terminate(&pool, id).await.unwrap();
-    stage.ec2.terminate(&pool, id).await.unwrap();
-    for nobody in ["i-0123456789abcdef0", "nobody", &foreign] {
-        stage.ec2.terminate(&pool, &nobody.into()).await.unwrap();
+    stage.ec2.terminate(&uid(), &pool, id).await.unwrap();
+    stage.ec2.terminate(&uid(), &pool, id).await.unwrap();
+    for nobody in ["i-0123456789abcdef0", "nobody", &foreign, &before, &nobody_s] {
+        stage.ec2.terminate(&uid(), &pool, &nobody.into()).await.unwrap();
     }
     let states = stage.states().await;
     assert_eq!(states[id.as_str()], "terminated");
     assert_eq!(states[launched.instances[1].1.as_str()], "running");
-    assert_eq!(states[&foreign], "running", "it does not carry our tags");
+    for other in [&foreign, &before, &nobody_s] {
+        assert_eq!(states[other], "running", "{other} does not carry our tags");
+    }
     let listed = stage.ec2.list(&pool).await.unwrap();
     let ended = listed.iter().find(|one| one.id == *id).unwrap();
     assert_eq!(ended.state, InstanceState::Gone);

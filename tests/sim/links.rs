@@ -11,8 +11,8 @@ use bellwether::cluster::fence::{self, Fence, Refusal};
 use bellwether::cluster::{self, Cluster, Eviction, Manner, Mark};
 use bellwether::config::ClusterConfig;
 use bellwether::model::{
-    Changes, Claim, ClusterName, ClusterView, Entry, EntryKind, Guard, Instance, InstanceId,
-    LaunchRequest, Memory, NodeRef, PoolName, Shape, Signal, Token, Truth, View, Want,
+    Changes, Claim, ClusterName, ClusterUid, ClusterView, Entry, EntryKind, Guard, Instance,
+    InstanceId, LaunchRequest, Memory, NodeRef, PoolName, Shape, Signal, Token, Truth, View, Want,
 };
 use bellwether::prometheus::Prometheus;
 use bellwether::provider::{self, Launched, Provider};
@@ -208,11 +208,17 @@ impl Provider for Linked {
         answer
     }
 
-    async fn terminate(&self, pool: &PoolName, id: &InstanceId) -> provider::Result<()> {
+    async fn terminate(
+        &self,
+        whose: &ClusterUid,
+        pool: &PoolName,
+        id: &InstanceId,
+    ) -> provider::Result<()> {
         let links = &self.0;
         links.checker.terminate(links.replica, pool, id).await;
-        let (machines, pool, id) = (links.machines.clone(), pool.clone(), id.clone());
-        let call = async move { machines.terminate(&pool, &id).await };
+        let (machines, whose) = (links.machines.clone(), whose.clone());
+        let (pool, id) = (pool.clone(), id.clone());
+        let call = async move { machines.terminate(&whose, &pool, &id).await };
         links.send(Link::Provider, call, || Err(unavailable())).await
     }
 

@@ -4,7 +4,9 @@ use super::container::{self, Whose, short};
 use super::image::Pull;
 use crate::clock::Clock;
 use crate::config::{DockerConfig, DockerHost};
-use crate::model::{Instance, InstanceId, InstanceState, PoolName, Resources, WorkerId, Zone};
+use crate::model::{
+    ClusterUid, Instance, InstanceId, InstanceState, PoolName, Resources, WorkerId, Zone,
+};
 use crate::provider::{Error, Result, in_words};
 use bollard::models::{ContainerCreateBody, ContainerInspectResponse, ContainerSummary};
 use bollard::query_parameters::{
@@ -224,11 +226,12 @@ impl Host {
         Err(error)
     }
 
-    /// Takes a container of this pool away, with what is its own. One that is gone is well.
-    pub(super) async fn remove(&self, whose: Whose<'_>, id: &str) -> Result<()> {
+    /// Takes a container of this pool of the cluster with this UID away, with what is its own. One that is gone is well.
+    pub(super) async fn remove(&self, whose: Whose<'_>, uid: &ClusterUid, id: &str) -> Result<()> {
         let Some(found) = self.inspect(id).await? else { return Ok(()) };
         let labels = found.config.and_then(|config| config.labels).unwrap_or_default();
-        if !whose.owns(&labels) {
+        let is_of_cluster = container::cluster_uid_of(&labels) == Some(uid.as_str());
+        if !whose.owns(&labels) || !is_of_cluster {
             return Err(Error::Denied(format!("the container {} is not ours", short(id))));
         }
         self.end(id).await?;

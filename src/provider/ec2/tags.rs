@@ -3,7 +3,7 @@
 //! Keys have no `/`: a machine could not read them from its metadata then.
 //! <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/work-with-tags-in-IMDS.html>
 
-use crate::model::{ClusterName, Effect, LaunchRequest, PoolName, Taint};
+use crate::model::{ClusterName, ClusterUid, Effect, LaunchRequest, PoolName, Taint};
 use crate::provider::{Error, Result};
 use aws_sdk_ec2::types::{Filter, ResourceType, Tag, TagSpecification};
 use std::collections::BTreeMap;
@@ -19,15 +19,21 @@ const TAINTS: &str = "bellwether:node-taints";
 /// What a tag may hold.
 const VALUE_MAX: usize = 256;
 
-/// Whose instances are meant, as filters of EC2's lists.
+/// All that bear a cluster's and a pool's name, as filters of EC2's lists; of which UID, each tells.
 pub(super) fn whose(cluster: &ClusterName, pool: &PoolName) -> Vec<Filter> {
     vec![filter(CLUSTER, cluster.as_str()), filter(POOL, pool.as_str())]
 }
 
-/// Those of one batch of one cluster.
+/// Those of the one cluster that has this UID: another may have had its name.
+pub(super) fn ours(cluster: &ClusterName, uid: &ClusterUid, pool: &PoolName) -> Vec<Filter> {
+    let mut filters = whose(cluster, pool);
+    filters.push(filter(CLUSTER_UID, uid.as_str()));
+    filters
+}
+
+/// Those of one batch.
 pub(super) fn of_batch(request: &LaunchRequest) -> Vec<Filter> {
-    let mut filters = whose(&request.cluster, &request.pool);
-    filters.push(filter(CLUSTER_UID, request.cluster_uid.as_str()));
+    let mut filters = ours(&request.cluster, &request.cluster_uid, &request.pool);
     filters.push(filter(BATCH, request.batch.as_str()));
     filters
 }

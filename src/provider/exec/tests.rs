@@ -169,7 +169,7 @@ async fn each_kind_of_error_means_what_ours_does() {
         let script =
             answers(&format!(r#"{{"error":{{"kind":"{kind}","left_behind":"nothing"}}}}"#));
         assert_eq!(script.list().await.unwrap_err().kind(), kind);
-        let ended = script.exec.terminate(&"workers".into(), &"i1".into()).await;
+        let ended = script.exec.terminate(&"u".into(), &"workers".into(), &"i1".into()).await;
         assert_eq!(ended.is_ok(), kind == "not_found", "one that is gone is well");
     }
 }
@@ -360,7 +360,7 @@ async fn the_schema_has_every_field_that_is_told_and_no_other() {
             "shapes" => drop(script.exec.shapes(&pool).await),
             "list" => drop(script.list().await),
             "launch" => drop(script.launch().await),
-            _ => drop(script.exec.terminate(&pool, &"i1".into()).await),
+            _ => drop(script.exec.terminate(&"u".into(), &pool, &"i1".into()).await),
         }
         let told: serde_json::Value = serde_json::from_str(&script.file("told")).unwrap();
         assert_eq!(told["verb"], verb);

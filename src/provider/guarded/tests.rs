@@ -35,7 +35,7 @@ impl Provider for Scripted {
     async fn launch(&self, _: &LaunchRequest) -> Result<Launched> {
         self.answer().await.map(|_| Launched::default())
     }
-    async fn terminate(&self, _: &PoolName, _: &InstanceId) -> Result<()> {
+    async fn terminate(&self, _: &ClusterUid, _: &PoolName, _: &InstanceId) -> Result<()> {
         self.answer().await.map(drop)
     }
     async fn list(&self, _: &PoolName) -> Result<Vec<Instance>> {
@@ -96,7 +96,7 @@ async fn an_act_is_asked_for_once_for_each_time_that_it_was_permitted() {
         guarded(&inner).launch(&request()).await.unwrap_err();
         assert_eq!(inner.asked(), 1);
         let inner = Scripted::of([answer]);
-        guarded(&inner).terminate(&"p".into(), &"i".into()).await.unwrap_err();
+        guarded(&inner).terminate(&"u".into(), &"p".into(), &"i".into()).await.unwrap_err();
         assert_eq!(inner.asked(), 1);
     }
 }
@@ -236,7 +236,7 @@ async fn an_act_waits_for_its_turn_before_it_is_permitted_and_not_in_its_call() 
         guarded.turn(&"workers".into()).await;
     }
     let waited = Instant::now();
-    guarded.terminate(&"p".into(), &"i".into()).await.unwrap();
+    guarded.terminate(&"u".into(), &"p".into(), &"i".into()).await.unwrap();
     guarded.launch(&request()).await.unwrap();
     assert_eq!(waited.elapsed(), Duration::ZERO);
     guarded.turn(&"workers".into()).await;

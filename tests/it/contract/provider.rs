@@ -3,7 +3,9 @@
 use bellwether::clock::Clock;
 use bellwether::config::{Config, SimConfig};
 use bellwether::metrics::Metrics;
-use bellwether::model::{InstanceState, LaunchRequest, Market, Offering, Order, PoolName};
+use bellwether::model::{
+    ClusterUid, InstanceState, LaunchRequest, Market, Offering, Order, PoolName,
+};
 use bellwether::provider::guarded::GuardedConfig;
 use bellwether::provider::{Error, Guarded, LeftBehind, Provider, contract};
 use bellwether::sim::{self, Faults, World};
@@ -40,6 +42,10 @@ fn pool() -> PoolName {
     "workers".into()
 }
 
+fn uid() -> ClusterUid {
+    "sim-1".into()
+}
+
 async fn request(stage: &Stage, workers: &[&str]) -> LaunchRequest {
     let shapes = stage.provider.shapes(&pool()).await.unwrap();
     let offering = Offering {
@@ -51,7 +57,7 @@ async fn request(stage: &Stage, workers: &[&str]) -> LaunchRequest {
     let order = |worker: &&str| Order { worker: (*worker).into(), offering: offering.clone() };
     LaunchRequest {
         cluster: "c".into(),
-        cluster_uid: "sim-1".into(),
+        cluster_uid: uid(),
         pool: pool(),
         batch: "b".into(),
         orders: workers.iter().map(order).collect(),
@@ -120,14 +126,21 @@ async fn a_console_is_of_a_machine_that_is_known(stage: Stage) {
 async fn terminating_twice_and_terminating_nobody_is_well(stage: Stage) {
     let request = request(&stage, &["w1"]).await;
     let id = stage.provider.launch(&request).await.unwrap().instances[0].1.clone();
-    stage.provider.terminate(&pool(), &id).await.unwrap();
-    stage.provider.terminate(&pool(), &id).await.unwrap();
-    stage.provider.terminate(&pool(), &"nobody".into()).await.unwrap();
+    stage.provider.terminate(&uid(), &pool(), &id).await.unwrap();
+    stage.provider.terminate(&uid(), &pool(), &id).await.unwrap();
+    stage.provider.terminate(&uid(), &pool(), &"nobody".into()).await.unwrap();
     let list = stage.provider.list(&pool()).await.unwrap();
     assert!(
         list.iter()
             .all(|instance| matches!(instance.state, InstanceState::Ending | InstanceState::Gone))
     );
+}
+
+async fn a_machine_of_a_cluster_with_another_uid_is_left_alone(stage: Stage) {
+    let request = request(&stage, &["w1"]).await;
+    let id = stage.provider.launch(&request).await.unwrap().instances[0].1.clone();
+    stage.provider.terminate(&"sim-2".into(), &pool(), &id).await.unwrap();
+    assert!(stage.provider.list(&pool()).await.unwrap()[0].is_live());
 }
 
 async fn a_list_holds_this_pool_only_with_everything_it_was_tagged_with(stage: Stage) {
@@ -170,7 +183,7 @@ clusters: { c: { kubernetes: { sim: {} }, pools: { workers: { provider: { sim: {
 async fn all_is_kept(stage: &Stage, names_workers: bool) {
     let trial = contract::Stage {
         cluster: "c".into(),
-        cluster_uid: "sim-1".into(),
+        cluster_uid: uid(),
         pool: pool(),
         other: "others".into(),
         nobody: "nobody".into(),
@@ -209,6 +222,7 @@ contract! {
     an_offering_without_capacity_is_told_though_another_had_a_machine,
     a_console_is_of_a_machine_that_is_known,
     terminating_twice_and_terminating_nobody_is_well,
+    a_machine_of_a_cluster_with_another_uid_is_left_alone,
     a_list_holds_this_pool_only_with_everything_it_was_tagged_with,
     a_list_that_fails_is_an_error_and_not_empty,
 }

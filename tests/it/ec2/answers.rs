@@ -1,6 +1,6 @@
 //! Every answer that AWS may give, or not give: no machine twice, none lost, and a reason for each.
 
-use super::stage::{Stage, asked, machines_of, pool};
+use super::stage::{Stage, asked, machines_of, pool, uid};
 use crate::support::aws::{Fault, Lifecycle};
 use bellwether::model::{InstanceId, LaunchRequest, Market, WorkerId};
 use bellwether::provider::{Error, Launched, LeftBehind, Provider as _};
@@ -251,9 +251,9 @@ async fn an_end_whose_answer_was_lost_is_asked_again_and_well() {
     let launched = stage.ec2.launch(&stage.request(&[Market::OnDemand]).await).await.unwrap();
     let id = &launched.instances[0].1;
     stage.aws.next("TerminateInstances", Fault::CutAfter);
-    let error = stage.ec2.terminate(&pool(), id).await.unwrap_err();
+    let error = stage.ec2.terminate(&uid(), &pool(), id).await.unwrap_err();
     assert_eq!(error.left_behind(), LeftBehind::Unknown);
-    stage.ec2.terminate(&pool(), id).await.unwrap();
+    stage.ec2.terminate(&uid(), &pool(), id).await.unwrap();
     assert_eq!(stage.states().await[id.as_str()], "terminated");
 }
 
@@ -305,7 +305,7 @@ async fn an_end_that_is_refused_for_protection_is_told_by_the_next_list() {
     let id = &launched.instances[0].1;
     let words = [("InstanceId", id.as_str()), ("DisableApiTermination.Value", "true")];
     stage.aws.ask("ModifyInstanceAttribute", &words).await;
-    let told = stage.ec2.terminate(&pool(), id).await;
+    let told = stage.ec2.terminate(&uid(), &pool(), id).await;
     assert!(matches!(told, Err(Error::Denied(_))), "{told:?}");
     assert!(stage.ec2.list(&pool()).await.unwrap()[0].protected);
     assert_eq!(stage.states().await[id.as_str()], "running");

@@ -2,7 +2,7 @@
 //! no signature is good, comes to.
 
 use super::online::Online;
-use super::stage::{Stage, machines_of, pool};
+use super::stage::{Stage, machines_of, pool, uid};
 use crate::support::aws::{Aws, Call, Fault};
 use crate::support::imds::{Imds, ROLE, ROLES, RoleKeys};
 use crate::support::server::{Ready, Server};
@@ -256,10 +256,10 @@ async fn by_a_wrong_clock_nothing_is_bought_twice_and_nothing_is_ended() {
     assert_eq!(machines_of(&stage.aws, "workers-1").await.len(), 2, "each was bought once");
     stage.aws.clock_is_off(FAR);
     let id = &again.instances[0].1;
-    let error = stage.ec2.terminate(&pool(), id).await.unwrap_err();
+    let error = stage.ec2.terminate(&uid(), &pool(), id).await.unwrap_err();
     assert!(names_the_clock(&error), "{error}");
     assert_eq!(machines_of(&stage.aws, "workers-1").await.len(), 2, "none was ended");
-    stage.ec2.terminate(&pool(), id).await.unwrap();
+    stage.ec2.terminate(&uid(), &pool(), id).await.unwrap();
     assert_eq!(stage.states().await[id.as_str()], "terminated");
     assert_eq!(machines_of(&stage.aws, "workers-1").await.len(), 1);
 }

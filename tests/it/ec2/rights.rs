@@ -1,7 +1,7 @@
 //! What we may do: that `deploy/aws/bellwether-policy.json` permits all that is asked and no more. moto judges actions only, so
 //! whose a resource is, and of what tags, is read off the file here. So is what workers may do.
 
-use super::stage::{Stage, pool};
+use super::stage::{Stage, pool, uid};
 use crate::support::aws::Aws;
 use bellwether::config::{Ec2Config, Secret};
 use bellwether::model::Market;
@@ -54,7 +54,7 @@ async fn live(ec2: &Ec2, stage: &Stage, batch: &str) -> Result<(), Error> {
     assert!(ec2.list(&pool).await?.iter().any(|one| one.id == *id));
     ec2.console(&pool, id).await?;
     assert!(ec2.may_end(&pool, id).await?);
-    ec2.terminate(&pool, id).await
+    ec2.terminate(&uid(), &pool, id).await
 }
 
 /// W-61.

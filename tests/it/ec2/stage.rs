@@ -4,7 +4,7 @@ use crate::support::aws::{Aws, Machine, Yard};
 use bellwether::clock::Clock;
 use bellwether::config::{Ec2Config, Image, Secret, Source};
 use bellwether::metrics::Metrics;
-use bellwether::model::{LaunchRequest, Market, Offering, Order, PoolName, Zone};
+use bellwether::model::{ClusterUid, LaunchRequest, Market, Offering, Order, PoolName, Zone};
 use bellwether::provider::contract::{self, Finding};
 use bellwether::provider::guarded::GuardedConfig;
 use bellwether::provider::{Ec2, Guarded, Keys, Provider as _};
@@ -21,6 +21,11 @@ pub(super) struct Stage {
 
 pub(super) fn pool() -> PoolName {
     "workers".into()
+}
+
+/// That of the cluster whose requests these are.
+pub(super) fn uid() -> ClusterUid {
+    "uid-1".into()
 }
 
 /// The machines of a batch that were not ended.
@@ -131,7 +136,7 @@ impl Stage {
         };
         LaunchRequest {
             cluster: "default".into(),
-            cluster_uid: "uid-1".into(),
+            cluster_uid: uid(),
             pool: "workers".into(),
             batch: "workers-1".into(),
             orders: orders.iter().enumerate().map(order).collect(),

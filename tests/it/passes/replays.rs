@@ -1,7 +1,7 @@
 //! A launch whose answer was lost, asked again and refused: that says nothing of what the first call did.
 
 use super::stage::{SECOND, Stage, stage};
-use bellwether::model::{Instance, InstanceId, LaunchRequest, PoolName, Shape};
+use bellwether::model::{ClusterUid, Instance, InstanceId, LaunchRequest, PoolName, Shape};
 use bellwether::provider::{Error, Launched, Provider, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -38,8 +38,13 @@ impl Provider for Late {
         }
     }
 
-    async fn terminate(&self, pool: &PoolName, instance: &InstanceId) -> Result<()> {
-        self.inner.terminate(pool, instance).await
+    async fn terminate(
+        &self,
+        whose: &ClusterUid,
+        pool: &PoolName,
+        instance: &InstanceId,
+    ) -> Result<()> {
+        self.inner.terminate(whose, pool, instance).await
     }
 
     async fn list(&self, pool: &PoolName) -> Result<Vec<Instance>> {

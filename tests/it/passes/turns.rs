@@ -2,7 +2,7 @@
 
 use super::stage::{SECOND, Stage, TTL, cluster, stage};
 use bellwether::model::{
-    Claim, EntryKind, Instance, InstanceId, LaunchRequest, PoolName, Reason, Shape,
+    Claim, ClusterUid, EntryKind, Instance, InstanceId, LaunchRequest, PoolName, Reason, Shape,
 };
 use bellwether::provider::{Launched, Provider, Result};
 use bellwether::reconcile::{Claims, Outcome, Terms};
@@ -51,8 +51,13 @@ impl Provider for Crowded {
         self.inner.launch(request).await
     }
 
-    async fn terminate(&self, pool: &PoolName, instance: &InstanceId) -> Result<()> {
-        self.inner.terminate(pool, instance).await
+    async fn terminate(
+        &self,
+        whose: &ClusterUid,
+        pool: &PoolName,
+        instance: &InstanceId,
+    ) -> Result<()> {
+        self.inner.terminate(whose, pool, instance).await
     }
 
     async fn list(&self, pool: &PoolName) -> Result<Vec<Instance>> {
