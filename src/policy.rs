@@ -26,6 +26,7 @@ mod fit;
 mod fixtures;
 mod foreseen;
 mod forgotten;
+mod impaired;
 mod leaving;
 mod limits;
 mod need;
@@ -45,8 +46,8 @@ mod tests;
 
 use crate::config::{ClusterConfig, Mode, PoolConfig};
 use crate::model::{
-    Ask, ClusterMemory, Decision, InstanceState, Memory, Observed, Plan, PoolName, Reason, Signal,
-    Source, Verdict, Want, WorkerId, duration,
+    Ask, ClusterMemory, Decision, Memory, Observed, Plan, PoolName, Reason, Signal, Source,
+    Verdict, Want, WorkerId, duration,
 };
 use asks::Court;
 pub use backoff::without_capacity;
@@ -86,6 +87,7 @@ pub fn plan(
         return draft.plan;
     }
     records::follow(&scene, &mut draft);
+    impaired::follow(&scene, &mut draft);
     foreseen::follow(&scene, &mut draft);
     let remembered = draft.plan.memory.clone();
     let court = Court { truth: &observed.truth, memory: &remembered, signals, limits, now };
@@ -208,7 +210,7 @@ fn asides(
     if let Some(drifted) = replace::drifted(scene, pool) {
         draft.also(&pool.name, drifted);
     }
-    if let Some(impaired) = impaired(scene, pool) {
+    if let Some(impaired) = impaired::of_pool(scene, pool) {
         draft.also(&pool.name, impaired);
     }
     if let Some(first) = demand.packing.unhostable.first() {
@@ -221,16 +223,6 @@ fn asides(
         let pods = u32::try_from(demand.unhelpable.len()).unwrap_or(u32::MAX);
         draft.also(&pool.name, Reason::Unhelpable { pods, until });
     }
-}
-
-/// What the provider says of machines that run and are not well.
-fn impaired(scene: &Scene<'_>, pool: &PoolConfig) -> Option<Reason> {
-    let list = scene.instances(&pool.name).ok()?;
-    let running = list.iter().filter(|one| one.state == InstanceState::Running);
-    let mut unwell = running.filter_map(|one| Some(format!("{}: {}", one.id, one.told.as_ref()?)));
-    let what = unwell.next()?;
-    let others = u32::try_from(unwell.count()).unwrap_or(u32::MAX);
-    Some(Reason::Impaired { machines: others.saturating_add(1), what })
 }
 
 /// An alert's query that gave no number asks for nothing.
@@ -329,6 +321,7 @@ fn tidy(scene: &Scene<'_>, draft: &mut Draft) {
         |id: &WorkerId| scene.memory.workers.get(id).is_some_and(crate::model::Worker::is_live);
     memory.refusals.retain(|id, _| exists(id));
     memory.kube_system_since.retain(|id, _| exists(id));
+    memory.impaired.retain(|id, _| exists(id));
     let is_ready = |id: &WorkerId| {
         scene
             .memory

@@ -125,6 +125,8 @@ pub struct ClusterMemory {
     pub unseen_since: BTreeMap<WorkerId, Timestamp>,
     /// Since when it is seen, and is not Ready, by our own clock.
     pub sick_since: BTreeMap<WorkerId, Timestamp>,
+    /// What the provider says of the machine of this worker, which runs and is not well.
+    pub impaired: BTreeMap<WorkerId, String>,
     /// The last replacements' times, for the limit per hour.
     pub replacements: Vec<Timestamp>,
     /// What became of need that was foreseen.

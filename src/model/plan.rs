@@ -209,6 +209,13 @@ pub enum Transition {
         /// Why.
         reason: Reason,
     },
+    /// Something about a worker that is worth a line of history, and changes nothing.
+    Told {
+        /// The worker.
+        worker: WorkerId,
+        /// What.
+        reason: Reason,
+    },
     /// A worker's clock stops or goes on; the whole record with its new times.
     Clock {
         /// The record.

@@ -62,9 +62,12 @@ impl Draft {
 
     /// Workers that already have something to do in this pass.
     pub(super) fn busy(&self) -> HashSet<WorkerId> {
-        let moved = self.plan.transitions.iter().map(|transition| match transition {
-            Transition::Move { worker, .. } => worker.clone(),
-            Transition::Adopt { worker, .. } | Transition::Clock { worker } => worker.id.clone(),
+        let moved = self.plan.transitions.iter().filter_map(|transition| match transition {
+            Transition::Move { worker, .. } => Some(worker.clone()),
+            Transition::Adopt { worker, .. } | Transition::Clock { worker } => {
+                Some(worker.id.clone())
+            }
+            Transition::Told { .. } => None,
         });
         moved.chain(self.plan.steps.iter().map(|step| step.worker.clone())).collect()
     }

@@ -19,6 +19,7 @@ mod fewest;
 mod fit;
 mod foreseen;
 mod forgotten;
+mod impaired;
 mod joining;
 mod leaving;
 mod limits;

@@ -12,6 +12,7 @@ mod error;
 mod fleet;
 mod instance;
 mod pace;
+mod status;
 mod tags;
 
 use self::buying::{Buying, ROUNDS};
@@ -19,6 +20,7 @@ use self::catalog::Catalog;
 pub use self::client::Keys;
 use self::client::{Client, Offers};
 use self::fleet::{Answer, Ask};
+use self::status::Impaired;
 use super::{Complaint, Error, Launched, LeftBehind, Provider, Result};
 use crate::config::{Ec2Config, Image, Source};
 use crate::model::{
@@ -44,11 +46,8 @@ use tokio::time::Instant;
 /// How long what can be bought is kept: types do not change, and new zones are seldom.
 const KEPT: Duration = Duration::from_mins(30);
 
-/// When that is asked again where AWS did not tell it; and how long status checks are kept.
+/// When that is asked again where AWS did not tell it.
 const AGAIN: Duration = Duration::from_mins(1);
-
-/// How long status checks may take to be told: the list waits for them.
-const STATUS: Duration = Duration::from_secs(3);
 
 /// How long it is told that an instance may not be ended, after that was found: then it is asked again.
 const PROTECTED: Duration = Duration::from_mins(10);
@@ -60,7 +59,7 @@ pub struct Ec2 {
     client: Client,
     catalog: tokio::sync::Mutex<Option<(Instant, Arc<Catalog>)>>,
     protected: Mutex<BTreeMap<InstanceId, Instant>>,
-    impaired: tokio::sync::Mutex<Option<(Instant, BTreeMap<InstanceId, String>)>>,
+    impaired: Impaired,
 }
 
 impl fmt::Debug for Ec2 {
@@ -91,7 +90,7 @@ impl Ec2 {
             client,
             catalog: tokio::sync::Mutex::default(),
             protected: Mutex::default(),
-            impaired: tokio::sync::Mutex::default(),
+            impaired: Impaired::default(),
         }
     }
 
@@ -259,18 +258,7 @@ impl Ec2 {
 
     /// Tells of those that run which fail a check of AWS's. Nothing is decided by it, so where it cannot be asked nothing is told.
     async fn tell_impaired(&self, listed: &mut [Instance]) {
-        let mut kept = self.impaired.lock().await;
-        if kept.as_ref().is_none_or(|(at, _)| at.elapsed() >= AGAIN) {
-            // Also where nobody waits for the answer.
-            *kept = Some((Instant::now(), BTreeMap::new()));
-            let asked = tokio::time::timeout(STATUS, self.client.impaired()).await;
-            let asked = asked.unwrap_or(Err(Error::TimedOut));
-            if let Err(error) = &asked {
-                tracing::warn!(section = "provider", %error, "status checks are not told");
-            }
-            *kept = Some((Instant::now(), asked.unwrap_or_default()));
-        }
-        let Some((_, impaired)) = &*kept else { return };
+        let impaired = self.impaired.told(self.client.impaired()).await;
         for one in listed.iter_mut().filter(|one| one.state == InstanceState::Running) {
             one.told = impaired.get(&one.id).cloned();
         }

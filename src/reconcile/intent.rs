@@ -69,6 +69,9 @@ impl Preparation<'_> {
                 self.changed = true;
                 self.note(EntryKind::Seen, "adopt", &worker.id, reason);
             }
+            Transition::Told { worker, reason } => {
+                self.note(EntryKind::Seen, reason.code(), worker, reason);
+            }
             Transition::Clock { worker } => self.put(worker.clone()),
         }
     }

@@ -1,11 +1,14 @@
 //! EC2, as far as moto and what its documents say go: what is bought and with which words, what is listed, and what ends.
 
 mod answers;
+mod chain;
 mod credentials;
 mod online;
 mod rights;
 mod stage;
+mod status;
 mod story;
+mod trouble;
 mod user_data;
 
 use self::stage::{Stage, machines_of, uid};
@@ -291,22 +294,4 @@ async fn a_machine_s_console_is_told_and_nobody_else_s() {
     assert!(told.is_some_and(|told| told.contains("Linux")), "moto's own words");
     let foreign = stage.somebody_else_s("workers", "other").await;
     assert_eq!(stage.ec2.console(&pool, &foreign.as_str().into()).await, Err(Error::NotFound));
-}
-
-#[tokio::test]
-async fn a_machine_that_fails_a_check_of_aws_s_is_told_and_its_list_does_not_wait_for_that() {
-    let Some(stage) = Stage::start().await else { return };
-    let launched = stage.ec2.launch(&stage.request(&[Market::OnDemand; 2]).await).await.unwrap();
-    stage.aws.impairs(launched.instances[0].1.as_str());
-    let listed = stage.ec2.list(&"workers".into()).await.unwrap();
-    let told: Vec<_> =
-        listed.iter().filter_map(|one| Some((&one.id, one.told.as_deref()?))).collect();
-    assert_eq!(told, [(&launched.instances[0].1, "AWS's system-status check fails")]);
-    let calls = stage.aws.calls().len();
-    stage.ec2.list(&"workers".into()).await.unwrap();
-    assert_eq!(stage.aws.calls().len(), calls + 1, "checks are asked once a minute");
-    let anew = stage.anew();
-    let away = Fault::Refused { status: 500, code: "InternalError" };
-    stage.aws.always("DescribeInstanceStatus", Some(away));
-    assert_eq!(anew.list(&"workers".into()).await.unwrap().len(), 2);
 }

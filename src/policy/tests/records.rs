@@ -506,15 +506,3 @@ fn a_machine_that_registered_anew_has_a_join_deadline_of_its_own() {
     world.apply(&world.plan());
     assert_eq!(world.worker(1).state, WorkerState::Ready);
 }
-
-#[test]
-fn what_the_provider_says_of_a_machine_that_runs_is_told_and_ends_nothing() {
-    let mut world = World::of(3);
-    for number in [1, 2] {
-        world.instance(number).told = Some("a check fails".to_owned());
-    }
-    let decision = world.decision();
-    let what = "i1: a check fails".to_owned();
-    assert!(decision.also.contains(&Reason::Impaired { machines: 2, what }), "{decision:#?}");
-    assert_eq!((world.plan().steps, world.plan().transitions), (vec![], vec![]));
-}

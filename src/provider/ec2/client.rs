@@ -273,9 +273,12 @@ impl Client {
         for check in ["instance-status", "system-status"] {
             let failed = among(&format!("{check}.status"), &["impaired".to_owned()]);
             let call = self.ec2().await?.describe_instance_status().filters(failed);
-            let told = call.send().await.map_err(|error| meaning(&error))?;
-            let ids = told.instance_statuses().iter().filter_map(InstanceStatus::instance_id);
-            all.extend(ids.map(|id| (id.into(), format!("AWS's {check} check fails"))));
+            let mut pages = call.max_results(PAGE).into_paginator().send();
+            while let Some(page) = pages.next().await {
+                let page = page.map_err(|error| meaning(&error))?;
+                let ids = page.instance_statuses().iter().filter_map(InstanceStatus::instance_id);
+                all.extend(ids.map(|id| (id.into(), format!("AWS's {check} check fails"))));
+            }
         }
         Ok(all)
     }

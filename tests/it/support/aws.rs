@@ -151,9 +151,9 @@ impl Aws {
         self.scene.lent.lock().unwrap().clone()
     }
 
-    /// AWS's check of the system that an instance runs on fails.
-    pub(crate) fn impairs(&self, id: &str) {
-        self.scene.impaired.lock().unwrap().insert(id.to_owned());
+    /// This check of AWS's fails for an instance: `instance-status`, or `system-status` for what it runs on.
+    pub(crate) fn impairs(&self, id: &str, check: &'static str) {
+        self.scene.impaired.lock().unwrap().insert((id.to_owned(), check));
     }
 
     /// What befalls the next call of this action, behind what was said so before.

@@ -24,8 +24,8 @@ pub(super) struct Scene {
     pub(super) launched: Mutex<Vec<String>>,
     /// Instances that are protected from termination.
     pub(super) guarded: Mutex<BTreeSet<String>>,
-    /// Instances whose system is impaired.
-    pub(super) impaired: Mutex<BTreeSet<String>>,
+    /// Instances that fail a check, and which.
+    pub(super) impaired: Mutex<BTreeSet<(String, &'static str)>>,
     /// Keys that STS lent, in order.
     pub(super) lent: Mutex<Vec<Lent>>,
     /// How much AWS's clock is ahead of ours.

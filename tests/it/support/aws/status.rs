@@ -4,17 +4,30 @@ use super::behind::Told;
 use super::scene::Scene;
 use super::{Call, xml};
 
-/// The filter for instances that fail the check of their system.
-const SYSTEM: &str = "system-status.status";
+/// The checks, each with the element that tells of it.
+const CHECKS: [(&str, &str); 2] =
+    [("instance-status", "instanceStatus"), ("system-status", "systemStatus")];
 
 impl Scene {
-    /// Those whose system is impaired, by a test's word; moto's are all well.
+    /// Those that fail the check which the filter names, by a test's word; moto's are all well. In pages.
     pub(super) fn instance_status(&self, call: &Call) -> Told {
-        let asks = call.words.get("Filter.1.Name").is_some_and(|name| name == SYSTEM);
-        let failed = xml::element("systemStatus", &xml::saying("status", "impaired"));
+        let filter = call.words.get("Filter.1.Name");
+        let asked = filter.and_then(|name| name.strip_suffix(".status"));
+        let Some((check, element)) = CHECKS.iter().find(|(check, _)| Some(*check) == asked) else {
+            let message = "A list of those that are well is not played by tests.";
+            return xml::refusal(400, "InvalidParameterValue", message);
+        };
+        let failed = xml::element(element, &xml::saying("status", "impaired"));
         let impaired = self.impaired.lock().unwrap();
-        let items = impaired.iter().filter(|_| asks);
-        let items: Vec<String> = items.map(|id| xml::saying("instanceId", id) + &failed).collect();
-        xml::answer("DescribeInstanceStatus", &xml::list("instanceStatusSet", &items))
+        let ids = impaired.iter().filter(|(_, fails)| fails == check).map(|(id, _)| id);
+        let items: Vec<String> = ids.map(|id| xml::saying("instanceId", id) + &failed).collect();
+        let size = |asked: &String| asked.parse::<usize>().unwrap();
+        let size = call.words.get("MaxResults").map_or(usize::MAX, size);
+        let size = size.min(self.lists.lock().unwrap().most);
+        let from = call.words.get("NextToken").map_or(0, |token| token.parse::<usize>().unwrap());
+        let until = items.len().min(from + size);
+        let list = xml::list("instanceStatusSet", &items[from..until]);
+        let more = (until < items.len()).then(|| xml::saying("nextToken", &until.to_string()));
+        xml::answer("DescribeInstanceStatus", &(list + &more.unwrap_or_default()))
     }
 }
