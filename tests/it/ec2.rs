@@ -5,6 +5,7 @@ mod chain;
 mod credentials;
 mod online;
 mod rights;
+mod rounds;
 mod stage;
 mod status;
 mod story;

@@ -35,7 +35,7 @@ prometheus: {{ urls: [\"{prometheus}\"], scrape_interval: 1s }}
 clusters:
   default:
     kubernetes: {{ kubeconfig: {kubeconfig} }}
-    timing: {{ call: 5s, rebuild_hold: 1s }}
+    timing: {{ call: 5s, rebuild_hold: 1s, breaker: 2s, breaker_max: 4s, back_off: 30s }}
     pools:
       workers:
         provider:

@@ -124,6 +124,15 @@ impl Aws {
         self.scene.shop.lock().unwrap().has_left(Ware::new(shape, zone, lifecycle), 0, code);
     }
 
+    /// None of this market can be had anywhere from now on, and this code says why.
+    pub(crate) fn is_out_of(&self, shapes: &[&str], lifecycle: Lifecycle, code: &'static str) {
+        for zone in ZONES {
+            for shape in shapes {
+                self.sells_nothing(shape, zone, lifecycle, code);
+            }
+        }
+    }
+
     /// So many more of these can be had, and then none.
     pub(crate) fn sells_at_most(
         &self,
@@ -159,6 +168,16 @@ impl Aws {
     /// What befalls the next call of this action, behind what was said so before.
     pub(crate) fn next(&self, action: &'static str, fault: Fault) {
         self.scene.faults.lock().unwrap().next(action, fault);
+    }
+
+    /// The same, of calls that are no dry runs.
+    pub(crate) fn next_act(&self, action: &'static str, fault: Fault) {
+        self.scene.faults.lock().unwrap().next_act(action, fault);
+    }
+
+    /// What befalls the first call of this round of a launch; the first round is 0.
+    pub(crate) fn in_round(&self, round: usize, fault: Fault) {
+        self.scene.faults.lock().unwrap().in_round(round, fault);
     }
 
     /// What befalls each call of this action that nothing else befalls; `None` is nothing again.

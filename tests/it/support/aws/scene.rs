@@ -49,6 +49,11 @@ impl Call {
         let token = header("x-amz-security-token");
         Some(Self { action, at: Instant::now(), words, by, token })
     }
+
+    /// Whether it only asks what would be.
+    pub(crate) fn is_dry(&self) -> bool {
+        self.words.get("DryRun").is_some_and(|dry| dry == "true")
+    }
 }
 
 impl Scene {
@@ -78,7 +83,7 @@ impl Scene {
         if let Some(refusal) = self.untimely(&asked) {
             return Some(refusal);
         }
-        let fault = self.faults.lock().unwrap().befalling(&call.action);
+        let fault = self.faults.lock().unwrap().befalling(&call);
         match &fault {
             Some(Fault::CutBefore) => return None,
             Some(Fault::Refused { status, code }) => {
@@ -104,7 +109,7 @@ impl Scene {
     }
 
     async fn play(&self, call: &Call, fault: Option<&Fault>) -> Told {
-        if call.words.get("DryRun").is_some_and(|dry| dry == "true") {
+        if call.is_dry() {
             return self.try_out(call).await;
         }
         match call.action.as_str() {
