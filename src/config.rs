@@ -33,7 +33,7 @@ pub use pem::PemFile;
 pub use pool::{
     Amount, Budget, Cooldowns, DockerConfig, DockerHost, DrainConfig, Ec2Config, EvictConfig,
     ExecConfig, Image, Limits, NodeTemplate, OrderBy, PoolConfig, ProviderConfig, ShapeConfig,
-    Source, Steps, TokenFile,
+    Source, Steps, TAG_VALUE_MAX, TokenFile,
 };
 pub use prometheus::PrometheusConfig;
 pub use secret::Secret;

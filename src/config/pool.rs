@@ -7,7 +7,7 @@ mod removed;
 use self::parts::{default_launches, read_resources, resources_value};
 pub use self::provider::{
     DockerConfig, DockerHost, Ec2Config, ExecConfig, Image, ProviderConfig, ShapeConfig, Source,
-    TokenFile,
+    TAG_VALUE_MAX, TokenFile,
 };
 use super::cluster::MODES;
 use super::reader::Section;
@@ -287,13 +287,13 @@ impl PoolConfig {
         let max = s.required("max", value::whole(0..=MOST)).unwrap_or(MOST);
         let base = Self::new(PoolName::new(name), max);
         let provider = ProviderConfig::read(s);
-        let order = OrderBy::usual(&provider);
+        let (order, line_max) = (OrderBy::usual(&provider), provider.line_max());
         let pool = Self {
             provider,
             min: s.take("min", value::whole(0..=MOST)).unwrap_or(base.min),
             priority: s.take("priority", value::whole(0..=MOST)).unwrap_or(base.priority),
             permanent: s.list("permanent", value::text).unwrap_or_default().into_iter().collect(),
-            node: s.section("node", NodeTemplate::read),
+            node: s.section("node", |s| NodeTemplate::read(s, line_max)),
             step: s.section("step", Steps::read),
             surge: s.take("surge", value::whole(0..=MOST)).unwrap_or(base.surge),
             limits: s.section("limits", |s| Limits::read(s, base.limits)),

@@ -267,6 +267,11 @@ impl<'a> Section<'a> {
         self.reader.refuse(&self.path_of(name), found, mend);
     }
 
+    /// The same, where it is shown as it would be used.
+    pub(super) fn refuse_as(&self, name: &str, found: String, mend: Mend) {
+        self.reader.refuse(&self.path_of(name), Some(found), mend);
+    }
+
     /// Refuses a name of the user's own; its value is not shown.
     pub(super) fn refuse_name(&mut self, name: &str, mend: Mend) {
         self.asked.insert(name.to_owned());

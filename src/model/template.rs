@@ -1,6 +1,6 @@
 //! What new workers of a pool are launched as, as far as a running one cannot change it.
 
-use super::{Labels, Taint};
+use super::{Effect, Labels, Taint};
 use serde::{Deserialize, Serialize};
 
 /// Labels and taints that its node registers with.
@@ -31,6 +31,25 @@ impl Template {
         };
         let new = of(&now.taints, &self.taints).map(|key| format!("taint {key} is new"));
         new.or_else(|| of(&self.taints, &now.taints).map(|key| format!("taint {key} is gone")))
+    }
+
+    /// The labels as a boot script takes them apart: `a=b c=d`. None has a blank in it.
+    pub fn labels_line(&self) -> String {
+        let labels = self.labels.iter().map(|(key, value)| format!("{key}={value}"));
+        labels.collect::<Vec<_>>().join(" ")
+    }
+
+    /// The taints likewise: `k=v:NoSchedule`.
+    pub fn taints_line(&self) -> String {
+        let taint = |taint: &Taint| {
+            let effect = match taint.effect {
+                Effect::NoSchedule => "NoSchedule",
+                Effect::PreferNoSchedule => "PreferNoSchedule",
+                Effect::NoExecute => "NoExecute",
+            };
+            format!("{}={}:{effect}", taint.key, taint.value)
+        };
+        self.taints.iter().map(taint).collect::<Vec<_>>().join(" ")
     }
 }
 

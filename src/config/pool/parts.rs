@@ -15,8 +15,9 @@ use std::collections::BTreeMap;
 const LABEL: usize = 63;
 
 impl NodeTemplate {
-    pub(super) fn read(s: &mut Section<'_>) -> Self {
-        Self {
+    /// `line_max`: what all labels may have in a line, and all taints, where the pool's provider has a limit for that.
+    pub(super) fn read(s: &mut Section<'_>, line_max: Option<usize>) -> Self {
+        let node = Self {
             labels: s.section("labels", read_labels),
             taints: s.items("taints", read_taint).unwrap_or_default(),
             startup_taints: s
@@ -25,7 +26,19 @@ impl NodeTemplate {
                 .into_iter()
                 .collect(),
             reserved: s.section("reserved", read_resources),
+        };
+        let (most, all) = (line_max.unwrap_or(usize::MAX), node.template());
+        for (name, line) in [("labels", all.labels_line()), ("taints", all.taints_line())] {
+            let letters = line.chars().count();
+            if letters > most {
+                let mend = format!(
+                    "all together must have {most} letters at most in the tag of AWS's that a machine reads them from, and have \
+                     {letters}; shorten them, or say fewer"
+                );
+                s.refuse_as(name, line, mend.into());
+            }
         }
+        node
     }
 
     pub(super) fn to_value(&self) -> Value {

@@ -6,7 +6,7 @@ mod exec;
 mod shape;
 
 pub use self::docker::{DockerConfig, DockerHost, TokenFile};
-pub use self::ec2::{Ec2Config, Image, Source};
+pub use self::ec2::{Ec2Config, Image, Source, TAG_VALUE_MAX};
 pub use self::exec::ExecConfig;
 pub use self::shape::ShapeConfig;
 use crate::config::reader::Section;
@@ -86,6 +86,11 @@ impl ProviderConfig {
     /// Whether this could be the id of one of its machines, where they bear no names.
     pub fn is_machine(&self, id: &str) -> bool {
         !self.names_workers() && id.starts_with("i-")
+    }
+
+    /// Letters that labels may have together, and taints, where a machine reads each in one place as it boots.
+    pub(super) fn line_max(&self) -> Option<usize> {
+        matches!(self, Self::Ec2(_)).then_some(TAG_VALUE_MAX)
     }
 
     /// Share of a pool that is to be spot, in percent; `None` where its provider's own order decides.

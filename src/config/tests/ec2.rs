@@ -59,6 +59,35 @@ fn user_data_is_what_the_file_holds() {
     assert!(errors[0].mend.contains("16 KiB"), "{}", errors[0]);
 }
 
+/// A booting machine reads each from one tag.
+#[test]
+fn labels_and_taints_that_fit_no_tag_are_refused_where_machines_read_them_from_one() {
+    let (path, cluster) = fields::ec2();
+    let value = changed(&full(), &path, cluster);
+    let node = "clusters.default.pools.workers.node";
+    let long = |count: usize| "x".repeat(count);
+    // With a name and a `=` each, and blanks between them, 256 letters; one more is too many.
+    let labels =
+        |last: usize| json!({ "a1": long(63), "a2": long(63), "a3": long(63), "a4": long(last) });
+    let taint =
+        |count: usize| json!({ "key": long(count), "value": long(63), "effect": "NoSchedule" });
+    let cases = [
+        ("labels", labels(52), labels(53)),
+        ("taints", json!([taint(52), taint(53)]), json!([taint(52), taint(54)])),
+    ];
+    for (field, fits, too_long) in cases {
+        let field = format!("{node}.{field}");
+        let well = changed(&value, &field, fits);
+        parse_value(&well).unwrap_or_else(|errors| panic!("{field}: {errors}"));
+        let errors = refused(&changed(&value, &field, too_long.clone()));
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert_eq!(errors[0].path, field);
+        assert!(errors[0].mend.contains("256"), "{}", errors[0]);
+        assert!(errors[0].found.as_ref().unwrap().contains("xxx"), "{}", errors[0]);
+        parse_value(&changed(&full(), &field, too_long)).unwrap();
+    }
+}
+
 #[test]
 fn of_instances_nothing_stands_twice_and_no_tag_is_ours() {
     let (path, cluster) = fields::ec2();

@@ -1,7 +1,7 @@
 //! How many workers of a pool are spot: the arithmetic of a share.
 
 use crate::config::Amount;
-use crate::model::{Market, Offering, Price, Verdict};
+use crate::model::{Market, Offering, Price, Verdict, Want};
 use crate::policy::fixtures::{World, ec2, shape, small};
 use crate::policy::without_capacity;
 
@@ -58,6 +58,20 @@ fn seven_of_ten_are_spot_where_the_share_is_seventy_percent() {
     for ((spot, on_demand), more, wanted) in cases {
         let told = bought(&mut world(70, spot, on_demand), more);
         assert_eq!(told, wanted, "{more} more than {spot} spot and {on_demand} on demand");
+    }
+}
+
+/// a share is kept by what is bought, and nothing is bought or ended for its sake.
+#[test]
+fn a_pool_that_is_large_enough_or_too_large_buys_nothing_however_far_it_is_from_its_share() {
+    for (spot, on_demand) in [(7, 3), (3, 7), (0, 10), (10, 0)] {
+        for want in [10, 9, 5, 0] {
+            let mut world = world(70, spot, on_demand);
+            world.up_wants(Want::Workers(want));
+            let plan = world.plan();
+            assert_eq!(plan.decisions[0].verdict, Verdict::Hold, "{spot} and {on_demand}: {want}");
+            assert_eq!((plan.steps, plan.transitions), (vec![], vec![]));
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 //! Keys have no `/`: a machine could not read them from its metadata then.
 //! <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/work-with-tags-in-IMDS.html>
 
-use crate::model::{ClusterName, ClusterUid, Effect, LaunchRequest, PoolName, Taint};
+use crate::config::TAG_VALUE_MAX;
+use crate::model::{ClusterName, ClusterUid, LaunchRequest, PoolName};
 use crate::provider::{Error, Result};
 use aws_sdk_ec2::types::{Filter, ResourceType, Tag, TagSpecification};
 use std::collections::BTreeMap;
@@ -15,9 +16,6 @@ pub(super) const BATCH: &str = "bellwether:batch";
 const VERSION: &str = "bellwether:version";
 const LABELS: &str = "bellwether:node-labels";
 const TAINTS: &str = "bellwether:node-taints";
-
-/// What a tag may hold.
-const VALUE_MAX: usize = 256;
 
 /// All that bear a cluster's and a pool's name, as filters of EC2's lists; of which UID, each tells.
 pub(super) fn whose(cluster: &ClusterName, pool: &PoolName) -> Vec<Filter> {
@@ -47,6 +45,7 @@ pub(super) fn of_launch(
     request: &LaunchRequest,
     own: &BTreeMap<String, String>,
 ) -> Result<Vec<TagSpecification>> {
+    let template = request.template();
     let ours = [
         (CLUSTER, request.cluster.to_string()),
         (CLUSTER_UID, request.cluster_uid.to_string()),
@@ -54,13 +53,14 @@ pub(super) fn of_launch(
         (BATCH, request.batch.to_string()),
         (VERSION, env!("CARGO_PKG_VERSION").to_owned()),
         ("Name", request.batch.to_string()),
-        (LABELS, labels(request)),
-        (TAINTS, request.taints.iter().map(taint).collect::<Vec<_>>().join(" ")),
+        (LABELS, template.labels_line()),
+        (TAINTS, template.taints_line()),
     ];
-    if let Some((key, value)) = ours.iter().find(|(_, value)| value.chars().count() > VALUE_MAX) {
+    if let Some((key, value)) = ours.iter().find(|(_, value)| value.chars().count() > TAG_VALUE_MAX)
+    {
         let have = value.chars().count();
         return Err(Error::Invalid(format!(
-            "`node` of the pool needs {have} letters in the tag {key}, which holds {VALUE_MAX}"
+            "`node` of the pool needs {have} letters in the tag {key}, which holds {TAG_VALUE_MAX}"
         )));
     }
     let ours = ours.iter().filter(|(_, value)| !value.is_empty());
@@ -73,21 +73,6 @@ pub(super) fn of_launch(
 
 fn tag(key: &str, value: &str) -> Tag {
     Tag::builder().key(key).value(value).build()
-}
-
-/// Labels as a boot script takes them apart: none has a blank in it.
-fn labels(request: &LaunchRequest) -> String {
-    let labels = request.labels.iter().map(|(key, value)| format!("{key}={value}"));
-    labels.collect::<Vec<_>>().join(" ")
-}
-
-fn taint(taint: &Taint) -> String {
-    let effect = match taint.effect {
-        Effect::NoSchedule => "NoSchedule",
-        Effect::PreferNoSchedule => "PreferNoSchedule",
-        Effect::NoExecute => "NoExecute",
-    };
-    format!("{}={}:{effect}", taint.key, taint.value)
 }
 
 /// The value of a tag.

@@ -43,12 +43,17 @@ impl Online {
 
     /// Has the program ask AWS about a pool.
     pub(super) async fn asks(&self, ec2: &Value) -> Output {
+        self.asks_of(&json!({ "ec2": ec2 }), &json!({})).await
+    }
+
+    /// The same, of a pool whose nodes are to have this.
+    async fn asks_of(&self, provider: &Value, node: &Value) -> Output {
         let config = json!({
             "alertmanager": { "urls": ["http://alertmanager:9093"] },
             "prometheus": { "urls": ["http://prometheus:9090"] },
             "clusters": { "default": {
                 "kubernetes": { "in_cluster": true },
-                "pools": { "workers": { "max": 3, "provider": { "ec2": ec2 } } },
+                "pools": { "workers": { "max": 3, "provider": provider, "node": node } },
             } },
         });
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -83,6 +88,27 @@ impl Online {
         assert_eq!(code, 1, "{told:#?}");
         told
     }
+}
+
+/// AWS would refuse each launch: it is not asked.
+#[tokio::test]
+async fn what_fits_no_tag_of_aws_s_is_refused_with_its_field_and_value() {
+    let Some(online) = Online::start().await else { return };
+    let long = "x".repeat(257);
+    let told = online.with("tags", json!({ "team": long })).await;
+    is_told(&told, "tags.team", "must have 256 letters at most");
+    assert!(told[0].1.contains("xxx"), "{told:#?}");
+    let labels: BTreeMap<String, String> =
+        (1..=5).map(|number| (format!("tier-{number}"), "y".repeat(60))).collect();
+    let node = json!({ "labels": labels });
+    let output = online.asks_of(&json!({ "ec2": online.pool() }), &node).await;
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let error = &told["errors"][0];
+    assert_eq!(error["path"], "clusters.default.pools.workers.node.labels", "{told:#}");
+    let mend = "all together must have 256 letters at most";
+    assert!(error["mend"].as_str().unwrap().starts_with(mend), "{told:#}");
+    assert!(error["found"].as_str().unwrap().contains("tier-1"), "{told:#}");
+    assert_eq!((output.status.code(), online.aws.calls().len()), (Some(1), 0));
 }
 
 fn is_told(told: &[(String, String)], field: &str, words: &str) {

@@ -15,6 +15,10 @@ const USER_DATA_MAX: usize = 16 * 1024;
 /// Tags that a resource may have are 50; ten are kept for ours.
 const TAGS_MAX: usize = 40;
 
+/// Letters that a tag's value may have.
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html#tag-restrictions>
+pub const TAG_VALUE_MAX: usize = 256;
+
 /// What the user data of `docs/ec2.md` asks for.
 const PARAMETERS: [&str; 2] = ["/k3s/join-token", "/k3s/master-ip"];
 
@@ -202,7 +206,6 @@ fn some(
     read
 }
 
-/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html#tag-restrictions>
 fn read_tags(s: &mut Section<'_>) -> BTreeMap<String, String> {
     let mut tags = BTreeMap::new();
     let names = s.own_names();
@@ -223,7 +226,11 @@ fn read_tags(s: &mut Section<'_>) -> BTreeMap<String, String> {
 
 fn tag_value(tree: &Tree) -> Result<String, Mend> {
     let read = value::any_text(tree)?;
-    if read.chars().count() <= 256 { Ok(read) } else { Err("must have 256 letters at most".into()) }
+    if read.chars().count() <= TAG_VALUE_MAX {
+        Ok(read)
+    } else {
+        Err(format!("must have {TAG_VALUE_MAX} letters at most").into())
+    }
 }
 
 /// An instance type: a family, a dot and a size.
