@@ -261,9 +261,13 @@ async fn what_may_not_be_ended_for_want_of_a_right_is_told_as_that() {
     let Some(stage) = Stage::start().await else { return };
     let launched = stage.ec2.launch(&stage.request(&[Market::OnDemand]).await).await.unwrap();
     let denied = Fault::Refused { status: 403, code: "UnauthorizedOperation" };
-    stage.aws.always("TerminateInstances", Some(denied));
-    let told = stage.ec2.may_end(&"workers".into(), &launched.instances[0].1).await;
-    assert!(matches!(told, Err(Error::Denied(_))), "{told:?}");
+    for action in ["TerminateInstances", "DescribeInstanceAttribute"] {
+        stage.aws.always(action, Some(denied.clone()));
+        let told = stage.ec2.may_end(&"workers".into(), &launched.instances[0].1).await;
+        let Err(Error::Denied(told)) = told else { panic!("{told:?}") };
+        assert!(told.starts_with(&format!("ec2:{action}: UnauthorizedOperation")), "{told}");
+        stage.aws.always(action, None);
+    }
 }
 
 /// F-052, F-056.

@@ -150,7 +150,7 @@ impl Ec2 {
         }
     }
 
-    /// What we must be permitted, by dry runs. Of ending a machine only where the pool has one.
+    /// What we must be permitted, by dry runs. What is done to a machine only where the pool has one.
     async fn check_rights(&self, pool: &PoolName, catalog: &Catalog, found: &mut Complaints) {
         let first = catalog.shapes.iter().flat_map(|shape| &shape.offerings);
         if let Some(offering) = first.clone().find(|one| one.market == Market::OnDemand) {
@@ -160,16 +160,25 @@ impl Ec2 {
                 Err(error) => found.add("tags", None, &error.to_string()),
             }
         }
+        found.tried("ec2:DescribeInstanceStatus", self.client.try_impaired().await);
         match self.listed(tags::whose(&self.cluster, pool)).await {
             Err(error) => found.denied("ec2:DescribeInstances", &error),
             Ok(listed) => {
-                if let Some(one) = listed.iter().find(|one| one.is_live())
-                    && let Err(error) = self.client.may_terminate(one.id.as_str()).await
-                {
-                    found.denied("ec2:TerminateInstances", &error);
+                if let Some(one) = listed.iter().find(|one| one.is_live()) {
+                    self.check_rights_on(one.id.as_str(), found).await;
                 }
             }
         }
+    }
+
+    async fn check_rights_on(&self, id: &str, found: &mut Complaints) {
+        let protected = self.client.is_protected(id).await;
+        // Of one that is protected a dry run would tell that.
+        if protected != Ok(true) {
+            found.tried("ec2:TerminateInstances", self.client.try_to_terminate(id).await);
+        }
+        found.tried("ec2:DescribeInstanceAttribute", protected.map(drop));
+        found.tried("ec2:GetConsoleOutput", self.client.try_console(id).await);
     }
 
     async fn check_launch(
@@ -194,13 +203,9 @@ impl Ec2 {
                 .set_tag_specifications(Some(tags.clone()))
                 .send()
                 .await;
-            if let Err(error) = well(tried) {
-                found.denied("ec2:CreateFleet", &error);
-            }
+            found.tried("ec2:CreateFleet", well(tried));
         }
-        if let Err(error) = self.try_to_run(offering, catalog, tags).await {
-            found.denied("ec2:RunInstances", &error);
-        }
+        found.tried("ec2:RunInstances", self.try_to_run(offering, catalog, tags).await);
     }
 
     async fn try_to_run(
@@ -270,6 +275,13 @@ impl Complaints {
     fn add(&mut self, field: &str, found: Option<&str>, mend: &str) {
         let (field, found) = (field.to_owned(), found.map(str::to_owned));
         self.0.push(Complaint { field, found, mend: mend.to_owned() });
+    }
+
+    /// What came of trying an action.
+    fn tried(&mut self, action: &str, result: Result<()>) {
+        if let Err(error) = result {
+            self.denied(action, &error);
+        }
     }
 
     /// What could not be done, and whether that is for want of a right.

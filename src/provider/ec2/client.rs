@@ -180,23 +180,43 @@ impl Client {
 
     /// Whether an instance could be ended by us: nobody protects it, and we may.
     pub(super) async fn may_terminate(&self, id: &str) -> Result<bool> {
-        let ec2 = self.ec2().await?;
-        let asked = ec2
+        if self.is_protected(id).await.map_err(denied("ec2:DescribeInstanceAttribute"))? {
+            return Ok(false);
+        }
+        let tried = self.try_to_terminate(id).await;
+        tried.map(|()| true).map_err(denied("ec2:TerminateInstances"))
+    }
+
+    /// Whether somebody protects an instance from its end.
+    pub(super) async fn is_protected(&self, id: &str) -> Result<bool> {
+        let asked = self
+            .ec2()
+            .await?
             .describe_instance_attribute()
             .instance_id(id)
             .attribute(InstanceAttributeName::DisableApiTermination)
             .send()
             .await
             .map_err(|error| meaning(&error))?;
-        match asked.disable_api_termination().and_then(AttributeBooleanValue::value) {
-            Some(true) => return Ok(false),
-            Some(false) => {}
-            None => {
-                return Err(Error::Unavailable("whether it is protected is not told".to_owned()));
-            }
-        }
-        let tried = ec2.terminate_instances().instance_ids(id).dry_run(true).send().await;
-        well(tried).map(|()| true)
+        let told = asked.disable_api_termination().and_then(AttributeBooleanValue::value);
+        told.ok_or_else(|| Error::Unavailable("whether it is protected is not told".to_owned()))
+    }
+
+    /// What ending an instance would say. Ends nothing.
+    pub(super) async fn try_to_terminate(&self, id: &str) -> Result<()> {
+        let call = self.ec2().await?.terminate_instances().instance_ids(id);
+        well(call.dry_run(true).send().await)
+    }
+
+    /// What asking for an instance's console would say.
+    pub(super) async fn try_console(&self, id: &str) -> Result<()> {
+        let call = self.ec2().await?.get_console_output().instance_id(id);
+        well(call.dry_run(true).send().await)
+    }
+
+    /// What asking for status checks would say.
+    pub(super) async fn try_impaired(&self) -> Result<()> {
+        well(self.ec2().await?.describe_instance_status().dry_run(true).send().await)
     }
 
     /// What there is of these instance types and subnets. One that is not there is no error.

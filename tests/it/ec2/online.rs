@@ -213,13 +213,26 @@ async fn a_shape_that_a_zone_of_the_pool_does_not_offer_is_named_with_the_zone()
 async fn each_right_that_is_missing_is_named() {
     let Some(online) = Online::start().await else { return };
     let denied = || Some(Fault::Refused { status: 403, code: "UnauthorizedOperation" });
-    for action in ["CreateFleet", "RunInstances", "DescribeInstances"] {
+    // What is done to a machine can be tried on one only.
+    online.aws.tagged(&online.yard.image, &[("cluster", "default"), ("pool", "workers")]).await;
+    assert_eq!(online.tells(&online.pool()).await, (0, Vec::new()));
+    let actions = [
+        "CreateFleet",
+        "DescribeInstanceAttribute",
+        "DescribeInstanceStatus",
+        "DescribeInstances",
+        "GetConsoleOutput",
+        "RunInstances",
+        "TerminateInstances",
+    ];
+    for action in actions {
         online.aws.always(action, denied());
         let (code, told) = online.tells(&online.pool()).await;
         assert_eq!((code, told.len()), (1, 1), "{told:#?}");
         is_told(&told, "", &format!("\"ec2:{action}\": is not permitted"));
         online.aws.always(action, None);
     }
+    assert_eq!(online.aws.machines().await.len(), 1, "nothing was bought or ended by asking");
     online.aws.always("DescribeSubnets", denied());
     let (_, told) = online.tells(&online.pool()).await;
     is_told(&told, "", "what can be bought cannot be asked");

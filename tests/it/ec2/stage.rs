@@ -168,24 +168,7 @@ impl Stage {
 
     /// A machine that somebody else launched, with these tags of ours; its id.
     pub(super) async fn tagged(&self, tags: &[(&str, &str)]) -> String {
-        let tag = |(number, (key, value)): (usize, &(&str, &str))| {
-            let tag = format!("TagSpecification.1.Tag.{}", number + 1);
-            let key = (format!("{tag}.Key"), format!("bellwether:{key}"));
-            [key, (format!("{tag}.Value"), (*value).to_owned())]
-        };
-        let tags: Vec<(String, String)> = tags.iter().enumerate().flat_map(tag).collect();
-        let own = [
-            ("ImageId", self.yard.image.as_str()),
-            ("InstanceType", "t3.small"),
-            ("MinCount", "1"),
-            ("MaxCount", "1"),
-            ("TagSpecification.1.ResourceType", "instance"),
-        ];
-        let tags = tags.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let words: Vec<(&str, &str)> = own.into_iter().chain(tags).collect();
-        let told = self.aws.ask("RunInstances", &words).await;
-        let (_, rest) = told.split_once("<instanceId>").unwrap();
-        rest.split_once('<').unwrap().0.to_owned()
+        self.aws.tagged(&self.yard.image, tags).await
     }
 
     pub(super) async fn states(&self) -> BTreeMap<String, String> {

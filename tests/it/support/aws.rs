@@ -203,6 +203,26 @@ impl Aws {
         told.body
     }
 
+    /// A machine that somebody else launches, with these tags of ours; its id.
+    pub(crate) async fn tagged(&self, image: &str, tags: &[(&str, &str)]) -> String {
+        let tag = |(number, (key, value)): (usize, &(&str, &str))| {
+            let tag = format!("TagSpecification.1.Tag.{}", number + 1);
+            let key = (format!("{tag}.Key"), format!("bellwether:{key}"));
+            [key, (format!("{tag}.Value"), (*value).to_owned())]
+        };
+        let tags: Vec<(String, String)> = tags.iter().enumerate().flat_map(tag).collect();
+        let own = [
+            ("ImageId", image),
+            ("InstanceType", "t3.small"),
+            ("MinCount", "1"),
+            ("MaxCount", "1"),
+            ("TagSpecification.1.ResourceType", "instance"),
+        ];
+        let tags = tags.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let words: Vec<(&str, &str)> = own.into_iter().chain(tags).collect();
+        xml::said(&self.ask("RunInstances", &words).await, "instanceId")
+    }
+
     /// All instances, those that were terminated too.
     pub(crate) async fn machines(&self) -> Vec<Machine> {
         Machine::all(&self.ask("DescribeInstances", &[("MaxResults", pages::ALL)]).await)
