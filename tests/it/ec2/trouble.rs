@@ -46,8 +46,8 @@ async fn a_check_that_fails_is_a_line_in_the_history_of_its_worker_and_ends_noth
     // Whoever asked before asks again in a minute only.
     for _ in 0..2 {
         story.program.kill();
-        story.program.restart().await;
         story.aws.forget_calls();
+        story.program.restart().await;
         wait::until("the check to be told", || async {
             story.reconcile().await;
             story.asked("DescribeInstanceStatus") > 0
