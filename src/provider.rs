@@ -141,8 +141,8 @@ pub enum Error {
     /// No answer in time; the effect is unknown.
     #[error("no answer within the deadline")]
     TimedOut,
-    /// Our own breaker is open: the provider failed too often lately, it was not asked.
-    #[error("not asked: the provider failed too often lately")]
+    /// It was not asked: it failed too often lately, or all together ask it as often as it bears.
+    #[error("not asked: it failed too often lately, or is asked as often as it bears")]
     NotAsked,
 }
 

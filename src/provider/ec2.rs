@@ -345,13 +345,14 @@ impl Provider for Ec2 {
                 *until = Instant::now();
             }
         }
-        // Said as the whole call's, so that the pool asks less.
-        let is_throttled = |(_, error): &(_, Error)| *error == Error::Throttled;
-        if launched.instances.is_empty()
-            && !launched.failed.is_empty()
-            && launched.failed.iter().all(is_throttled)
-        {
-            return Err(Error::Throttled);
+        // Said as the whole call's: by AWS's own word the pool asks less.
+        let failed = || launched.failed.iter().map(|(_, error)| error);
+        let is_held = |error: &Error| matches!(error, Error::Throttled | Error::NotAsked);
+        if launched.instances.is_empty() && failed().all(is_held) {
+            let said = failed().find(|error| **error == Error::Throttled);
+            if let Some(error) = said.or(failed().next()) {
+                return Err(error.clone());
+            }
         }
         Ok(launched)
     }

@@ -114,7 +114,7 @@ impl Guarded {
         for tried in 0..self.config.retries {
             self.turn(pool).await;
             match self.once(name, attempt()).await {
-                // Our own breaker is no reason to knock again.
+                // What holds back ourselves is no reason to knock again.
                 Err(error) if error.is_transient() && error != Error::NotAsked => {
                     tokio::time::sleep(self.pause(tried)).await;
                 }
@@ -139,8 +139,11 @@ impl Guarded {
         let answer =
             tokio::time::timeout(self.config.call, attempt).await.unwrap_or(Err(Error::TimedOut));
         timer.observe_duration();
-        self.learn(name, answer.as_ref().err());
-        self.adapt(answer.as_ref().err());
+        // Who was not asked said nothing: its own pace held the call back.
+        if !matches!(answer, Err(Error::NotAsked)) {
+            self.learn(name, answer.as_ref().err());
+            self.adapt(answer.as_ref().err());
+        }
         self.count(name, answer.as_ref().err());
         answer
     }

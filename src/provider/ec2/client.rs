@@ -332,7 +332,7 @@ fn among(name: &str, values: &[String]) -> Filter {
     Filter::builder().name(name).set_values(Some(values.to_vec())).build()
 }
 
-/// Sends an act again while AWS says that it is too much, and by that that it did nothing. After anything else its effect is not
+/// Sends an act again while AWS says that it is too much, and by that that it did nothing; or while it was held back before AWS. After anything else its effect is not
 /// known, and the next pass finds out.
 async fn calmly<T, F>(send: impl Fn() -> F) -> Result<T>
 where
@@ -340,7 +340,7 @@ where
 {
     for pause in PAUSES {
         match send().await {
-            Err(Error::Throttled) => tokio::time::sleep(pause).await,
+            Err(Error::Throttled | Error::NotAsked) => tokio::time::sleep(pause).await,
             answer => return answer,
         }
     }

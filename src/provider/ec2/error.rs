@@ -1,5 +1,6 @@
 //! What an answer of AWS means.
 
+use super::pace::HELD_BACK;
 use crate::provider::{Error, in_words};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ec2::config::http::HttpResponse;
@@ -119,6 +120,8 @@ pub(super) fn by_code(code: &str, message: &str, status: u16) -> Error {
         Error::Quota(told)
     } else if is_in(&THROTTLED) {
         Error::Throttled
+    } else if code == HELD_BACK {
+        Error::NotAsked
     } else if is_in(&SIGNED) {
         Error::Denied(format!("{told}; is this machine's clock right, and are the keys good?"))
     } else if is_in(&DENIED) {
@@ -155,7 +158,7 @@ fn words(error: &(dyn StdError + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Error, by_code};
+    use super::{Error, HELD_BACK, by_code};
     use crate::provider::LeftBehind;
 
     #[test]
@@ -168,6 +171,7 @@ mod tests {
             ("MaxSpotInstanceCountExceeded", 400, "quota"),
             ("VcpuLimitExceeded", 400, "quota"),
             ("RequestLimitExceeded", 503, "throttled"),
+            (HELD_BACK, 503, "not_asked"),
             ("UnauthorizedOperation", 403, "denied"),
             ("ExpiredToken", 400, "denied"),
             ("SignatureDoesNotMatch", 403, "denied"),

@@ -1,6 +1,6 @@
 //! How often EC2 is asked by all pools of this process together: AWS counts the calls of a whole account in a region, each action by
 //! itself. A look that would be too much waits its turn for a moment. An act does not wait, since it was permitted right before: it is
-//! answered as AWS would answer it, which proves that it did nothing.
+//! answered at once, by a code that AWS does not have, which proves that it did nothing.
 //!
 //! <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html>
 
@@ -21,6 +21,9 @@ use tokio::time::Instant;
 /// The longest that a look waits for its turn. With the time to connect it is shorter than what the SDK takes for a line that
 /// stands still.
 const LONGEST: Duration = Duration::from_secs(2);
+
+/// What a call that was not sent is answered with: none of AWS's codes, which would be AWS's own word.
+pub(super) const HELD_BACK: &str = "Bellwether.HeldBack";
 
 /// Calls at once after a quiet time, and each second.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -175,9 +178,11 @@ fn action(request: &HttpRequest) -> &str {
     named.map_or("", |rest| rest.split('&').next().unwrap_or_default())
 }
 
-/// As AWS says it. Nothing was sent, and by this answer everybody knows that.
+/// An error as AWS writes them. Nothing was sent, and by this answer everybody knows that.
 fn too_much() -> HttpResponse {
-    let told = "<Response><Errors><Error><Code>RequestLimitExceeded</Code><Message>it is not asked so often</Message></Error></Errors></Response>";
+    let told = format!(
+        "<Response><Errors><Error><Code>{HELD_BACK}</Code><Message>it is not asked so often</Message></Error></Errors></Response>"
+    );
     let status = StatusCode::try_from(503).expect("a status");
     HttpResponse::new(status, told.into())
 }

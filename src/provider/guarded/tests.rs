@@ -131,6 +131,32 @@ async fn after_failures_in_a_row_it_is_not_asked_until_its_time() {
 }
 
 #[tokio::test(start_paused = true)]
+/// All pools of an account share what it bears: a launch of many is no failure of it.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_its_own_pace_holds_back_opens_no_breaker_and_makes_nobody_slower() {
+    let inner = Scripted::of(std::iter::repeat_n(Some(Err(Error::NotAsked)), 9));
+    let guarded = guarded(&inner);
+    let rate = || guarded.bucket.lock().unwrap().rate;
+    let before = rate();
+    for _ in 0..9 {
+        assert_eq!(guarded.launch(&request()).await, Err(Error::NotAsked));
+    }
+    assert_eq!((inner.asked(), rate()), (9, before));
+    assert_eq!(counted(&guarded, "launch", "not_asked"), 9);
+    guarded.launch(&request()).await.unwrap();
+}
+
+/// It was no sign of life either.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_was_held_back_in_between_hides_no_failures() {
+    let inner = Scripted::of((0..5).flat_map(|_| [away(), Some(Err(Error::NotAsked))]));
+    let guarded = guarded(&inner);
+    for _ in 0..10 {
+        guarded.launch(&request()).await.unwrap_err();
+    }
+    assert_eq!((guarded.launch(&request()).await, inner.asked()), (Err(Error::NotAsked), 9));
+}
+
 async fn no_capacity_is_an_answer_and_opens_no_breaker() {
     let inner = Scripted::of((0..9).map(|_| Some(Err(Error::Capacity("none".to_owned())))));
     let guarded = guarded(&inner);

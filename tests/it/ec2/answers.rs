@@ -2,6 +2,7 @@
 
 use super::stage::{Stage, asked, machines_of, pool, uid};
 use crate::support::aws::{Fault, Lifecycle};
+use crate::support::wait;
 use bellwether::model::{InstanceId, LaunchRequest, Market, WorkerId};
 use bellwether::provider::{Error, Launched, LeftBehind, Provider as _};
 use futures_util::future::join_all;
@@ -115,6 +116,26 @@ async fn of_seven_launches_at_once_aws_hears_five_and_the_others_a_moment_later(
     assert_eq!(after.len(), 7, "{after:?}");
     let turns = [400, 900].map(Duration::from_millis);
     assert!(after[5] >= turns[0] && after[6] >= turns[1], "{after:?}");
+}
+
+/// Twelve at once are more than the account's five, and the two or so that the tries after them find room for.
+#[tokio::test]
+async fn what_its_own_pace_holds_back_is_no_failure_of_aws_s_and_shuts_nobody_out() {
+    let Some(stage) = Stage::of_an_image("#!/bin/sh").await else { return };
+    let request = stage.request(&[Market::OnDemand]).await;
+    let guarded = stage.guarded(Duration::from_secs(20));
+    let launch = async |number: usize| {
+        let batch = format!("workers-{number}").as_str().into();
+        guarded.launch(&LaunchRequest { batch, ..request.clone() }).await
+    };
+    let told = join_all((1..=12).map(launch)).await;
+    let held = told.iter().filter(|told| **told == Err(Error::NotAsked)).count();
+    // As many in a row as open a breaker.
+    assert!(held >= 5 && told.iter().flatten().count() + held == 12, "{told:#?}");
+    let asked = stage.aws.calls().iter().filter(|call| call.action == "RunInstances").count();
+    assert_eq!(asked, 12 - held, "what was held back was not sent");
+    let goes_on = wait::comes_true(Duration::from_secs(15), || async { launch(13).await.is_ok() });
+    assert!(goes_on.await, "long before a breaker would let one through");
 }
 
 /// One of two zones answers, and the other's answer is lost: nothing is settled, and all are found.
