@@ -21,8 +21,9 @@ impl Story {
 
     /// Codes of all that is said of the pool now: what decided, and what else spoke.
     async fn says(&self, code: &str) -> Vec<Value> {
-        let pools = self.told("pools").await;
-        let decision = &pools[0]["decision"];
+        // None before the first pass.
+        let Some(pool) = self.told("pools").await.pop() else { return Vec::new() };
+        let decision = &pool["decision"];
         let also = decision["also"].as_array().unwrap().iter();
         let all = also.chain([&decision["reason"]]).cloned();
         all.filter(|reason| reason["code"] == code).collect()
