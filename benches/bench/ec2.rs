@@ -186,6 +186,7 @@ fn request(number: usize, fallback: &[Offering]) -> LaunchRequest {
         cluster_uid: "uid-1".into(),
         pool: POOL.into(),
         batch: batch.as_str().into(),
+        token: None,
         orders: vec![Order { worker: worker.as_str().into(), offering }],
         fallback: fallback.to_vec(),
         labels: [("tier".to_owned(), "web".to_owned())].into(),

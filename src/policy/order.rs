@@ -40,6 +40,7 @@ pub(super) fn request(
         orders.push(Order { worker, offering: offering.clone() });
     }
     Ok(LaunchRequest {
+        token: Some(LaunchRequest::token_of(&cluster_uid, &batch)),
         cluster: scene.limits.name.clone(),
         cluster_uid,
         pool: pool.name.clone(),

@@ -223,6 +223,7 @@ fn request(stage: &Stage, shapes: &[Shape]) -> LaunchRequest {
         pool: stage.pool.clone(),
         orders: vec![order(1), order(2)],
         batch: batch.as_str().into(),
+        token: None,
         fallback: offerings,
         labels: [("bellwether.dev/trial".to_owned(), "true".to_owned())].into(),
         taints: Vec::new(),

@@ -323,8 +323,8 @@ impl Provider for Ec2 {
                 break;
             }
             let calls = asks.into_iter().enumerate().map(|(number, ask)| {
-                // The same words again after a crash are the same call to AWS. It takes 64 letters: a batch has 57 at most.
-                let token = format!("{}.{round}.{number}", launch.request.batch);
+                // The same words again after a crash are the same call to AWS. It takes 64 letters: 32, or of a batch 57 at most.
+                let token = format!("{}.{round}.{number}", launch.request.token());
                 let launch = &launch;
                 async move { (self.buy(launch, &ask, token).await, ask) }
             });

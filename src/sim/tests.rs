@@ -41,6 +41,7 @@ fn request(workers: &[&str]) -> LaunchRequest {
         cluster_uid: "sim-1".into(),
         pool: "p".into(),
         batch: "b".into(),
+        token: None,
         orders: workers
             .iter()
             .map(|worker| Order { worker: (*worker).into(), offering: offering(&shape) })

@@ -71,6 +71,7 @@ fn request(workers: &[&str]) -> LaunchRequest {
         cluster_uid: uid(),
         pool: pool(),
         batch: "b".into(),
+        token: None,
         orders: workers.iter().map(order).collect(),
         fallback: vec![offering.clone()],
         labels: [("tier".to_owned(), "batch".to_owned())].into(),

@@ -418,6 +418,7 @@ fn asked_a_while_ago() -> World {
         cluster_uid: "uid-1".into(),
         pool: "workers".into(),
         batch: "batch".into(),
+        token: None,
         orders: vec![crate::model::Order { worker: "w1".into(), offering }],
         fallback: Vec::new(),
         labels: std::collections::BTreeMap::new(),

@@ -34,6 +34,21 @@ fn zones_are_filled_evenly_and_the_cheapest_shape_that_fits_is_bought() {
     assert_eq!(next, ["small", "small", "large", "large"], "nothing that holds less");
 }
 
+/// They may ask in one account, which knows launches by their tokens.
+#[test]
+fn two_clusters_that_order_the_same_at_the_same_moment_have_tokens_of_their_own() {
+    let of = |uid: &str| {
+        let mut world = World::of(0);
+        (world.view().uid, world.memory.cluster.uid) = (uid.into(), Some(uid.into()));
+        world.up(Some(1));
+        request(&world)
+    };
+    let (one, other) = (of("uid-1"), of("uid-2"));
+    assert_eq!(one.batch, other.batch);
+    assert_ne!(one.token(), other.token());
+    assert_eq!(one.token(), of("uid-1").token());
+}
+
 #[test]
 fn headroom_is_bought_as_the_cheapest_shape() {
     let mut world = World::of(0);

@@ -242,6 +242,7 @@ impl Ec2 {
             cluster_uid: "check-config".into(),
             pool: pool.clone(),
             batch: "check-config".into(),
+            token: None,
             orders: vec![Order { worker: "check-config".into(), offering: offering.clone() }],
             fallback: Vec::new(),
             labels: [].into(),

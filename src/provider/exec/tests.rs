@@ -61,6 +61,7 @@ fn request() -> LaunchRequest {
         cluster_uid: "uid-1".into(),
         pool: "workers".into(),
         batch: "b".into(),
+        token: None,
         orders: vec![order("w1"), order("w2")],
         fallback: vec![offering("small", "a"), offering("small", "b"), offering("large", "a")],
         labels: [("tier".to_owned(), "batch".to_owned())].into(),

@@ -67,6 +67,7 @@ fn request() -> LaunchRequest {
         cluster_uid: "u".into(),
         pool: "p".into(),
         batch: "b".into(),
+        token: None,
         orders: Vec::new(),
         fallback: Vec::new(),
         labels: BTreeMap::new(),
@@ -130,7 +131,6 @@ async fn after_failures_in_a_row_it_is_not_asked_until_its_time() {
     guarded.launch(&request()).await.unwrap();
 }
 
-#[tokio::test(start_paused = true)]
 /// All pools of an account share what it bears: a launch of many is no failure of it.
 #[tokio::test(start_paused = true)]
 async fn a_call_that_its_own_pace_holds_back_opens_no_breaker_and_makes_nobody_slower() {
@@ -157,6 +157,7 @@ async fn a_call_that_was_held_back_in_between_hides_no_failures() {
     assert_eq!((guarded.launch(&request()).await, inner.asked()), (Err(Error::NotAsked), 9));
 }
 
+#[tokio::test(start_paused = true)]
 async fn no_capacity_is_an_answer_and_opens_no_breaker() {
     let inner = Scripted::of((0..9).map(|_| Some(Err(Error::Capacity("none".to_owned())))));
     let guarded = guarded(&inner);

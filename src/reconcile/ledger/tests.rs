@@ -20,6 +20,7 @@ fn request(workers: &[&str]) -> LaunchRequest {
         cluster_uid: "uid".into(),
         pool: "workers".into(),
         batch: "b".into(),
+        token: None,
         orders: workers.iter().map(order).collect(),
         fallback: Vec::new(),
         labels: [].into(),

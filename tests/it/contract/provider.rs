@@ -60,6 +60,7 @@ async fn request(stage: &Stage, workers: &[&str]) -> LaunchRequest {
         cluster_uid: uid(),
         pool: pool(),
         batch: "b".into(),
+        token: None,
         orders: workers.iter().map(order).collect(),
         fallback: shapes[0].offerings.clone(),
         labels: BTreeMap::new(),

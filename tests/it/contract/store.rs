@@ -527,6 +527,7 @@ pub(crate) fn everything(mark: &str) -> Changes {
         cluster_uid: "uid".into(),
         pool: mark.into(),
         batch: "b1".into(),
+        token: None,
         orders: Vec::new(),
         fallback: Vec::new(),
         labels: BTreeMap::new(),

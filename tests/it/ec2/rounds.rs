@@ -2,7 +2,7 @@
 
 use super::stage::{Stage, machines_of};
 use crate::support::aws::{Fault, Lifecycle};
-use bellwether::model::{InstanceId, LaunchRequest};
+use bellwether::model::{InstanceId, LaunchRequest, Market};
 use bellwether::provider::{Launched, LeftBehind, Provider as _};
 use std::collections::BTreeSet;
 
@@ -41,6 +41,30 @@ async fn a_second_round_buys_what_the_first_lacked_and_no_more() {
         .filter_map(|token| token.rsplit('.').nth(1))
         .collect();
     assert_eq!(tokens, ["0", "0", "0", "1"], "rounds");
+}
+
+/// Two clusters of one account may name their batches alike.
+#[tokio::test]
+async fn two_clusters_whose_batches_have_one_name_have_a_machine_each() {
+    let Some(stage) = Stage::start().await else { return };
+    let of = |request: &LaunchRequest, uid: &str| {
+        let token = Some(LaunchRequest::token_of(&uid.into(), &request.batch));
+        LaunchRequest { cluster_uid: uid.into(), token, ..request.clone() }
+    };
+    let request = stage.request(&[Market::OnDemand]).await;
+    let [one, other] = [of(&request, "uid-1"), of(&request, "uid-2")];
+    let mut had = BTreeSet::new();
+    for request in [&one, &other, &one] {
+        let launched = stage.anew().launch(request).await.unwrap();
+        assert_eq!((launched.instances.len(), launched.failed.len()), (1, 0), "{launched:#?}");
+        had.extend(ids(&launched));
+    }
+    assert_eq!((had.len(), machines_of(&stage.aws, "workers-1").await.len()), (2, 2));
+    let calls = stage.aws.calls();
+    let tokens: Vec<&String> = calls.iter().filter_map(|it| it.words.get("ClientToken")).collect();
+    let begun = [one.token(), other.token()].map(|token| format!("{token}.0.0"));
+    assert_eq!(tokens, begun.iter().collect::<Vec<_>>());
+    assert!(tokens.iter().all(|token| token.is_ascii() && token.len() <= 64));
 }
 
 #[tokio::test]

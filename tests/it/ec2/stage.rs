@@ -139,6 +139,7 @@ impl Stage {
             cluster_uid: uid(),
             pool: "workers".into(),
             batch: "workers-1".into(),
+            token: None,
             orders: orders.iter().enumerate().map(order).collect(),
             fallback: shapes.iter().flat_map(|shape| shape.offerings.clone()).collect(),
             labels: [].into(),

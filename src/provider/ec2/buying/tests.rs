@@ -30,6 +30,7 @@ fn request(orders: &[(&str, Market)]) -> LaunchRequest {
         cluster_uid: "uid".into(),
         pool: "workers".into(),
         batch: "workers-1".into(),
+        token: None,
         orders: orders.iter().enumerate().map(order).collect(),
         fallback,
         labels: [].into(),
