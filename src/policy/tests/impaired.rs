@@ -70,6 +70,19 @@ fn a_list_that_is_not_known_says_of_no_machine_that_it_is_well_again() {
     assert_eq!(lines(&mut world), [], "it was told before");
 }
 
+/// Its node is Ready, so it is there.
+#[test]
+fn a_list_that_lacks_a_machine_says_of_it_neither() {
+    let mut world = World::of(3);
+    say(&mut world, 1, Some("a check fails"));
+    lines(&mut world);
+    let known = world.observed.instances.clone();
+    world.unlisted(1);
+    assert_eq!(lines(&mut world), []);
+    world.observed.instances = known;
+    assert_eq!(lines(&mut world), [], "it was told before");
+}
+
 #[test]
 fn of_a_worker_that_is_gone_nothing_is_remembered() {
     let mut world = World::of(3);
