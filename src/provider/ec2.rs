@@ -258,7 +258,7 @@ impl Ec2 {
 
     /// Tells of those that run which fail a check of AWS's. Nothing is decided by it, so where it cannot be asked nothing is told.
     async fn tell_impaired(&self, listed: &mut [Instance]) {
-        let impaired = self.impaired.told(self.client.impaired()).await;
+        let impaired = self.impaired.told(Box::pin(self.client.impaired())).await;
         for one in listed.iter_mut().filter(|one| one.state == InstanceState::Running) {
             one.told = impaired.get(&one.id).cloned();
         }

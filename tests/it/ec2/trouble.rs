@@ -3,7 +3,7 @@
 use super::chain::Story;
 use crate::support::aws::{Fault, Lifecycle};
 use crate::support::wait;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// What a pool of these stories may be.
@@ -69,7 +69,7 @@ async fn a_check_that_fails_is_a_line_in_the_history_of_its_worker_and_ends_noth
 async fn killed_amid_the_second_round_of_a_launch_it_goes_on_with_the_machine_that_is_there() {
     let Some(mut story) = Story::start().await else { return };
     story.aws.is_out_of(&SHAPES, Lifecycle::Spot, "InsufficientInstanceCapacity");
-    story.aws.in_round(1, Fault::Late(Duration::from_secs(60)));
+    story.aws.in_round(1, Fault::Late(Duration::from_mins(1)));
     story.create_pod("first").await;
     wait::until("the second round to have its effect", || async {
         story.instances("running").await == 1
@@ -113,6 +113,14 @@ async fn in_a_storm_of_throttling_nothing_is_bought_twice_or_ended_and_then_it_g
         story.lines("launch", "failed").await.len() >= 2
     })
     .await;
+    for line in story.lines("launch", "failed").await {
+        let told = (&line["reason"]["code"], &line["reason"]["detail"]);
+        assert_eq!(told, (&json!("launch_failed"), &json!("throttled")), "{line:#?}");
+    }
+    // Counted before what they came to is looked at.
+    let asked = story.asked("CreateFleet");
+    let launches = story.lines("launch", "intent").await.len();
+    assert!(asked <= 3 * launches, "{asked} times for {launches}: three in each act");
     assert_eq!((story.aws.machines().await.len(), story.instances("running").await), (1, 1));
     for action in all {
         story.aws.always(action, None);
