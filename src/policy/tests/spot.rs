@@ -72,6 +72,10 @@ fn a_pool_that_is_large_enough_or_too_large_buys_nothing_however_far_it_is_from_
             assert_eq!(plan.decisions[0].verdict, Verdict::Hold, "{spot} and {on_demand}: {want}");
             assert_eq!((plan.steps, plan.transitions), (vec![], vec![]));
         }
+        let mut world = world(70, spot, on_demand);
+        world.up_wants(Want::Workers(11));
+        let verdict = world.decision().verdict;
+        assert!(matches!(verdict, Verdict::Launch { .. }), "what it lacks it buys: {verdict:?}");
     }
 }
 
