@@ -332,19 +332,26 @@ fn among(name: &str, values: &[String]) -> Filter {
     Filter::builder().name(name).set_values(Some(values.to_vec())).build()
 }
 
-/// Sends an act again while AWS says that it is too much, and by that that it did nothing; or while it was held back before AWS. After anything else its effect is not
-/// known, and the next pass finds out.
+/// Sends an act again while AWS says that it is too much, and by that that it did nothing; or while it was held back before AWS.
+/// After anything else its effect is not known, and the next pass finds out.
 async fn calmly<T, F>(send: impl Fn() -> F) -> Result<T>
 where
     F: Future<Output = Result<T>>,
 {
+    let mut is_throttled = false;
     for pause in PAUSES {
         match send().await {
-            Err(Error::Throttled | Error::NotAsked) => tokio::time::sleep(pause).await,
+            Err(Error::Throttled) => is_throttled = true,
+            Err(Error::NotAsked) => {}
             answer => return answer,
         }
+        tokio::time::sleep(pause).await;
     }
-    send().await
+    match send().await {
+        // Once AWS has said it, that is what came of it, whoever spoke last.
+        Err(Error::NotAsked) if is_throttled => Err(Error::Throttled),
+        answer => answer,
+    }
 }
 
 /// What a dry run says: that it would be well is an error of its own.
