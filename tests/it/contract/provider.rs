@@ -169,8 +169,8 @@ async fn all_that_is_tried_on_a_program_is_kept(stage: Stage) {
     all_is_kept(&stage, true).await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_simulated_provider_whose_machines_bear_no_names_keeps_all_of_it() {
+/// A guarded one of machines that bear no worker's name, as it follows its file.
+fn unnamed() -> Stage {
     let stage = guarded();
     let yaml = "prometheus: { urls: [http://p] }
 alertmanager: { urls: [http://a] }
@@ -178,7 +178,29 @@ auth: { bearer_token: 0123456789abcdef }
 clusters: { c: { kubernetes: { sim: {} }, pools: { workers: { provider: { sim: { unnamed: true } }, max: 3 } } } }";
     let config = Config::parse(yaml, &BTreeMap::<String, String>::new()).unwrap().config;
     stage.provider.follow(&config.clusters[&"c".into()]);
-    all_is_kept(&stage, false).await;
+    stage
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_simulated_provider_whose_machines_bear_no_names_keeps_all_of_it() {
+    all_is_kept(&unnamed(), false).await;
+}
+
+/// As on EC2: who has no names cannot tell which of a batch is gone, and so makes none anew.
+#[tokio::test(start_paused = true)]
+async fn a_batch_without_names_that_lost_a_machine_gets_no_other_when_it_is_asked_again() {
+    let stage = unnamed();
+    let request = request(&stage, &["w1", "w2"]).await;
+    let first = stage.provider.launch(&request).await.unwrap();
+    let listed = stage.provider.list(&pool()).await.unwrap();
+    assert!(listed.iter().all(|machine| machine.worker.is_none()), "{listed:#?}");
+    stage.provider.terminate(&uid(), &pool(), &first.instances[0].1).await.unwrap();
+    while stage.provider.list(&pool()).await.unwrap().len() > 1 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let again = stage.provider.launch(&request).await.unwrap();
+    assert_eq!((again.instances.len(), again.failed.len()), (1, 1));
+    assert_eq!(again.instances[0].1, first.instances[1].1);
 }
 
 async fn all_is_kept(stage: &Stage, names_workers: bool) {

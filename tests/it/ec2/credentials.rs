@@ -217,6 +217,7 @@ async fn what_a_pod_is_proven_by_is_not_logged_even_where_everything_is() {
     program.stop().await;
     let log = std::fs::read_to_string(program.folder.path().join("log")).unwrap();
     assert!(log.contains("\"TRACE\""), "the finest lines are there");
+    assert!(!log.contains("SignableRequest"), "a whole request is there");
     for lent in online.aws.lent() {
         keeps(&log, [PROOF, &lent.secret, &lent.token]);
     }
