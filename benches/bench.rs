@@ -24,6 +24,9 @@ mod handover;
 mod idle;
 #[path = "bench/inlet.rs"]
 mod inlet;
+#[cfg(feature = "docker")]
+#[path = "bench/lab.rs"]
+mod lab;
 #[path = "bench/pass.rs"]
 mod pass;
 #[path = "bench/plan.rs"]
@@ -50,6 +53,8 @@ mod support {
     #[cfg(feature = "ec2")]
     pub(crate) mod aws;
     pub(crate) mod chain;
+    #[cfg(feature = "docker")]
+    pub(crate) mod compose;
     pub(crate) mod control_plane;
     pub(crate) mod dockerd;
     pub(crate) mod kubelets;
@@ -95,6 +100,8 @@ const GROUPS: &[Group] = &[
     ("idle", idle::idle),
     #[cfg(feature = "docker")]
     ("docker", docker::docker),
+    #[cfg(feature = "docker")]
+    ("lab", lab::lab),
     #[cfg(feature = "ec2")]
     ("ec2.decision_to_wire", ec2::decision_to_wire),
     #[cfg(feature = "ec2")]

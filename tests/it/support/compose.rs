@@ -34,7 +34,13 @@ pub(crate) struct Compose {
 impl Compose {
     /// With the images, and nothing begun. `None` after a printed skip where something is missing.
     pub(crate) async fn new(version: &str) -> Option<Self> {
-        let program = server::find(&format!("compose-{version}"), "docker-compose")?;
+        let program = server::made("image/bellwether", "make lab-program")?;
+        Self::around(version, program.parent().unwrap()).await
+    }
+
+    /// The same, with the image made around the program in a folder that `tests/lab/program` filled.
+    pub(crate) async fn around(version: &str, program: &Path) -> Option<Self> {
+        let compose = server::find(&format!("compose-{version}"), "docker-compose")?;
         for (needed, part) in [
             ("lab-image-12", "../share/lab.tar"),
             ("prometheus-3.16", "prometheus"),
@@ -42,11 +48,10 @@ impl Compose {
         ] {
             server::find(needed, part)?;
         }
-        let static_program = server::made("image/bellwether", "make lab-program")?;
         let dockerd = Dockerd::start().await?;
-        let compose = Self { dockerd, copy: copy(), program };
-        compose.build_images(static_program.parent().unwrap()).await;
-        Some(compose)
+        let lab = Self { dockerd, copy: copy(), program: compose };
+        lab.build_images(program).await;
+        Some(lab)
     }
 
     async fn build_images(&self, program: &Path) {
