@@ -33,11 +33,16 @@ for version in prometheus-2.42 prometheus-3.16; do
       check "$version passes $tests" "$promtool" test rules "$tests"
     done
   done
+  check "$version reads compose/rules" "$promtool" check rules compose/rules/*.yaml
 done
+# What it reads beside itself is on the lab's volumes. Debian's release knows no discovery of Kubernetes'.
+check "prometheus-3.16 reads compose/prometheus.yml" \
+  "$servers/prometheus-3.16/bin/promtool" check config --syntax-only compose/prometheus.yml
 
 for version in alertmanager-0.25 alertmanager-0.31; do
   amtool=$servers/$version/bin/amtool
   check "$version reads $routes" "$amtool" check-config "$routes"
+  check "$version reads compose/alertmanager.yml" "$amtool" check-config compose/alertmanager.yml
   for ask in up down replace; do route "$amtool" bellwether,humans "autoscale=$ask" cluster=default; done
   route "$amtool" bellwether,nobody autoscale=watchdog cluster=default
   route "$amtool" humans autoscale=sideways

@@ -312,7 +312,7 @@ lab_image() {
   rm -rf "$work"/root/usr/share/{doc,man,locale,lintian}
   # One program under several names; the package of the server is a link to it, and a service.
   ln -s redis-check-rdb "$work/root/usr/bin/redis-server"
-  mkdir -p "$work/root"/{tmp,proc,sys,dev,run,etc,data} "$work/out/share"
+  mkdir -p "$work/root"/{tmp,proc,sys,dev,run,etc} "$work/out/share"
   echo root:x:0:0:root:/root:/bin/sh >"$work/root/etc/passwd"
   watched "packing" tar -C "$work/root" --owner=0 --group=0 -cf "$work/out/share/lab.tar" .
   sources lab >"$work/out/share/sources"
