@@ -62,11 +62,11 @@ class Jobs:
             return job
 
     def done(self, job):
-        """Says whether it was out; told twice, it is done once."""
+        """Says whether there was such a job. Told again, by whom it was taken for lost, it was done once."""
         with self.lock:
             came = self.came.pop(job, None)
             if came is None:
-                return False
+                return 0 < job <= self.made
             if self.taken.pop(job, None) is None:
                 self.waiting.remove(job)  # it counted as lost, and waits again
             seconds = time.monotonic() - came

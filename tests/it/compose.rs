@@ -96,79 +96,11 @@ impl Page {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_of_the_lab_is_true_command_by_command() {
     let Some(mut page) = Page::open("2.40").await else { return };
-    page.next("make lab").await;
-    page.told("`make lab` has come back");
-    page.lab.has_ready(1).await;
-    page.told("the first worker is Ready");
-    page.is_well().await;
-    let shown = page.next("docker compose ps").await;
-    assert!(shown.contains("workers") && shown.contains("Ready"), "{shown}");
-    let history = page.next("bellwether history").await;
-    assert!(history.contains("below_min"), "{history}");
-    every_picture_has_what_it_shows(&page).await;
-
-    page.next("--replicas=6").await;
-    page.lab.has_ready(2).await;
-    page.lab.until("all pods to run", async || page.pods().await.0 == 6).await;
-    page.told("six pods run on two workers");
-    let shown = page.next("bellwether signals").await;
-    assert!(shown.contains("PodsUnschedulable") && shown.contains("pods_pending"), "{shown}");
-
-    page.next("/add/20000").await;
-    page.lab
-        .until("a worker for jobs that wait", async || page.launched_for("JobsWait").await)
-        .await;
-    page.lab.has_ready(3).await;
-    page.told("a third worker has come for jobs that wait");
-    page.next("/clear").await;
-
-    page.next("silence add").await;
-    page.lab
-        .until("the silence to be seen", async || {
-            let status = page.lab.asked("status").await;
-            status["clusters"]["default"]["status"]["pauses"].to_string().contains("I look around")
-        })
-        .await;
-    page.next("silence expire").await;
-
-    page.next("--replicas=1").await;
-    page.lab
-        .until("a worker to leave", async || {
-            let workers = page.lab.asked("workers").await.to_string();
-            ["cordoned", "draining", "drained"].iter().any(|state| workers.contains(state))
-        })
-        .await;
-    page.told("a worker leaves");
-    page.next("bellwether plan").await;
-    page.next("kill -s HUP prometheus").await;
-    page.next("kill bellwether").await;
-    page.told("Bellwether was killed");
-    page.lab
-        .until("one worker to be left", async || {
-            let (ready, others) = page.lab.workers().await;
-            (ready.len(), others.len()) == (1, 0)
-        })
-        .await;
-    page.lab.until("the pod to run there", async || page.pods().await.0 == 1).await;
-    page.told("one worker is left");
-    page.lab
-        .until("every job to be done", async || {
-            let over = page.number("lab_jobs_done_total").await
-                + page.number("lab_jobs_cleared_total").await;
-            page.number("lab_jobs_total").await - over < 5.0
-        })
-        .await;
-    assert!(page.number("lab_jobs_lost_total").await < 0.5, "a job was dropped");
-
-    let (before, _) = page.lab.workers().await;
-    page.next("docker rm").await;
-    page.lab
-        .until("another worker in its place", async || {
-            let (ready, others) = page.lab.workers().await;
-            ready.len() == 1 && others.is_empty() && ready != before
-        })
-        .await;
-    page.told("a worker that was taken away is replaced");
+    page.comes_up().await;
+    page.grows().await;
+    page.is_paused().await;
+    page.shrinks_while_bellwether_is_killed().await;
+    page.heals().await;
     page.next("make lab-down").await;
     for list in [&["ps", "--all", "--quiet"][..], &["volume", "ls", "--quiet"]] {
         let left = page.lab.dockerd.says(list).await;
@@ -176,6 +108,91 @@ async fn the_page_of_the_lab_is_true_command_by_command() {
     }
     page.told("nothing is left");
     assert_eq!(page.blocks.next(), None, "commands that nobody tried");
+}
+
+impl Page {
+    async fn comes_up(&mut self) {
+        self.next("make lab").await;
+        self.told("`make lab` has come back");
+        self.lab.has_ready(1).await;
+        self.told("the first worker is Ready");
+        self.is_well().await;
+        let shown = self.next("docker compose ps").await;
+        assert!(shown.contains("workers") && shown.contains("Ready"), "{shown}");
+        let history = self.next("bellwether history").await;
+        assert!(history.contains("below_min"), "{history}");
+        every_picture_has_what_it_shows(self).await;
+    }
+
+    async fn grows(&mut self) {
+        self.next("--replicas=6").await;
+        self.lab.has_ready(2).await;
+        self.lab.until("all pods to run", async || self.pods().await.0 == 6).await;
+        self.told("six pods run on two workers");
+        let shown = self.next("bellwether signals").await;
+        assert!(shown.contains("PodsUnschedulable") && shown.contains("pods_pending"), "{shown}");
+        self.next("/add/20000").await;
+        let is_asked = async || self.launched_for("JobsWait").await;
+        self.lab.until("a worker for jobs that wait", is_asked).await;
+        self.lab.has_ready(3).await;
+        self.told("a third worker has come for jobs that wait");
+        self.next("/clear").await;
+    }
+
+    async fn is_paused(&mut self) {
+        self.next("silence add").await;
+        self.lab
+            .until("the silence to be seen", async || {
+                let status = self.lab.asked("status").await;
+                let pauses = &status["clusters"]["default"]["status"]["pauses"];
+                pauses.to_string().contains("I look around")
+            })
+            .await;
+        self.next("silence expire").await;
+    }
+
+    async fn shrinks_while_bellwether_is_killed(&mut self) {
+        self.next("--replicas=1").await;
+        self.lab
+            .until("a worker to leave", async || {
+                let workers = self.lab.asked("workers").await.to_string();
+                ["cordoned", "draining", "drained"].iter().any(|state| workers.contains(state))
+            })
+            .await;
+        self.told("a worker leaves");
+        self.next("bellwether plan").await;
+        self.next("kill -s HUP prometheus").await;
+        self.next("kill bellwether").await;
+        self.told("Bellwether was killed");
+        self.lab
+            .until("one worker to be left", async || {
+                let (ready, others) = self.lab.workers().await;
+                (ready.len(), others.len()) == (1, 0)
+            })
+            .await;
+        self.lab.until("the pod to run there", async || self.pods().await.0 == 1).await;
+        self.told("one worker is left");
+        self.lab
+            .until("every job to be done", async || {
+                let over = self.number("lab_jobs_done_total").await
+                    + self.number("lab_jobs_cleared_total").await;
+                self.number("lab_jobs_total").await - over < 5.0
+            })
+            .await;
+        assert!(self.number("lab_jobs_lost_total").await < 0.5, "a job was dropped");
+    }
+
+    async fn heals(&mut self) {
+        let (before, _) = self.lab.workers().await;
+        self.next("docker rm").await;
+        self.lab
+            .until("another worker in its place", async || {
+                let (ready, others) = self.lab.workers().await;
+                ready.len() == 1 && others.is_empty() && ready != before
+            })
+            .await;
+        self.told("a worker that was taken away is replaced");
+    }
 }
 
 /// The dashboard asks for nothing that Prometheus does not understand, nor for series that nobody tells.

@@ -78,8 +78,8 @@ fn prometheus_scrapes_as_the_rules_for_containers_say() {
     let shipped = parsed(include_str!("../../../rules/docker/prometheus.yml"));
     assert_eq!(own["global"], shipped["global"]);
     let named = |config: &Value, name: &str| {
-        let jobs = config["scrape_configs"].as_array().unwrap().iter();
-        jobs.filter(|job| job["job_name"] == name).cloned().next().unwrap()
+        let mut jobs = config["scrape_configs"].as_array().unwrap().iter();
+        jobs.find(|job| job["job_name"] == name).cloned().unwrap()
     };
     for (job, fields) in [
         ("nodes", ["scheme", "metrics_path"]),

@@ -145,6 +145,7 @@ impl Compose {
         self.tell("docker compose exec -T bellwether bellwether status").await;
         self.tell("docker compose exec -T k3s-server kubectl get nodes,pods --output wide").await;
         self.tell("docker compose exec -T k3s-server kubectl get events").await;
+        self.tell("curl --silent http://127.0.0.1:8000/metrics | grep '^lab_'").await;
         panic!("waited {:?} for {what}, in vain", wait::LIMIT);
     }
 
@@ -217,7 +218,8 @@ fn copy_folder(from: &Path, to: &Path) {
 fn is_timed(file: &Path) -> bool {
     let name = file.file_name().unwrap().to_str().unwrap();
     let is_rules = file.components().any(|part| part.as_os_str() == "rules");
-    is_rules && name.ends_with(".yaml") || ["prometheus.yml", "alertmanager.yml"].contains(&name)
+    is_rules && file.extension() == Some("yaml".as_ref())
+        || ["prometheus.yml", "alertmanager.yml"].contains(&name)
 }
 
 /// Bellwether's file, in keeping with faster rules; and its workers with no more rights than a machine of tests may have to give.
