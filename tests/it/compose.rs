@@ -164,12 +164,9 @@ impl Page {
         self.next("kill -s HUP prometheus").await;
         self.next("kill bellwether").await;
         self.told("Bellwether was killed");
-        self.lab
-            .until("one worker to be left", async || {
-                let (ready, others) = self.lab.workers().await;
-                (ready.len(), others.len()) == (1, 0)
-            })
-            .await;
+        let workers = ["ps", "--quiet", "--filter", "label=bellwether.dev/pool=workers"];
+        let is_one_left = async || self.lab.dockerd.says(&workers).await.len() == 1;
+        self.lab.until("the container of one worker to be left", is_one_left).await;
         self.lab.until("the pod to run there", async || self.pods().await.0 == 1).await;
         self.told("one worker is left");
         self.lab
@@ -187,8 +184,8 @@ impl Page {
         self.next("docker rm").await;
         self.lab
             .until("another worker in its place", async || {
-                let (ready, others) = self.lab.workers().await;
-                ready.len() == 1 && others.is_empty() && ready != before
+                let (ready, _) = self.lab.workers().await;
+                ready.iter().any(|worker| !before.contains(worker))
             })
             .await;
         self.told("a worker that was taken away is replaced");
