@@ -6,7 +6,7 @@
 #
 #   docker build --build-arg FROM=made --tag bellwether:0.1.0 .
 #
-# It runs as the user 65532, needs no right, and writes nowhere but, with the embedded store, to /var/lib/bellwether.
+# Docker before 23 needs DOCKER_BUILDKIT=1 in the environment. It runs as the user 65532, needs no right, and writes nowhere but, with the embedded store, to /var/lib/bellwether.
 ARG FROM=sources
 
 FROM rust:1.95-bookworm AS sources

@@ -9,6 +9,10 @@ TEST_THREADS ?= 12
 # How Docker Compose is called: `docker-compose` for version 1.
 export COMPOSE ?= docker compose
 
+# Images are built stage by stage as they are needed, by an old Docker and docker-compose 1.29 too.
+export DOCKER_BUILDKIT ?= 1
+export COMPOSE_DOCKER_CLI_BUILD ?= 1
+
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-kube demo-docker lab lab-down lab-program image test quick sim differential model-check bench servers check-rules lint build fuzz mutants
 

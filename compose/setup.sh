@@ -1,6 +1,6 @@
 #!/bin/sh
 # Run by the service `setup`, with the rights of the cluster's administrator: makes an account for everybody who needs one, and puts what
-# each may have into a volume of its own. Run again it changes nothing but the tokens.
+# each may have into a volume of its own. Run again, as whenever the lab is started, it renews tokens and changes nothing else.
 set -eu
 umask 077
 server=https://k3s-server:6443
@@ -20,9 +20,13 @@ persist() {
 # of ACCOUNT: a token of it, for a year. `make lab` runs this anew, and so makes another.
 of() { persist ask create token "$1" --namespace=bellwether --duration=8760h; }
 
-# give NAME FILE: what is read becomes a file of a service; whole, or not at all.
+# give NAME FILE: what is read becomes a file of a service, by its image's user; whole, or not at all.
 give() {
+  user=65534
+  [ "$1" != bellwether ] || user=65532
+  chown "$user:$user" "/for/$1"
   cat >"/for/$1/.$2"
+  chown "$user:$user" "/for/$1/.$2"
   mv "/for/$1/.$2" "/for/$1/$2"
 }
 
@@ -51,7 +55,4 @@ echo "$OPERATOR_TOKEN" | give bellwether operator-token
 echo "$VIEWER_TOKEN" | give prometheus bellwether-token
 echo "$WEBHOOK_TOKEN" | give alertmanager bellwether-token
 
-# The users of the images.
-chown -R 65532:65532 /for/bellwether
-chown -R 65534:65534 /for/prometheus /for/alertmanager
 echo "everybody has what they need"

@@ -1,7 +1,7 @@
 """Jobs for the lab's pods: gives them out, and tells how that goes.
 
     /take          a job's number, or nothing (204) where none waits
-    /done/NUMBER   that job is done
+    /done/NUMBER   that job is done; told again, or by whom it was taken for lost, it was done once
     /rate/NUMBER   from now on so many jobs come each second
     /add/NUMBER    so many come now
     /clear         those that wait are called off
@@ -28,6 +28,7 @@ class Jobs:
     def __init__(self, rate):
         self.lock = threading.Lock()
         self.rate = rate
+        self.is_begun = False  # once somebody asks for a job
         self.made = 0
         self.waiting = deque()  # numbers
         self.came = {}  # when each came that is not done
@@ -55,6 +56,7 @@ class Jobs:
 
     def take(self):
         with self.lock:
+            self.is_begun = True
             if not self.waiting:
                 return None
             job = self.waiting.popleft()
@@ -62,11 +64,10 @@ class Jobs:
             return job
 
     def done(self, job):
-        """Says whether there was such a job. Told again, by whom it was taken for lost, it was done once."""
         with self.lock:
             came = self.came.pop(job, None)
             if came is None:
-                return 0 < job <= self.made
+                return
             if self.taken.pop(job, None) is None:
                 self.waiting.remove(job)  # it counted as lost, and waits again
             seconds = time.monotonic() - came
@@ -74,7 +75,6 @@ class Jobs:
             self.seconds_sum += seconds
             for at, limit in enumerate(BUCKETS):
                 self.seconds_within[at] += seconds <= limit
-            return True
 
     def take_back(self):
         """What was taken too long ago waits again, before all others."""
@@ -120,7 +120,8 @@ class Handler(BaseHTTPRequestHandler):
             job = self.jobs.take()
             self.answer(204 if job is None else 200, "" if job is None else f"{job}\n")
         elif what == "done" and number is not None:
-            self.answer(200 if self.jobs.done(number) else 404)
+            self.jobs.done(number)
+            self.answer(200)
         elif what == "rate" and number is not None and number <= 1000:
             self.jobs.rate = number
             self.answer(200, f"from now on {number} jobs come each second\n")
@@ -154,13 +155,13 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def bring(jobs):
-    """Makes jobs at their rate, evenly."""
+    """Makes jobs at their rate, evenly, from when there is somebody to do them."""
     owed = 0.0
     then = time.monotonic()
     while True:
         time.sleep(0.1)
         now = time.monotonic()
-        owed += jobs.rate * (now - then)
+        owed += jobs.rate * (now - then) * jobs.is_begun
         then = now
         jobs.add(int(owed))
         owed -= int(owed)

@@ -16,6 +16,7 @@ struct Page {
 }
 
 impl Page {
+    /// On a Compose of this version.
     async fn open(version: &str) -> Option<Self> {
         let lab = Compose::new(version).await?;
         let text = include_str!("../../docs/lab.md");
@@ -37,7 +38,7 @@ impl Page {
         println!("{:>7.1} s  {what}", self.begun.elapsed().as_secs_f64());
     }
 
-    /// What Prometheus knows of a series without labels.
+    /// What `load` tells of a series without labels.
     async fn number(&self, series: &str) -> f64 {
         let line = format!("curl --silent http://127.0.0.1:8000/metrics | grep '^{series} '");
         let told = self.lab.run("compose", &line).await;
@@ -102,10 +103,7 @@ async fn the_page_of_the_lab_is_true_command_by_command() {
     page.shrinks_while_bellwether_is_killed().await;
     page.heals().await;
     page.next("make lab-down").await;
-    for list in [&["ps", "--all", "--quiet"][..], &["volume", "ls", "--quiet"]] {
-        let left = page.lab.dockerd.says(list).await;
-        assert!(left.is_empty(), "{list:?}: {left:?}");
-    }
+    page.is_away().await;
     page.told("nothing is left");
     assert_eq!(page.blocks.next(), None, "commands that nobody tried");
 }
@@ -116,6 +114,9 @@ impl Page {
         self.told("`make lab` has come back");
         self.lab.has_ready(1).await;
         self.told("the first worker is Ready");
+        // By the authorities that the image has, of which the tests' is one, and by a name that Docker knows.
+        let ask = "bellwether healthcheck --url https://k3s-server:6443";
+        self.lab.run("compose", &format!("docker compose exec -T bellwether {ask}")).await;
         self.is_well().await;
         let shown = self.next("docker compose ps").await;
         assert!(shown.contains("workers") && shown.contains("Ready"), "{shown}");
@@ -139,6 +140,13 @@ impl Page {
         self.next("/clear").await;
     }
 
+    async fn is_away(&self) {
+        for list in [&["ps", "--all", "--quiet"][..], &["volume", "ls", "--quiet"]] {
+            let left = self.lab.dockerd.says(list).await;
+            assert!(left.is_empty(), "{list:?}: {left:?}");
+        }
+    }
+
     async fn is_paused(&mut self) {
         self.next("silence add").await;
         self.lab
@@ -155,13 +163,14 @@ impl Page {
         self.next("--replicas=1").await;
         self.lab
             .until("a worker to leave", async || {
-                let workers = self.lab.asked("workers").await.to_string();
-                ["cordoned", "draining", "drained"].iter().any(|state| workers.contains(state))
+                let history = self.lab.asked("history").await;
+                let history = history["clusters"]["default"]["history"].as_array().cloned();
+                history.unwrap_or_default().iter().any(|entry| entry["what"] == "cordon")
             })
             .await;
         self.told("a worker leaves");
         self.next("bellwether plan").await;
-        self.next("kill -s HUP prometheus").await;
+        self.next("kill -HUP 1").await;
         self.next("kill bellwether").await;
         self.told("Bellwether was killed");
         let workers = ["ps", "--quiet", "--filter", "label=bellwether.dev/pool=workers"];
@@ -169,17 +178,19 @@ impl Page {
         self.lab.until("the container of one worker to be left", is_one_left).await;
         self.lab.until("the pod to run there", async || self.pods().await.0 == 1).await;
         self.told("one worker is left");
+        self.lab.run(".", "curl --silent http://127.0.0.1:8000/rate/0").await;
         self.lab
             .until("every job to be done", async || {
                 let over = self.number("lab_jobs_done_total").await
                     + self.number("lab_jobs_cleared_total").await;
-                self.number("lab_jobs_total").await - over < 5.0
+                (self.number("lab_jobs_total").await - over).abs() < 0.5
             })
             .await;
         assert!(self.number("lab_jobs_lost_total").await < 0.5, "a job was dropped");
     }
 
     async fn heals(&mut self) {
+        self.lab.has_ready(1).await;
         let (before, _) = self.lab.workers().await;
         self.next("docker rm").await;
         self.lab
@@ -198,7 +209,7 @@ async fn every_picture_has_what_it_shows(page: &Page) {
         serde_json::from_str(include_str!("../../compose/grafana/dashboards/lab.json")).unwrap();
     let panels = board["panels"].as_array().unwrap().iter();
     let targets = panels.flat_map(|panel| panel["targets"].as_array().unwrap());
-    // Alerts fire, and pods wait, at times only.
+    // Alerts fire, pods wait and jobs are done at times only; these are asked for, and that they are understood is all.
     let at_times = ["ALERTS", "bellwether_unschedulable_pods", "quantile", "workers_memory"];
     for target in targets {
         let expr = target["expr"].as_str().unwrap();
@@ -218,13 +229,13 @@ async fn every_picture_has_what_it_shows(page: &Page) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn docker_compose_of_version_1_brings_it_up_and_away_too() {
-    let Some(mut page) = Page::open("1.29").await else { return };
-    page.next("make lab").await;
+    let Some(page) = Page::open("1.29").await else { return };
+    // As the page says of it.
+    page.lab.run(".", "make lab COMPOSE=docker-compose").await;
     page.lab.has_ready(1).await;
     page.is_well().await;
-    page.lab.run(".", "make lab-down").await;
-    let left = page.lab.dockerd.says(&["ps", "--all", "--quiet"]).await;
-    assert!(left.is_empty(), "{left:?}");
+    page.lab.run(".", "make lab-down COMPOSE=docker-compose").await;
+    page.is_away().await;
 }
 
 /// What is not listed in `haproxy.cfg` does not reach Docker. That what is listed does, every worker of the lab shows.
@@ -249,14 +260,31 @@ async fn the_proxy_before_docker_refuses_what_bellwether_has_no_use_for() {
         "docker image rm local/redis:1",
         "docker save local/redis:1",
         "docker events --until 1s",
-        "curl --silent --fail --unix-socket ${DOCKER_HOST#unix://} 'http://docker/v1.41/containers/x/../../exec/y/start' --request POST",
     ] {
         let line = ask(&format!("if {forbidden} 2>&1; then echo WAS-PERMITTED; fi"));
         let told = lab.run("compose", &line).await;
         assert!(!told.contains("WAS-PERMITTED"), "{forbidden}: {told}");
         assert!(
-            told.contains("permits no such request") || told.contains("403") || told.is_empty(),
+            told.contains("permits no such request") || told.contains("403"),
             "{forbidden}: {told}"
         );
+    }
+    // By other ways to write what is permitted, or to what is not.
+    for path in [
+        "POST /v1.41/containers/x/../../exec/y/start",
+        "POST /v1.41/containers/x%2F..%2F..%2Fexec/start",
+        "POST /v1.41//exec/y/start",
+        "POST /v1.41/containers/x/exec?path=/v1.41/containers/create",
+        "POST /v1.41/CONTAINERS/create",
+        "POST /v1.41/images/create?fromSrc=http://127.0.0.1/mine",
+        "GET /v1.41/containers/x/archive?path=/",
+        "DELETE /v1.41/images/local/redis:1",
+    ] {
+        let (method, path) = path.split_once(' ').unwrap();
+        let ask = format!(
+            "curl --silent --output /dev/null --write-out '%{{http_code}}' --path-as-is --request {method} --unix-socket {} 'http://docker{path}'",
+            socket.display()
+        );
+        assert_eq!(lab.run("compose", &ask).await, "403", "{method} {path}");
     }
 }

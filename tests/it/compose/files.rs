@@ -42,6 +42,16 @@ fn every_image_is_pinned_and_every_port_is_on_loopback() {
     }
 }
 
+#[test]
+fn what_is_named_in_two_places_is_of_one_version() {
+    let services = services();
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(services["bellwether"]["image"], format!("bellwether:{version}"));
+    let k3s = services["k3s-server"]["image"].as_str().unwrap();
+    assert_eq!(services["setup"]["image"], k3s);
+    assert!(include_str!("../../../compose/bellwether.yaml").contains(&format!("image: {k3s}\n")));
+}
+
 /// W-42: no secret has a value in the repository, nor one to fall back to.
 #[test]
 fn every_secret_comes_from_the_file_that_make_env_writes() {
@@ -49,6 +59,7 @@ fn every_secret_comes_from_the_file_that_make_env_writes() {
     let asked: Vec<&str> =
         LAB.split("${").skip(1).map(|rest| rest.split('}').next().unwrap()).collect();
     for variable in asked {
+        // No secret.
         if variable.starts_with("DOCKER_SOCKET") {
             continue;
         }
@@ -56,7 +67,7 @@ fn every_secret_comes_from_the_file_that_make_env_writes() {
         assert!(generated.contains(name), "{name}");
         assert_eq!(otherwise, "run compose/make-env first");
     }
-    for word in ["PASSWORD: ", "TOKEN: ", "password: ", "token: "] {
+    for word in ["PASSWORD: ", "TOKEN: ", "AUTH: ", "password: ", "token: "] {
         for value in LAB.split(word).skip(1) {
             assert!(value.starts_with("${"), "{word}{}", value.lines().next().unwrap());
         }

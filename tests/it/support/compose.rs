@@ -188,6 +188,7 @@ fn copy() -> TempDir {
         ("Makefile", "Makefile"),
         ("tests/lab/images.yml", "images.yml"),
         ("tests/lab/docker", "bin/docker"),
+        ("tests/lab/docker", "bin/docker-compose"),
     ];
     for (from, place) in files {
         fs::copy(Path::new(ROOT).join(from), to.join(place)).unwrap();
