@@ -10,7 +10,7 @@ use crate::support::{proxy::Link, yard::Yard};
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::{Node, Taint};
 use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{DeleteParams, EvictParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,12 +48,27 @@ fn asks(webhook: &Webhook) -> Value {
     })
 }
 
+/// An API server asks a webhook a moment after it was told to: what is evicted before goes.
+async fn is_asked(scene: &Scene, says: &str) {
+    let pods = scene.plane.pods().await;
+    let all = pods.list(&ListParams::default()).await.unwrap();
+    let name = all.items[0].metadata.name.clone().unwrap();
+    let post_options = PostParams { dry_run: true, ..PostParams::default() };
+    let dry = EvictParams { post_options, ..EvictParams::default() };
+    let refuses = async || {
+        let answer = pods.evict(&name, &dry).await;
+        answer.is_err_and(|error| error.to_string().contains(says))
+    };
+    scene.until("the webhook to be asked", refuses).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_webhook_says_that_denies_an_eviction_is_told_and_so_is_that_it_is_away() {
     let Some(scene) = Scene::start("5m").await else { return };
     let webhook = Webhook::start("not in business hours").await;
     let hooks: Api<ValidatingWebhookConfiguration> = Api::all(scene.plane.client().await);
     create(&hooks, asks(&webhook)).await;
+    is_asked(&scene, "not in business hours").await;
     scene.wish(-1).await;
     scene.is_kept_by("not in business hours").await;
     webhook.end();
