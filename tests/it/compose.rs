@@ -4,6 +4,7 @@ mod files;
 mod image;
 
 use crate::support::compose::Compose;
+use crate::support::lab::CPU;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -96,6 +97,7 @@ impl Page {
 /// W-42, F-206, F-207, and A-95 again.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_of_the_lab_is_true_command_by_command() {
+    let _cpu = CPU.acquire().await.unwrap();
     let Some(mut page) = Page::open("2.40").await else { return };
     page.comes_up().await;
     page.grows().await;

@@ -4,7 +4,7 @@
 use crate::support::alertmanager::{self, RunningAlertmanager};
 use crate::support::control_plane::{ADMIN, ControlPlane, create};
 use crate::support::heard::Heard;
-use crate::support::lab::{Lab, Wanted, ground};
+use crate::support::lab::{CPU, Lab, Wanted, ground};
 use crate::support::ports;
 use crate::support::prometheus::{self, RunningPrometheus};
 use bellwether::demo::render::faster;
@@ -172,6 +172,7 @@ impl Story {
 ///
 #[tokio::test(flavor = "multi_thread")]
 async fn work_brings_a_worker_and_its_end_takes_one_away_with_no_job_dropped() {
+    let _cpu = CPU.acquire().await.unwrap();
     let Some(mut story) = Story::begin().await else { return };
     story
         .until("the first worker is Ready, for there is to be one at least", async || {

@@ -10,6 +10,10 @@ use kube::Api;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::sync::Semaphore;
+
+/// Whose pods use all the CPU they get: rules that read it would take another's share for idleness.
+pub(crate) static CPU: Semaphore = Semaphore::const_new(1);
 
 /// What is asked of workers, and how they are made.
 pub(crate) struct Wanted<'a> {
