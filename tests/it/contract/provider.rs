@@ -1,5 +1,6 @@
 //! What every provider keeps, run on the simulated one, bare and guarded.
 
+use crate::support::wait;
 use bellwether::clock::Clock;
 use bellwether::config::{Config, SimConfig};
 use bellwether::metrics::Metrics;
@@ -195,9 +196,10 @@ async fn a_batch_without_names_that_lost_a_machine_gets_no_other_when_it_is_aske
     let listed = stage.provider.list(&pool()).await.unwrap();
     assert!(listed.iter().all(|machine| machine.worker.is_none()), "{listed:#?}");
     stage.provider.terminate(&uid(), &pool(), &first.instances[0].1).await.unwrap();
-    while stage.provider.list(&pool()).await.unwrap().len() > 1 {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
+    // What ended is told for a while yet.
+    let (look, within) = (Duration::from_secs(1), Duration::from_hours(2));
+    let is_one = || async { stage.provider.list(&pool()).await.unwrap().len() == 1 };
+    assert!(wait::comes_true_at(look, within, is_one).await, "it is told for ever");
     let again = stage.provider.launch(&request).await.unwrap();
     assert_eq!((again.instances.len(), again.failed.len()), (1, 1));
     assert_eq!(again.instances[0].1, first.instances[1].1);
