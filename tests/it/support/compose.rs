@@ -207,8 +207,7 @@ fn copy_folder(from: &Path, to: &Path) {
             copy_folder(&from, &to);
         } else if from.file_name().unwrap() != ".env" {
             fs::copy(&from, &to).unwrap();
-            let is_fast = is_timed(&from);
-            if is_fast {
+            if is_timed(&from) {
                 fs::write(&to, faster(&fs::read_to_string(&from).unwrap(), FACTOR)).unwrap();
             }
         }
