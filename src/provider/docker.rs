@@ -6,6 +6,7 @@
 mod container;
 mod host;
 mod image;
+mod lately;
 mod volumes;
 
 use self::container::{Agent, Whose};

@@ -250,6 +250,8 @@ async fn the_proxy_before_docker_refuses_what_bellwether_has_no_use_for() {
     let ask = |words: &str| format!("export DOCKER_HOST=unix://{}; {words}", socket.display());
     let listed = lab.run("compose", &ask("docker ps --format '{{.Names}}'")).await;
     assert!(listed.contains("docker-proxy"), "{listed}");
+    let events = lab.run("compose", &ask("docker events --since 5m --until 0s")).await;
+    assert!(events.contains("local/haproxy:1"), "{events}");
     for forbidden in [
         "docker exec bellwether-lab-docker-proxy-1 true",
         "docker cp bellwether-lab-docker-proxy-1:/etc/passwd -",
@@ -261,7 +263,7 @@ async fn the_proxy_before_docker_refuses_what_bellwether_has_no_use_for() {
         "docker system prune --force",
         "docker image rm local/redis:1",
         "docker save local/redis:1",
-        "docker events --until 1s",
+        "docker events --since 1m",
     ] {
         let line = ask(&format!("if {forbidden} 2>&1; then echo WAS-PERMITTED; fi"));
         let told = lab.run("compose", &line).await;

@@ -1,5 +1,7 @@
 //! Containers as machines, on a real Docker: what a launch leaves there, what a list tells, and what an end takes away.
 
+mod befalls;
+
 use crate::support::authority::Authority;
 use crate::support::dockerd::{Dockerd, VOLUMES};
 use crate::support::gate::Gate;

@@ -201,7 +201,11 @@ pub(super) fn instance(found: &ContainerSummary, zone: &Zone) -> Option<(Instanc
         State::EMPTY => return None,
     };
     let launched = Timestamp::from_second(found.created?).ok()?;
-    let instance = of_labels(id, labels, zone, launched, state)?;
+    let mut instance = of_labels(id, labels, zone, launched, state)?;
+    if found.state == Some(State::PAUSED) {
+        let name = instance.worker.as_ref().map_or_else(|| short(id), WorkerId::as_str);
+        instance.told = Some(format!("it is paused: `docker unpause {name}` lets it go on"));
+    }
     Some((instance, has_stopped))
 }
 

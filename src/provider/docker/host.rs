@@ -2,6 +2,7 @@
 
 use super::container::{self, Whose, short};
 use super::image::Pull;
+use super::lately::Lately;
 use crate::clock::Clock;
 use crate::config::{DockerConfig, DockerHost};
 use crate::model::{
@@ -15,6 +16,7 @@ use bollard::query_parameters::{
 };
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::stream::StreamExt as _;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -46,6 +48,7 @@ pub(super) struct Host {
     stopped: Mutex<HashMap<String, Instant>>,
     /// Those that were taken away, which Docker tells of no more: that they are gone is known, and not only not seen.
     ended: Mutex<Vec<(Instant, Instance)>>,
+    lately: tokio::sync::Mutex<Lately>,
 }
 
 /// A Docker as it was when it was heard of last.
@@ -57,6 +60,16 @@ pub(super) struct Known {
     pub(super) size: Resources,
     /// As `uname -m` says it.
     pub(super) architecture: String,
+    /// What its clock said, and when that was heard.
+    clock: Option<(Timestamp, Instant)>,
+}
+
+impl Known {
+    /// What its clock says now: never later than it does, so that what it is asked up to then has happened.
+    fn now(&self) -> Option<Timestamp> {
+        let (told, heard) = self.clock?;
+        Some(told + SignedDuration::try_from(heard.elapsed()).ok()?)
+    }
 }
 
 impl Host {
@@ -64,7 +77,8 @@ impl Host {
         let (zone, config) = (zone.into(), config.clone());
         let (known, pull) = (tokio::sync::Mutex::default(), Mutex::default());
         let (stopped, ended) = (Mutex::default(), Mutex::default());
-        Self { zone, clock, config, known, pull, stopped, ended }
+        let lately = tokio::sync::Mutex::default();
+        Self { zone, clock, config, known, pull, stopped, ended, lately }
     }
 
     /// Its client, and what it runs on.
@@ -103,7 +117,9 @@ impl Host {
         let info = docker.info().await.map_err(|error| self.error(&error))?;
         let count = |number: Option<i64>| u64::try_from(number.unwrap_or(0)).unwrap_or(0);
         let size = Resources::new(count(info.ncpu).saturating_mul(1_000), count(info.mem_total));
-        Ok(Known { docker, size, architecture: info.architecture.unwrap_or_default() })
+        let clock = info.system_time.and_then(|time| time.parse().ok());
+        let clock = clock.map(|told| (told, Instant::now()));
+        Ok(Known { docker, size, architecture: info.architecture.unwrap_or_default(), clock })
     }
 
     /// All of a pool's, whatever state they are in.
@@ -113,9 +129,14 @@ impl Host {
             filters: Some(whose.filter()),
             ..ListContainersOptions::default()
         };
-        let found = self.docker().await?.list_containers(Some(options)).await;
+        let known = self.known().await?;
+        let found = known.docker.list_containers(Some(options)).await;
         let found = found.map_err(|error| self.error(&error))?;
         self.forget_others(&found);
+        let mut lately = self.lately.lock().await;
+        if let Some(now) = known.now().filter(|_| !found.is_empty()) {
+            lately.ask(&known.docker, whose, now).await;
+        }
         let mut listed = Vec::new();
         for found in found {
             let Some((mut instance, has_stopped)) = container::instance(&found, &self.zone) else {
@@ -124,6 +145,8 @@ impl Host {
             let id = found.id.unwrap_or_default();
             if self.stays_stopped(&id, has_stopped) {
                 self.tell_stopped(&id, &mut instance).await?;
+            } else if !has_stopped && instance.told.is_none() {
+                instance.told = lately.of(&id);
             }
             listed.push(instance);
         }
