@@ -1,6 +1,8 @@
 //! Containers as machines, on a real Docker: what a launch leaves there, what a list tells, and what an end takes away.
 
 mod befalls;
+mod places;
+mod pulls;
 
 use crate::support::authority::Authority;
 use crate::support::dockerd::{Dockerd, VOLUMES};

@@ -1,6 +1,7 @@
 //! Workers that are containers, from the wish for one to the last of its volumes: they join a real control plane, run pods, and leave.
 
 mod load;
+mod restarts;
 
 use crate::support::control_plane::{create, is_running, until};
 use crate::support::gate::Gate;

@@ -34,6 +34,8 @@ pub(crate) mod prometheus;
 pub(crate) mod proxy;
 pub(crate) mod recorder;
 pub(crate) mod redis;
+#[cfg(feature = "docker")]
+pub(crate) mod registry;
 pub(crate) mod scripted;
 pub(crate) mod sentinels;
 pub(crate) mod server;

@@ -116,6 +116,34 @@ impl Dockerd {
         self.child.id()
     }
 
+    /// Images on their way have so many bytes from now on; with `None` as many as there are.
+    #[cfg(feature = "docker")]
+    pub(crate) async fn has_room_for_pulls(&self, bytes: Option<&str>) {
+        let folder = self.folder.path().join("data/tmp");
+        let mut words = vec!["--target".to_owned(), self.process().to_string()];
+        words.extend(["--mount", "--wd=/"].map(str::to_owned));
+        match bytes {
+            Some(bytes) => {
+                let size = format!("size={bytes}");
+                let mount = ["mount", "-t", "tmpfs", "-o", &size, "tmpfs"];
+                words.extend(mount.map(str::to_owned));
+            }
+            None => words.push("umount".to_owned()),
+        }
+        let done = tokio::process::Command::new("nsenter").args(&words).arg(folder).status().await;
+        assert!(done.unwrap().success(), "nsenter {words:?}");
+    }
+
+    /// Ends it as `kill -9` would, and starts it again on what it had.
+    #[cfg(feature = "docker")]
+    pub(crate) async fn restart(&mut self) {
+        use std::io::Write as _;
+        self.child.stdin.as_mut().unwrap().write_all(b"again\n").unwrap();
+        let line = || std::fs::read_to_string(self.folder.path().join("log")).unwrap();
+        wait::until("another dockerd", async || line().contains("dockerd was started again")).await;
+        self.is_ready().await;
+    }
+
     /// A folder of the machine that is this volume.
     #[cfg(feature = "docker")]
     pub(crate) fn volume(&self, name: &str) -> PathBuf {

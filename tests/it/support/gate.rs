@@ -32,6 +32,8 @@ struct AtOnce {
     most: AtomicUsize,
     /// Whether the next answer about one that was made is lost.
     loses: AtomicBool,
+    /// Whether the next answer about one that was made does not come.
+    holds: AtomicBool,
     /// Whether there is no room for another.
     is_full: AtomicBool,
 }
@@ -93,6 +95,11 @@ impl Gate {
         self.at_once.loses.store(true, Ordering::SeqCst);
     }
 
+    /// The next that is made is made, and whoever asked waits until Docker itself is gone.
+    pub(crate) fn hold_an_answer(&self) {
+        self.at_once.holds.store(true, Ordering::SeqCst);
+    }
+
     /// There is no room for another from now on.
     pub(crate) fn fill(&self) {
         self.at_once.is_full.store(true, Ordering::SeqCst);
@@ -128,6 +135,11 @@ async fn lead(
             counted.now.fetch_sub(1, Ordering::SeqCst);
         }
         if makes && counted.loses.swap(false, Ordering::SeqCst) {
+            return Ok((0, 0));
+        }
+        if makes && counted.holds.swap(false, Ordering::SeqCst) {
+            // The connection ends with the Docker.
+            while to.read(&mut part).await? != 0 {}
             return Ok((0, 0));
         }
         from.write_all(&part[..read]).await?;
