@@ -1,6 +1,8 @@
 //! Workers that are containers, from the wish for one to the last of its volumes: they join a real control plane, run pods, and leave.
 
 mod load;
+#[cfg(feature = "killpoints")]
+mod program;
 mod restarts;
 
 use crate::support::control_plane::{create, is_running, until};

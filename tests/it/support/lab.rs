@@ -27,13 +27,16 @@ pub(crate) struct Wanted<'a> {
     pub(crate) port: u16,
     /// Where its Docker is, by another way than its own socket.
     pub(crate) docker: Option<String>,
+    /// Another provider than Docker, with its fields.
+    pub(crate) provider: Option<Value>,
 }
 
 impl Default for Wanted<'_> {
     fn default() -> Self {
         let nowhere = "http://127.0.0.1:9";
         let port = ports::free();
-        Self { pool: "", token: ADMIN, monitoring: [nowhere; 2], port, docker: None }
+        let monitoring = [nowhere; 2];
+        Self { pool: "", token: ADMIN, monitoring, port, docker: None, provider: None }
     }
 }
 
@@ -91,6 +94,7 @@ impl Lab {
             // So that what pods use is told each second, as all else is here.
             "args": ["--kubelet-arg=housekeeping-interval=1s"],
         });
+        let provider = wanted.provider.clone().unwrap_or_else(|| json!({ "docker": docker }));
         let [alertmanager, prometheus] = wanted.monitoring;
         let max = if wanted.pool.contains("max: ") { "" } else { "max: 5," };
         let config = format!(
@@ -103,7 +107,7 @@ clusters:
   default:
     kubernetes: {{ kubeconfig: {kubeconfig} }}
     timing: {{ call: 5s }}
-    pools: {{ workers: {{ provider: {{ docker: {docker} }}, {max} min_age: 0s, cooldown: {{ up: 0s, down: 0s }}, {pool} }} }}
+    pools: {{ workers: {{ provider: {provider}, {max} min_age: 0s, cooldown: {{ up: 0s, down: 0s }}, {pool} }} }}
 ",
             port = wanted.port,
             store = folder.path().join("store").display(),
