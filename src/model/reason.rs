@@ -34,6 +34,11 @@ pub enum Reason {
         /// The wanted size.
         want: u32,
     },
+    /// An alert asks for room for pods, and no pod waits that a worker of the pool would help.
+    NoPodWaits {
+        /// The rule.
+        alert: String,
+    },
     /// Fewer workers than `min`.
     BelowMin {
         /// Workers there are.
@@ -487,11 +492,12 @@ pub enum Reason {
 
 impl Reason {
     /// Every code, in the order of the list.
-    pub const CODES: [&'static str; 91] = [
+    pub const CODES: [&'static str; 92] = [
         "nothing_asked",
         "pods_pending",
         "alert_step",
         "want_query",
+        "no_pod_waits",
         "below_min",
         "essential_pending",
         "manual_scale",
@@ -589,6 +595,7 @@ impl Reason {
             Self::PodsPending { .. } => "pods_pending",
             Self::AlertStep { .. } => "alert_step",
             Self::WantQuery { .. } => "want_query",
+            Self::NoPodWaits { .. } => "no_pod_waits",
             Self::BelowMin { .. } => "below_min",
             Self::EssentialPending { .. } => "essential_pending",
             Self::ManualScale { .. } => "manual_scale",
@@ -691,6 +698,12 @@ impl fmt::Display for Reason {
             Self::AlertStep { alert, step } => write!(f, "alert {alert} asks for {step} more"),
             Self::WantQuery { alert, want } => {
                 write!(f, "alert {alert} wants {want} workers by its query")
+            }
+            Self::NoPodWaits { alert } => {
+                write!(
+                    f,
+                    "{alert} asks for room for pods, and none waits that a new worker would help; one that is to add workers whatever waits has a `step`"
+                )
             }
             Self::BelowMin { have, min } => write!(f, "{have} of at least {min} workers"),
             Self::EssentialPending { pod } => {

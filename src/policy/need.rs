@@ -35,6 +35,8 @@ pub(super) struct Need {
     pub(super) chosen: Vec<Chosen>,
     /// Whether pods wait that this pool could host if it were not full.
     pub(super) is_capped: bool,
+    /// The rule of an alert that asks for room for pods, however many that takes.
+    pub(super) asks_for_room: Option<String>,
     /// Operators' wishes that are done with once it is launched.
     pub(super) wishes: Vec<(SignalId, jiff::Timestamp)>,
     /// Whether any other need goes before it: what alerts size is cooling down.
@@ -58,7 +60,10 @@ pub(super) fn need(
             continue;
         }
         alerts.push(signal.id.clone());
-        let Ask::Up { step, .. } = &signal.ask else { continue };
+        let Ask::Up { step, want_query } = &signal.ask else { continue };
+        if step.is_none() && want_query.is_none() {
+            need.asks_for_room.get_or_insert_with(|| signal.name.clone());
+        }
         let cap = have.saturating_add(pool.step.up.of(have));
         if let Some(step) = step {
             let want = have.saturating_add(*step).min(cap);

@@ -52,9 +52,13 @@ pub(super) fn decide(
     })
 }
 
-/// Why nothing is to be launched: nothing asks, or what asks finds the pool full.
+/// Why nothing is to be launched: nothing asks, or what asks finds the pool full, or no pod that waits for a worker of it.
 fn nothing(pool: &PoolConfig, need: &Need) -> Reason {
-    if need.is_capped { Reason::AtMax { max: pool.max } } else { Reason::NothingAsked }
+    match &need.asks_for_room {
+        _ if need.is_capped => Reason::AtMax { max: pool.max },
+        Some(alert) => Reason::NoPodWaits { alert: alert.clone() },
+        None => Reason::NothingAsked,
+    }
 }
 
 /// Everything that holds a launch, the most telling first.

@@ -15,7 +15,7 @@ fn what_a_node_keeps_for_itself_is_no_room_on_workers_on_their_way_either() {
     assert_eq!(world.launches(), 2);
     let plan = world.plan();
     world.apply(&plan);
-    assert_eq!(code(&world), "nothing_asked");
+    assert_eq!(code(&world), "no_pod_waits");
     world.pending(1, 900);
     assert_eq!(world.launches(), 1, "a coming worker holds one such pod, not two");
 }
@@ -253,7 +253,7 @@ fn launches_that_help_no_pod_open_the_breaker_and_twice_in_vain_is_unhelpable() 
         }
         world.run();
         world.later(SECOND * 50);
-        assert_eq!(code(&world), "nothing_asked", "one need never launches twice");
+        assert_eq!(code(&world), "no_pod_waits", "one need never launches twice");
         world.later(SECOND * 20);
         let plan = world.plan();
         world.apply(&plan);

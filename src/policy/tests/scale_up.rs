@@ -29,9 +29,9 @@ fn an_alert_with_a_step_adds_exactly_that_many() {
 fn an_alert_without_a_step_asks_for_what_the_packing_proves() {
     let mut world = World::of(2);
     world.up(None);
-    assert_eq!(code(&world), "nothing_asked");
+    assert_eq!(world.held(), Reason::NoPodWaits { alert: "Up".to_owned() });
     world.pending(1, 500);
-    assert_eq!(code(&world), "nothing_asked", "there is room for it");
+    assert_eq!(code(&world), "no_pod_waits", "there is room for it");
     world.pending(5, 1_500);
     assert_eq!(world.launches(), 3, "three of six fit onto what is there");
 }
@@ -227,11 +227,11 @@ fn workers_on_their_way_are_room_already() {
     assert_eq!(world.launches(), 2);
     let plan = world.plan();
     world.apply(&plan);
-    assert_eq!(code(&world), "nothing_asked");
+    assert_eq!(code(&world), "no_pod_waits");
     world.boot();
     let plan = world.plan();
     world.apply(&plan);
-    assert_eq!(code(&world), "nothing_asked");
+    assert_eq!(code(&world), "no_pod_waits");
 }
 
 #[test]
