@@ -1,6 +1,8 @@
 //! A pool's life on real servers only but for the machines: workers come for pods and leave when idle, one is replaced before
 //! the provider takes it, and one stays where a budget holds its pods. `make demo-kube` tells it with its times.
 
+mod changes;
+
 use crate::support::chain::{Chain, IDLE};
 use crate::support::control_plane::create;
 use crate::support::wait;

@@ -224,6 +224,16 @@ impl RunningAlertmanager {
         self.server.kill();
     }
 
+    /// It answers nobody from now on.
+    pub(crate) fn freeze(&self) {
+        self.server.freeze();
+    }
+
+    /// It goes on where it was.
+    pub(crate) fn thaw(&self) {
+        self.server.thaw();
+    }
+
     /// Starts it again.
     pub(crate) async fn restart(&mut self) {
         self.server.restart().await;

@@ -52,7 +52,7 @@ pub(crate) struct Chain {
     pub(crate) kubelets: Kubelets,
     _plane: ControlPlane,
     prometheus: RunningPrometheus,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Chain {
@@ -115,7 +115,7 @@ clusters:
             kubelets,
             _plane: plane,
             prometheus,
-            _folder: folder,
+            folder,
         };
         chain.hears_the_watchdog().await;
         // It begins to scrape some seconds after it is ready.
@@ -138,6 +138,24 @@ clusters:
         let answer = reqwest::get(format!("{}/v1/{what}", self.program.url)).await.unwrap();
         let told: Value = answer.json().await.unwrap();
         told["clusters"]["default"][what].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Changes words of the program's file, which it reads again by itself.
+    pub(crate) fn reconfigure(&self, from: &str, to: &str) {
+        let file = self.folder.path().join("bellwether.yaml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from), "{text}");
+        std::fs::write(&file, text.replace(from, to)).unwrap();
+    }
+
+    /// Takes away all that the program remembers.
+    pub(crate) fn lose_the_store(&self) {
+        std::fs::remove_dir_all(self.folder.path().join("store")).unwrap();
+    }
+
+    /// Waits for so many passes more.
+    pub(crate) async fn passes(&self, count: u64) {
+        self.program.passes(count).await;
     }
 
     /// Creates pods that ask for so much CPU, many at once.

@@ -1,6 +1,7 @@
 //! What every real server needs: found in the cache, started with a folder and a port of its own, ended by process id.
 
 use super::wait;
+use rustix::process::{Pid, Signal, kill_process};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -141,10 +142,23 @@ impl Server {
 
     /// Asks it to end, and waits until it has.
     pub(crate) async fn stop(&mut self) {
-        let id = i32::try_from(self.child.id()).unwrap();
-        let id = rustix::process::Pid::from_raw(id).unwrap();
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
         self.ended().await;
+    }
+
+    /// It does nothing from now on, and answers nobody.
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// It goes on where it was.
+    pub(crate) fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(id, signal).unwrap();
     }
 
     /// Waits until it has ended.
@@ -168,6 +182,18 @@ impl Server {
         let arguments: Vec<String> = self.arguments.iter().cloned().chain(more).collect();
         self.child = spawn(&self.program, &arguments, self.folder.path());
         self.ready().await;
+    }
+
+    /// Waits for so many passes more; it must be the program.
+    pub(crate) async fn passes(&self, count: u64) {
+        let passed = async || {
+            let told = reqwest::get(format!("{}/metrics", self.url)).await.unwrap();
+            let told = told.text().await.unwrap();
+            let counted = told.lines().filter(|line| line.starts_with("bellwether_passes_total"));
+            counted.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum::<u64>()
+        };
+        let before = passed().await;
+        wait::until("more passes", || async { passed().await >= before + count }).await;
     }
 
     /// Whether it ended, by itself or otherwise.

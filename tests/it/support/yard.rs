@@ -157,14 +157,7 @@ clusters:
 
     /// Waits for so many passes more.
     pub(crate) async fn passes(&self, count: u64) {
-        let passed = async || {
-            let url = format!("{}/metrics", self.program.url);
-            let told = reqwest::get(url).await.unwrap().text().await.unwrap();
-            let counted = told.lines().filter(|line| line.starts_with("bellwether_passes_total"));
-            counted.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum::<u64>()
-        };
-        let before = passed().await;
-        wait::until("more passes", || async { passed().await >= before + count }).await;
+        self.program.passes(count).await;
     }
 
     /// How many machines there are.

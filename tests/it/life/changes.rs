@@ -1,0 +1,185 @@
+//! What changes amid a drain, and what changes about workers, on real servers only but for the machines.
+
+use super::Story;
+use crate::support::chain::{Chain, IDLE};
+use bellwether::clock::Clock;
+use k8s_openapi::api::core::v1::Node;
+use kube::Api;
+use kube::api::{ListParams, Patch, PatchParams};
+use serde_json::{Value, json};
+
+/// Two workers of two pods each become two of one, and no pod may be away.
+async fn blocked(pool: &str) -> Option<Story> {
+    let chain = Chain::start_with(false, IDLE, pool).await?;
+    let story = Story { chain, begun: Clock::system().now() };
+    story.deploy(2, 0).await;
+    story.until("a worker", || async { story.runs(2).await }).await;
+    story.scale(3).await;
+    story.until("another worker", || async { story.runs(3).await }).await;
+    assert_eq!(story.chain.launched(), 2);
+    story.scale(2).await;
+    story.is_blocked().await;
+    Some(story)
+}
+
+impl Story {
+    async fn is_blocked(&self) {
+        self.until("a worker to leave whose pod may not", || async {
+            self.blocked().await.is_some_and(|by| by.contains("disruption budget"))
+        })
+        .await;
+    }
+
+    async fn is_given_back(&self) {
+        self.until("both workers to be there for pods", || async {
+            self.all_are_ready(2).await && self.cordoned().await == 0
+        })
+        .await;
+    }
+
+    /// Nodes that take no pod.
+    async fn cordoned(&self) -> usize {
+        let nodes: Api<Node> = Api::all(self.chain.client());
+        let all = nodes.list(&ListParams::default()).await.unwrap().items;
+        let closed =
+            |node: &&Node| node.spec.as_ref().is_some_and(|spec| spec.unschedulable == Some(true));
+        all.iter().filter(closed).count()
+    }
+
+    async fn permits(&self, away: u32) {
+        let patch = Patch::Merge(json!({ "spec": { "maxUnavailable": away } }));
+        self.budgets().patch("web", &PatchParams::default(), &patch).await.unwrap();
+    }
+
+    async fn told_of(&self, code: &str) -> Vec<Value> {
+        let history = self.chain.told("history").await;
+        history.into_iter().filter(|line| line["reason"]["code"] == code).collect()
+    }
+
+    /// Whether the pool's decision gives this reason, first or beside it.
+    async fn says(&self, code: &str) -> bool {
+        let decisions = self.chain.told("decisions").await;
+        decisions.iter().any(|one| {
+            let also = one["also"].as_array().into_iter().flatten();
+            std::iter::once(&one["reason"]).chain(also).any(|reason| reason["code"] == code)
+        })
+    }
+}
+
+///
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_that_come_amid_an_idle_drain_take_the_worker_back_and_nothing_is_bought() {
+    let Some(story) = blocked("").await else { return };
+    story.scale(4).await;
+    story.until("all pods to run", || async { story.runs(4).await }).await;
+    story.is_given_back().await;
+    assert_eq!((story.chain.launched(), story.nodes().await.len()), (2, 2));
+    assert!(!story.told_of("demand_returned").await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silence_amid_a_drain_gives_the_worker_back_until_it_is_over() {
+    let Some(story) = blocked("").await else { return };
+    let alertmanager = &story.chain.alertmanager;
+    let silence = alertmanager.silence(&[("autoscale", "down")], "a release").await;
+    story.is_given_back().await;
+    story.until("that it is paused to be told", || async { story.says("paused").await }).await;
+    story.permits(1).await;
+    alertmanager.expire(&silence).await;
+    story
+        .until("one worker to be left", || async {
+            story.all_are_ready(1).await && story.nodes().await.len() == 1 && story.runs(2).await
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_stands_still_while_alertmanager_does_not_answer_and_goes_on_when_it_does() {
+    let Some(story) = blocked("        drain: { timeout: 10s, detach: 1s }\n").await else {
+        return;
+    };
+    story.chain.alertmanager.freeze();
+    story.until("it to stand still", || async { story.says("drain_suspended").await }).await;
+    story.permits(1).await;
+    story.chain.passes(3).await;
+    assert!(story.runs(2).await && story.nodes().await.len() == 2, "nothing is evicted meanwhile");
+    story.chain.alertmanager.thaw();
+    story
+        .until("one worker to be left", || async {
+            story.all_are_ready(1).await && story.nodes().await.len() == 1 && story.runs(2).await
+        })
+        .await;
+    assert!(story.told_of("drain_timeout").await.is_empty(), "its clock stood still");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_about_a_node_has_its_worker_replaced_and_no_other() {
+    let Some(chain) = Chain::start_with(false, "", "").await else { return };
+    let story = Story { chain, begun: Clock::system().now() };
+    story.deploy(4, 1).await;
+    story.until("two workers", || async { story.runs(4).await }).await;
+    let before = story.nodes().await;
+    let labels = [
+        ("alertname", "BadDisk"),
+        ("autoscale", "replace"),
+        ("cluster", "default"),
+        ("pool", "workers"),
+        ("node", before[0].as_str()),
+    ];
+    // It fires since the node is there, and is told as Prometheus does.
+    story.chain.alertmanager.fire(&labels).await;
+    story
+        .until("another in its place", || async {
+            story.is_served().await;
+            let nodes = story.nodes().await;
+            nodes.len() == 2 && !nodes.contains(&before[0]) && story.runs(4).await
+        })
+        .await;
+    assert!(story.nodes().await.contains(&before[1]));
+    assert_eq!(story.chain.launched(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_of_another_template_are_replaced_one_by_one_within_the_budget() {
+    let pool = "        replace_drifted: true\n        node: { labels: { tier: old } }\n";
+    let Some(chain) = Chain::start_with(false, "", pool).await else { return };
+    let story = Story { chain, begun: Clock::system().now() };
+    story.deploy(4, 1).await;
+    story.until("two workers", || async { story.runs(4).await }).await;
+    let before = story.nodes().await;
+    story.chain.reconfigure("tier: old", "tier: new");
+    story
+        .until("others in their place", || async {
+            story.is_served().await;
+            let nodes = story.nodes().await;
+            let live = story.workers().await.len();
+            assert!(live <= 3, "one at a time: {live}");
+            nodes.len() == 2 && !nodes.iter().any(|one| before.contains(one)) && story.runs(4).await
+        })
+        .await;
+    assert_eq!(story.chain.launched(), 4);
+    story.chain.passes(3).await;
+    assert_eq!(story.chain.launched(), 4, "those that came are of the new template");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_are_known_again_after_the_store_was_lost_and_nothing_is_bought_or_ended() {
+    let Some(chain) = Chain::start_with(false, "", "").await else { return };
+    let mut story = Story { chain, begun: Clock::system().now() };
+    story.deploy(4, 1).await;
+    story.until("two workers", || async { story.runs(4).await }).await;
+    let (before, nodes) = (story.workers().await, story.nodes().await);
+    story.chain.program.kill();
+    story.chain.lose_the_store();
+    story.chain.program.restart().await;
+    story.until("both to be known", || async { story.all_are_ready(2).await }).await;
+    story.chain.passes(3).await;
+    let machines = |workers: &[Value]| {
+        let mut all: Vec<Value> = workers.iter().map(|one| one["instance"].clone()).collect();
+        all.sort_by_key(Value::to_string);
+        all
+    };
+    assert_eq!(machines(&story.workers().await), machines(&before));
+    assert_eq!((story.nodes().await, story.chain.launched()), (nodes, 2));
+    assert!(!story.told_of("orphan").await.is_empty());
+}
