@@ -6,7 +6,7 @@
 pub mod fence;
 pub mod kube;
 
-use crate::model::{ClusterView, NodeRef, Note, PoolName, View, WorkerId};
+use crate::model::{ClusterView, NodeRef, Note, PassId, PoolName, View, WorkerId};
 use async_trait::async_trait;
 use std::fmt;
 
@@ -50,6 +50,8 @@ pub struct Mark {
     pub worker: WorkerId,
     /// The decision, in words.
     pub why: String,
+    /// The pass that it was made in, by which the history and the log have it.
+    pub pass: PassId,
 }
 
 /// How pods are asked to go; either way each with its own grace.

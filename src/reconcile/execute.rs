@@ -6,8 +6,8 @@ use super::{Claims, Parts, Turn, observe};
 use crate::cluster::{self, Eviction, Manner, Mark};
 use crate::killpoint::{self, Point};
 use crate::model::{
-    Act, BatchId, EntryKind, Failure, Intent, LaunchRequest, Permit, PoolName, Purpose, Reason,
-    Step, Token, Verdict, WorkerEvent, WorkerId, WorkerState, duration,
+    Act, BatchId, EntryKind, Failure, Intent, LaunchRequest, PassId, Permit, PoolName, Purpose,
+    Reason, Step, Token, Verdict, WorkerEvent, WorkerId, WorkerState, duration,
 };
 use crate::policy::list_delay;
 use crate::policy::permit::{self, Moment};
@@ -178,7 +178,7 @@ impl<'a> Executor<'a> {
         let cluster = &self.parts.cluster;
         match &step.act {
             Act::Cordon { node } => {
-                let answer = cluster.cordon(node, &mark(step)).await;
+                let answer = cluster.cordon(node, &mark(step, &self.turn.pass)).await;
                 killpoint::reached(Point::Cordoned);
                 from_cluster(answer, None)
             }
@@ -373,8 +373,9 @@ fn why_not(error: &provider::Error) -> Reason {
     }
 }
 
-fn mark(step: &Step) -> Mark {
-    Mark { pool: step.pool.clone(), worker: step.worker.clone(), why: step.reason.to_string() }
+fn mark(step: &Step, pass: &PassId) -> Mark {
+    let (pool, worker, why) = (step.pool.clone(), step.worker.clone(), step.reason.to_string());
+    Mark { pool, worker, why, pass: pass.clone() }
 }
 
 fn from_cluster(answer: cluster::Result<()>, event: Option<WorkerEvent>) -> Done {

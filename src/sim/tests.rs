@@ -157,7 +157,8 @@ async fn a_drain_moves_pods_elsewhere_and_ends_empty() {
     scene.workers(&["w1", "w2"]).await;
     scene.world.set_workload(Workload::deployment("web", 2, 500, 1 << 29)).unwrap();
     let node = scene.nodes().await[0].at.clone();
-    let mark = Mark { pool: "p".into(), worker: "w1".into(), why: "a test".to_owned() };
+    let mark =
+        Mark { pool: "p".into(), worker: "w1".into(), why: "a test".to_owned(), pass: "1".into() };
     scene.cluster.cordon(&node, &mark).await.unwrap();
     assert!(matches!(
         scene.cluster.evict_step(&node, Manner::Evict).await.unwrap(),

@@ -317,7 +317,12 @@ async fn lists(plane: &ControlPlane) -> BTreeMap<String, u64> {
 }
 
 fn mark() -> Mark {
-    Mark { pool: "workers".into(), worker: "w1".into(), why: "idle".to_owned() }
+    Mark {
+        pool: "workers".into(),
+        worker: "w1".into(),
+        why: "idle".to_owned(),
+        pass: "default-1".into(),
+    }
 }
 
 async fn cordon_of(kube: &Kube, name: &str, wanted: Cordon) {
@@ -336,7 +341,7 @@ async fn a_cordon_of_ours_is_taken_back_and_one_of_others_stays() {
     let nodes = plane.nodes().await;
     let object = nodes.get("one").await.unwrap();
     let why = &object.metadata.annotations.unwrap()["bellwether.dev/cordoned"];
-    assert_eq!(why, "worker w1 of pool workers: idle");
+    assert_eq!(why, "worker w1 of pool workers: idle (pass default-1)");
     assert_eq!(object.spec.unwrap().unschedulable, Some(true));
     kube.uncordon(&at).await.unwrap();
     kube.uncordon(&at).await.unwrap();

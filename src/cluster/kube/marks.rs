@@ -78,8 +78,9 @@ async fn try_to_cordon(nodes: &Api<Node>, at: &NodeRef, mark: &Mark) -> Result<(
         time_added: None,
     };
     let taints: Vec<Taint> = taints.into_iter().chain([ours]).collect();
-    let why = (!was_cordoned)
-        .then(|| format!("worker {} of pool {}: {}", mark.worker, mark.pool, mark.why));
+    let why = (!was_cordoned).then(|| {
+        format!("worker {} of pool {}: {} (pass {})", mark.worker, mark.pool, mark.why, mark.pass)
+    });
     let mut labels = serde_json::Map::new();
     if load_balancer_label(&node).is_none() {
         labels.insert(NO_LOAD_BALANCER.to_owned(), OURS.into());

@@ -194,7 +194,8 @@ async fn only_evictions_that_happened_are_logged() {
     scene.workers(&["w1"]).await;
     let node = scene.nodes().await[0].at.clone();
     // Otherwise the pods made again would come back here, and could be evicted again.
-    let mark = Mark { pool: pool(), worker: "w1".into(), why: "a test".to_owned() };
+    let mark =
+        Mark { pool: pool(), worker: "w1".into(), why: "a test".to_owned(), pass: "1".into() };
     let evictions = || scene.world.calls().iter().filter(|call| call.name() == "evict").count();
     assert_eq!(scene.cluster.evict_step(&node, Manner::Evict).await.unwrap(), Eviction::Empty);
     assert_eq!(evictions(), 0);

@@ -14,6 +14,12 @@ use std::time::Duration;
 async fn killed_amid_a_drain_it_goes_on_with_the_same_worker() {
     let Some(mut scene) = Scene::start("5m").await else { return };
     let leaving = scene.blocked_drain().await;
+    let nodes = scene.plane.nodes().await;
+    let node = nodes.get(&node_of(&leaving)).await.unwrap();
+    let why = &node.metadata.annotations.unwrap()["bellwether.dev/cordoned"];
+    let history = scene.history().await;
+    let cordon = history.iter().find(|line| line["what"] == "cordon").unwrap();
+    assert!(why.contains(cordon["pass"].as_str().unwrap()), "{why} {cordon}");
     scene.0.program.kill();
     scene.unguard("web").await;
     scene.0.program.restart().await;
