@@ -66,7 +66,6 @@ impl Story {
     }
 }
 
-///
 #[tokio::test(flavor = "multi_thread")]
 async fn pods_that_come_amid_an_idle_drain_take_the_worker_back_and_nothing_is_bought() {
     let Some(story) = blocked("").await else { return };
