@@ -62,27 +62,36 @@ clusters: {{ one: {{ kubernetes: {{ in_cluster: true }}, timing: {{ {timing} }},
     config.clusters.remove(&"one".into()).unwrap()
 }
 
-async fn connect_as(plane: &ControlPlane, context: &str, timing: &str) -> Kube {
-    let context = Some(context.to_owned());
+/// As one who may do nothing.
+async fn connect_restricted(plane: &ControlPlane) -> Kube {
+    let context = Some(RESTRICTED.to_owned());
     let file = Kubernetes::File { kubeconfig: plane.kubeconfig(), context };
-    Kube::connect(&file, &limits(timing), Clock::system()).await.unwrap()
+    Kube::connect(&file, &limits(""), Clock::system()).await.unwrap()
 }
 
-/// With watches of a second, through a port that leads to the apiserver.
-#[cfg(feature = "killpoints")]
-async fn connect_through(plane: &ControlPlane, port: u16) -> Kube {
-    let file = Kubernetes::File { kubeconfig: plane.kubeconfig_through(port), context: None };
-    Kube::connect(&file, &limits("view_max_age: 3s"), Clock::system()).await.unwrap()
-}
-
+/// With the rights of `deploy/rbac.yaml` and no other, as everything that follows.
 async fn connect(plane: &ControlPlane) -> Kube {
-    connect_as(plane, control_plane::ADMIN, "").await
+    connect_at(plane, Clock::system()).await
 }
 
 /// With a clock that the test steers.
 pub(crate) async fn connect_at(plane: &ControlPlane, clock: Clock) -> Kube {
-    let file = Kubernetes::File { kubeconfig: plane.kubeconfig(), context: None };
+    let file = Kubernetes::File { kubeconfig: plane.service().await, context: None };
     Kube::connect(&file, &limits(""), clock).await.unwrap()
+}
+
+/// With watches of a second.
+async fn connect_hasty(plane: &ControlPlane) -> Kube {
+    let file = Kubernetes::File { kubeconfig: plane.service().await, context: None };
+    Kube::connect(&file, &limits("view_max_age: 3s"), Clock::system()).await.unwrap()
+}
+
+/// The same, through a port that leads to the apiserver.
+#[cfg(feature = "killpoints")]
+async fn connect_through(plane: &ControlPlane, port: u16) -> Kube {
+    let kubeconfig = plane.through(port, &plane.service().await);
+    let file = Kubernetes::File { kubeconfig, context: None };
+    Kube::connect(&file, &limits("view_max_age: 3s"), Clock::system()).await.unwrap()
 }
 
 /// Waits until it holds of what is seen, and gives that.
@@ -206,7 +215,7 @@ async fn permit(plane: &ControlPlane, kinds: &[(&str, &str)]) {
 async fn what_we_may_not_see_is_unknown_and_says_which_until_we_may() {
     let Some(plane) = control_plane::start_with(&Setting::bare()).await else { return };
     permit(&plane, &WATCHED[1..]).await;
-    let kube = connect_as(&plane, RESTRICTED, "").await;
+    let kube = connect_restricted(&plane).await;
     wait::until("the reason", || async {
         let View::Unknown { why } = kube.observe().await else { panic!("nodes were seen") };
         why.contains("nodes cannot be watched") && why.contains("forbidden")
@@ -250,7 +259,7 @@ async fn what_is_told_is_an_event_of_that_very_node_or_pod() {
 #[tokio::test]
 async fn a_view_is_as_old_as_what_was_last_heard_and_new_again_when_the_server_is_back() {
     let Some(mut plane) = control_plane::start_with(&Setting::bare()).await else { return };
-    let kube = connect_as(&plane, control_plane::ADMIN, "view_max_age: 3s").await;
+    let kube = connect_hasty(&plane).await;
     create(&plane.nodes().await, FakeNode::default().json()).await;
     sees(&kube, "the node", |view| node(view, "one").is_some()).await;
     let age = async || match kube.observe().await {
@@ -278,7 +287,7 @@ async fn a_view_is_as_old_as_what_was_last_heard_and_new_again_when_the_server_i
 #[tokio::test]
 async fn nothing_is_listed_again_while_the_watches_go_on() {
     let Some(plane) = control_plane::start_with(&Setting::bare()).await else { return };
-    let kube = connect_as(&plane, control_plane::ADMIN, "view_max_age: 3s").await;
+    let kube = connect_hasty(&plane).await;
     sees(&kube, "the cluster", |_| true).await;
     let before = lists(&plane).await;
     let begun = Clock::system().now();

@@ -226,12 +226,6 @@ impl ControlPlane {
         self.site.api_server
     }
 
-    /// The same, by way of another port.
-    #[cfg(feature = "killpoints")]
-    pub(crate) fn kubeconfig_through(&self, port: u16) -> PathBuf {
-        self.through(port, &self.kubeconfig())
-    }
-
     /// A kubeconfig that leads there by way of another port.
     #[cfg(feature = "killpoints")]
     pub(crate) fn through(&self, port: u16, kubeconfig: &std::path::Path) -> PathBuf {
