@@ -1,13 +1,17 @@
 //! Two workers of one pod each, of which one is to leave.
 
 use super::{create, pod};
-use crate::support::control_plane::{Setting, is_running, until};
+use crate::support::control_plane::{AUDITED, Setting, is_running, until};
+use crate::support::observer::Observer;
 use crate::support::yard::Yard;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams};
 use serde_json::json;
+
+/// More workers than are asked for at any time here.
+const MAX: usize = 3;
 
 /// Two workers of one pod each.
 pub(super) struct Scene(pub(super) Yard);
@@ -27,7 +31,8 @@ impl Scene {
 
     /// The same, with what else is said of the pool.
     pub(super) async fn start_with(pool: &str) -> Option<Self> {
-        Self::on(Yard::start(&Setting::default(), pool).await?).await
+        let setting = Setting { flags: AUDITED.into(), ..Setting::default() };
+        Self::on(Yard::start(&setting, pool).await?).await
     }
 
     pub(super) async fn on(yard: Yard) -> Option<Self> {
@@ -98,7 +103,8 @@ impl Scene {
         .await;
     }
 
-    /// One worker and its pod are gone, node and machine, and no more than that.
+    /// One worker and its pod are gone, node and machine, and no more than that; and the API server's own record says that nothing
+    /// was done which may not be.
     pub(super) async fn ends_one(&self) {
         self.until("one worker", async || self.are_ready(1).await && self.nodes().await.len() == 1)
             .await;
@@ -107,5 +113,7 @@ impl Scene {
         assert_eq!(live, 1, "{machines:#?}");
         let pods = self.plane.pods().await.list(&ListParams::default()).await.unwrap();
         assert_eq!(pods.items.len(), 1);
+        let wrong = Observer::of(&self.plane.audit()).judge(MAX, &self.history().await);
+        assert!(wrong.is_empty(), "{wrong:#?}");
     }
 }

@@ -192,11 +192,12 @@ impl State {
             return;
         }
         match (deed.verb.as_str(), deed.resource.as_str()) {
-            ("create", "nodes") => _ = self.nodes.insert(name),
-            ("delete", "nodes") => {
-                self.nodes.remove(&name);
+            ("create", "nodes") => {
                 self.closed.remove(&name);
+                self.nodes.insert(name);
             }
+            // One with a finalizer is there for a while more, closed as it was.
+            ("delete", "nodes") => _ = self.nodes.remove(&name),
             ("create", "pods/binding") => {
                 let node = deed.body["target"]["name"].as_str().unwrap().to_owned();
                 self.pods.insert(name, node);

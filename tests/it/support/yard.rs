@@ -1,6 +1,8 @@
 //! A real control plane and the program, without any monitoring: what is asked of its one pool, an operator asks. The machines
 //! are simulated, in a file that the program and its observer share.
 
+#[cfg(feature = "killpoints")]
+use super::control_plane::AUDITED;
 use super::control_plane::{self, ControlPlane, Setting};
 use super::dockerd::Dockerd;
 use super::kubelets::Kubelets;
@@ -41,7 +43,8 @@ impl Yard {
     /// The same, and what the program asks of the API server goes through a proxy.
     #[cfg(feature = "killpoints")]
     pub(crate) async fn start_linked(pool: &str) -> Option<Self> {
-        let plane = control_plane::start().await?;
+        let setting = Setting { flags: AUDITED.into(), ..Setting::default() };
+        let plane = control_plane::start_with(&setting).await?;
         let proxy = Proxy::start(plane.port()).await;
         let kubeconfig = plane.through(proxy.port, &plane.service().await);
         let yard = Self::start_by(plane, kubeconfig, None, pool).await;
