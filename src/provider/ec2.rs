@@ -84,6 +84,11 @@ impl Ec2 {
     /// The same, asked as whoever has these keys: for trials beside what the environment says.
     pub fn asked_as(cluster: ClusterName, config: Ec2Config, keys: Option<Keys>) -> Self {
         let client = Client::new(&config, keys);
+        Self::over(cluster, config, client)
+    }
+
+    /// The same over this client.
+    fn over(cluster: ClusterName, config: Ec2Config, client: Client) -> Self {
         Self {
             cluster,
             config,
@@ -416,3 +421,6 @@ impl Provider for Ec2 {
         Ok(may)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_ec2::config::http::HttpResponse;
 use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::config::timeout::TimeoutConfig;
-use aws_sdk_ec2::config::{AppName, Builder};
+use aws_sdk_ec2::config::{AppName, Builder, SharedHttpClient};
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::operation::create_fleet::{CreateFleetOutput, builders::CreateFleetFluentBuilder};
 use aws_sdk_ec2::operation::run_instances::{
@@ -59,6 +59,7 @@ pub(super) struct Client {
     endpoint: Option<String>,
     role: Option<String>,
     keys: Option<Keys>,
+    http: SharedHttpClient,
     sdk: OnceCell<SdkConfig>,
     ec2: OnceCell<aws_sdk_ec2::Client>,
 }
@@ -66,11 +67,19 @@ pub(super) struct Client {
 impl Client {
     /// Reaches nobody yet.
     pub(super) fn new(config: &Ec2Config, keys: Option<Keys>) -> Self {
+        let crypto = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
+        let http = aws_smithy_http_client::Builder::new().tls_provider(crypto).build_https();
+        Self::over(http, config, keys)
+    }
+
+    /// The same over this client of HTTP's.
+    pub(super) fn over(http: SharedHttpClient, config: &Ec2Config, keys: Option<Keys>) -> Self {
         Self {
             region: config.region.clone(),
             endpoint: config.endpoint.clone(),
             role: config.assume_role.clone(),
             keys,
+            http,
             sdk: OnceCell::new(),
             ec2: OnceCell::new(),
         }
@@ -82,11 +91,9 @@ impl Client {
     }
 
     async fn load(&self) -> Result<SdkConfig> {
-        let crypto = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
-        let http = aws_smithy_http_client::Builder::new().tls_provider(crypto).build_https();
         let name = AppName::new("bellwether").map_err(|error| Error::Invalid(error.to_string()))?;
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http)
+            .http_client(self.http.clone())
             .app_name(name)
             // What may be asked again, and when, is said here and by `Guarded`.
             .retry_config(RetryConfig::disabled())
