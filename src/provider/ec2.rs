@@ -218,9 +218,13 @@ impl Ec2 {
                     Err(error @ (Error::Capacity(_) | Error::Quota(_))) => {
                         answer.without.push((offering.clone(), error));
                     }
-                    // What came before it is known by its tags.
+                    // It is not known what this one did: the list tells that, and what came before it, by their tags.
+                    Err(error) if error.left_behind() == LeftBehind::Unknown => return Err(error),
                     Err(error) if answer.had.is_empty() => return Err(error),
-                    Err(error) => return Err(Error::Unavailable(error.to_string())),
+                    Err(error) => {
+                        answer.cut = Some(error);
+                        return Ok(answer);
+                    }
                 }
             }
         }

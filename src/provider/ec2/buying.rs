@@ -90,6 +90,10 @@ impl<'a> Buying<'a> {
         all.filter(|one| one.market == market && !is_out(one)).collect()
     }
 
+    fn is_more_left(&self) -> bool {
+        [Market::Spot, Market::OnDemand].into_iter().any(|market| !self.left(market).is_empty())
+    }
+
     /// Takes in what a call was answered with.
     pub(super) fn answered(&mut self, ask: Ask<'a>, answer: Answer) {
         let untold = untold(&ask, &answer);
@@ -114,7 +118,11 @@ impl<'a> Buying<'a> {
         for offering in untold {
             self.has_none(offering, &Error::Capacity("no machine came".to_owned()));
         }
-        self.open.extend(orders);
+        match answer.cut {
+            Some(error) if !self.is_more_left() => self.fail(&orders, &error),
+            // Those that were not asked for are so in the next round.
+            _ => self.open.extend(orders),
+        }
     }
 
     /// Takes in that a call was refused.
@@ -126,10 +134,12 @@ impl<'a> Buying<'a> {
                 }
                 self.open.extend(ask.orders);
             }
-            error => self
-                .failed
-                .extend(ask.orders.iter().map(|order| (order.worker.clone(), error.clone()))),
+            error => self.fail(&ask.orders, &error),
         }
+    }
+
+    fn fail(&mut self, orders: &[&Order], why: &Error) {
+        self.failed.extend(orders.iter().map(|order| (order.worker.clone(), why.clone())));
     }
 
     fn is_out(&self, offering: &Offering) -> bool {
@@ -167,8 +177,11 @@ impl<'a> Buying<'a> {
 }
 
 /// Offerings of the markets of which fewer came than were asked for. Whether or not somebody says why of each, none is asked
-/// again in this act.
+/// again in this act. Of what was not asked for at all nothing is known.
 fn untold(ask: &Ask<'_>, answer: &Answer) -> Vec<Offering> {
+    if answer.cut.is_some() {
+        return Vec::new();
+    }
     let came = |market| answer.had.iter().filter(|(_, had)| had.market == market).count();
     let short: Vec<Market> =
         ask.markets().filter(|(market, count)| came(*market) < *count).map(|it| it.0).collect();

@@ -30,6 +30,8 @@ pub(super) struct Answer {
     pub(super) had: Vec<(InstanceId, Offering)>,
     /// Offerings that had none, each with why.
     pub(super) without: Vec<(Offering, Error)>,
+    /// Why not all of it was asked for, where it was not: that says nothing of any offering.
+    pub(super) cut: Option<Error>,
 }
 
 impl Ask<'_> {
@@ -160,7 +162,7 @@ pub(super) fn answer(
     }
     let without = output.errors().iter().filter_map(|error| without(error, catalog));
     let without = without.map(|(offering, error)| (priced(offering), error)).collect();
-    Ok(Answer { had: all, without })
+    Ok(Answer { had: all, without, cut: None })
 }
 
 fn had(group: &CreateFleetInstance, catalog: &Catalog) -> Option<Offering> {

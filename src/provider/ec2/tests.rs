@@ -2,6 +2,7 @@
 //! answers are as EC2 documents them: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/>.
 
 mod acts;
+mod held;
 mod looks;
 
 use super::client::Keys;

@@ -99,7 +99,7 @@ fn each_machine_is_the_worker_s_who_wanted_its_market_and_zone() {
         ("i-spot".into(), offering("large", "a", Market::Spot)),
         ("i-own".into(), offering("small", "a", Market::OnDemand)),
     ];
-    buying.answered(ask, Answer { had, without: Vec::new() });
+    buying.answered(ask, Answer { had, ..Answer::default() });
     let launched = buying.end();
     let of = |worker: &str| {
         launched.instances.iter().find(|one| one.0.as_str() == worker).unwrap().1.to_string()
