@@ -131,25 +131,33 @@ impl Guarded {
         name: &'static str,
         attempt: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        if let Err(error) = self.admitted(name) {
-            self.count(name, Some(&error));
-            return Err(error);
-        }
+        let is_try = match self.admitted(name) {
+            Ok(is_try) => is_try,
+            Err(error) => {
+                self.count(name, Some(&error));
+                return Err(error);
+            }
+        };
         let timer = self.metrics.calls.seconds.with_label_values(&["provider", name]).start_timer();
         let answer =
             tokio::time::timeout(self.config.call, attempt).await.unwrap_or(Err(Error::TimedOut));
         timer.observe_duration();
-        // Who was not asked said nothing: its own pace held the call back.
-        if !matches!(answer, Err(Error::NotAsked)) {
-            self.learn(name, answer.as_ref().err());
-            self.adapt(answer.as_ref().err());
+        match answer.as_ref().err() {
+            // Who was not asked said nothing: its own pace held the call back.
+            Some(Error::NotAsked) if is_try => self.let_the_next_try(name),
+            Some(Error::NotAsked) => {}
+            error => {
+                self.learn(name, error);
+                self.adapt(error);
+            }
         }
         self.count(name, answer.as_ref().err());
         answer
     }
 
-    /// Whether the breaker of this kind of call lets it through: one call each time an open one's time is over.
-    fn admitted(&self, name: &'static str) -> Result<()> {
+    /// Whether the breaker of this kind of call lets it through: one call each time an open one's time is over. Answers whether it
+    /// is that one, by which the breaker learns.
+    fn admitted(&self, name: &'static str) -> Result<bool> {
         let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         match breakers.get_mut(name).and_then(|breaker| breaker.until.as_mut()) {
@@ -157,9 +165,17 @@ impl Guarded {
             Some(until) => {
                 // The others wait for what this one learns; by time, for its caller may give it up.
                 *until = now + self.config.open.max(self.config.call);
-                Ok(())
+                Ok(true)
             }
-            None => Ok(()),
+            None => Ok(false),
+        }
+    }
+
+    /// The one call that an open breaker let through taught it nothing: the next one is let through in its place.
+    fn let_the_next_try(&self, name: &'static str) {
+        let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(until) = breakers.get_mut(name).and_then(|breaker| breaker.until.as_mut()) {
+            *until = Instant::now();
         }
     }
 

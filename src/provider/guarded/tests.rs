@@ -315,6 +315,44 @@ async fn a_failed_try_opens_the_breaker_anew_and_a_good_one_closes_it() {
     assert_eq!(inner.asked(), 5);
 }
 
+/// It taught nothing: whether AWS is there again, the next one finds out at once.
+#[tokio::test(start_paused = true)]
+async fn a_try_that_was_held_back_leaves_its_turn_to_the_next_call() {
+    let held = || Some(Err(Error::NotAsked));
+    let inner = Scripted::of([away(), held(), held(), away()]);
+    let guarded = Guarded::new(inner.clone(), short(1), Arc::new(Metrics::new()));
+    let pool = "p".into();
+    guarded.list(&pool).await.unwrap_err();
+    tokio::time::advance(Duration::from_secs(31)).await;
+    for asked in [2, 3] {
+        assert_eq!((guarded.list(&pool).await, inner.asked()), (Err(Error::NotAsked), asked));
+    }
+    assert_eq!(guarded.list(&pool).await, Err(Error::Unavailable("away".to_owned())));
+    assert_eq!(guarded.list(&pool).await, Err(Error::NotAsked), "that was an answer");
+    assert_eq!(inner.asked(), 4);
+    tokio::time::advance(Duration::from_secs(31)).await;
+    guarded.list(&pool).await.unwrap();
+}
+
+/// Several are under way at once.
+#[tokio::test(start_paused = true)]
+async fn a_call_from_before_that_was_held_back_lets_nobody_through_an_open_breaker() {
+    let inner = Scripted::of([away(), Some(Err(Error::NotAsked))]);
+    let guarded = Guarded::new(inner.clone(), short(1), Arc::new(Metrics::new()));
+    let (held, pool) = (tokio::sync::Notify::new(), "p".into());
+    let before = guarded.once("list", async {
+        held.notified().await;
+        inner.answer().await
+    });
+    let opens = async {
+        guarded.list(&pool).await.unwrap_err();
+        held.notify_one();
+    };
+    let (answer, ()) = tokio::join!(before, opens);
+    assert_eq!((answer, inner.asked()), (Err(Error::NotAsked), 2));
+    assert_eq!((guarded.list(&pool).await, inner.asked()), (Err(Error::NotAsked), 2));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_try_that_was_given_up_by_its_caller_does_not_shut_the_breaker_for_ever() {
     let inner = Scripted::of([away(), None]);
