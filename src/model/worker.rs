@@ -91,7 +91,7 @@ pub enum WorkerState {
 pub enum Failure {
     /// The provider refused or nothing came of the request.
     NotLaunched,
-    /// The check right before the call said no; the provider was not asked.
+    /// The provider was not asked: the check right before the call said no, or the call was held back.
     Refused,
     /// No node by the join deadline.
     NeverJoined,

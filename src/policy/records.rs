@@ -376,8 +376,7 @@ fn fail(worker: &Worker, failure: Failure, reason: Reason, draft: &mut Draft) {
 fn reason_of(scene: &Scene<'_>, worker: &Worker, failure: Failure) -> Reason {
     let after = duration::format(join_deadline(scene, worker));
     match failure {
-        Failure::NotLaunched => Reason::NeverLaunched,
-        Failure::Refused => Reason::Changed { what: "what asked for it".to_owned() },
+        Failure::NotLaunched | Failure::Refused => Reason::NeverLaunched,
         Failure::NeverJoined => Reason::NeverJoined { after },
         Failure::NeverReady => Reason::NeverReady { after },
         Failure::NotReady => {

@@ -87,7 +87,11 @@ impl<'a> Executor<'a> {
         }
         let answer = self.parts.provider.launch(request).await;
         killpoint::reached(Point::LaunchAnswered);
+        let is_unasked = answer == Err(provider::Error::NotAsked);
         launched(request, answer, ledger);
+        if is_unasked {
+            ledger.not_launched(intent);
+        }
     }
 
     /// What a machine that is given up wrote last, where that was asked, and what came of the call.
@@ -302,8 +306,7 @@ pub(super) fn launched(
             continue;
         }
         ledger.count(&request.pool, "launch", error.kind());
-        ledger.moved(&worker, &WorkerEvent::Fail { failure: Failure::NotLaunched });
-        ledger.launch(EntryKind::Failed, request, Some(&worker), why_not(&error));
+        fail(request, &worker, failure_of(&error), why_not(&error), ledger);
     }
     ledger.settled(&request.batch);
 }
@@ -342,7 +345,7 @@ fn had(request: &LaunchRequest, launched: provider::Launched, ledger: &mut Ledge
 fn not_launched(request: &LaunchRequest, error: &provider::Error, ledger: &mut Ledger<'_>) {
     ledger.count(&request.pool, "launch", error.kind());
     match error.left_behind() {
-        LeftBehind::Nothing => give_up(request, Failure::NotLaunched, &why_not(error), ledger),
+        LeftBehind::Nothing => give_up(request, failure_of(error), &why_not(error), ledger),
         // The intent stays open: the next pass finds out, by list and by replay.
         LeftBehind::Unknown => ledger.launch(EntryKind::Failed, request, None, why_not(error)),
     }
@@ -355,14 +358,29 @@ pub(super) fn give_up(
     reason: &Reason,
     ledger: &mut Ledger<'_>,
 ) {
-    let kind = if failure == Failure::Refused { EntryKind::Refused } else { EntryKind::Failed };
     let open: Vec<_> =
         request.orders.iter().filter(|order| ledger.is_requested(&order.worker)).collect();
     for order in open {
-        ledger.moved(&order.worker, &WorkerEvent::Fail { failure });
-        ledger.launch(kind, request, Some(&order.worker), reason.clone());
+        fail(request, &order.worker, failure, reason.clone(), ledger);
     }
     ledger.settled(&request.batch);
+}
+
+fn fail(
+    request: &LaunchRequest,
+    worker: &WorkerId,
+    failure: Failure,
+    reason: Reason,
+    ledger: &mut Ledger<'_>,
+) {
+    let kind = if failure == Failure::Refused { EntryKind::Refused } else { EntryKind::Failed };
+    ledger.moved(worker, &WorkerEvent::Fail { failure });
+    ledger.launch(kind, request, Some(worker), reason);
+}
+
+/// Whoever was not asked did not fail: that says nothing of whether launching helps.
+fn failure_of(error: &provider::Error) -> Failure {
+    if *error == provider::Error::NotAsked { Failure::Refused } else { Failure::NotLaunched }
 }
 
 fn why_not(error: &provider::Error) -> Reason {

@@ -1,5 +1,6 @@
 //! One pass at a time, on a simulated world: what it does, stores, tells and counts.
 
+mod held;
 mod pitfalls;
 mod replays;
 mod stage;
