@@ -222,6 +222,7 @@ fn instances(pool: &str, launched: Timestamp) -> Vec<Instance> {
         protected: false,
         notice: None,
         told: None,
+        unchecked: false,
     })
     .collect()
 }

@@ -34,6 +34,9 @@ pub struct Instance {
     /// What the provider says of its state, for people: why it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told: Option<String>,
+    /// It runs, and what its provider would say of that is not known: nothing told is no word that it is well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unchecked: bool,
 }
 
 /// Where an instance stands. `Pending` counts like `Running`: it is on its way.

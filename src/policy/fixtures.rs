@@ -210,6 +210,7 @@ impl World {
             protected: false,
             notice: None,
             told: None,
+            unchecked: false,
         };
         self.instances(worker.pool.as_str()).push(instance);
     }

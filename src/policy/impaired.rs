@@ -27,6 +27,7 @@ fn follow_pool<'a>(
     for worker in scene.workers(pool).filter(|worker| worker.is_live()) {
         let told = match scene.machine(worker, list) {
             Machine::Unknown => continue,
+            Machine::Live(one) if one.unchecked => continue,
             Machine::Live(one) => words(one),
             Machine::Stopped(_) | Machine::Ending(_) | Machine::Gone(_) => None,
         };

@@ -265,11 +265,12 @@ impl Ec2 {
         ids.collect::<Option<_>>().ok_or_else(untold)
     }
 
-    /// Tells of those that run which fail a check of AWS's. Nothing is decided by it, so where it cannot be asked nothing is told.
+    /// Tells of those that run which fail a check of AWS's. Nothing is decided by it, so a list is whole without.
     async fn tell_impaired(&self, listed: &mut [Instance]) {
         let impaired = self.impaired.told(Box::pin(self.client.impaired())).await;
         for one in listed.iter_mut().filter(|one| one.state == InstanceState::Running) {
-            one.told = impaired.get(&one.id).cloned();
+            one.unchecked = impaired.is_none();
+            one.told = impaired.as_ref().and_then(|all| all.get(&one.id).cloned());
         }
     }
 

@@ -270,6 +270,7 @@ fn create(
         protected: false,
         notice: None,
         told: None,
+        unchecked: false,
     };
     let ready = duration::after(joins, boot.mul_f64(0.1).max(Duration::from_millis(1)));
     let machine = Machine {
@@ -309,6 +310,7 @@ pub(super) fn add_foreign(state: &mut State) -> InstanceId {
         protected: false,
         notice: None,
         told: None,
+        unchecked: false,
     };
     let machine = Machine {
         instance,

@@ -70,6 +70,20 @@ fn a_list_that_is_not_known_says_of_no_machine_that_it_is_well_again() {
     assert_eq!(lines(&mut world), [], "it was told before");
 }
 
+/// After a restart, say, where AWS cannot be asked for its checks at first.
+#[test]
+fn a_machine_of_which_nothing_could_be_asked_is_not_taken_for_well() {
+    let mut world = World::of(3);
+    say(&mut world, 1, Some("a check fails"));
+    lines(&mut world);
+    say(&mut world, 1, None);
+    world.instance(1).unchecked = true;
+    assert_eq!(lines(&mut world), []);
+    world.instance(1).unchecked = false;
+    say(&mut world, 1, Some("a check fails"));
+    assert_eq!(lines(&mut world), [], "it was told before");
+}
+
 /// Its node is Ready, so it is there.
 #[test]
 fn a_list_that_lacks_a_machine_says_of_it_neither() {

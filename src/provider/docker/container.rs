@@ -232,6 +232,7 @@ pub(super) fn of_labels(
         protected: false,
         notice: None,
         told: None,
+        unchecked: false,
     })
 }
 

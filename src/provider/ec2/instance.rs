@@ -30,6 +30,7 @@ pub(super) fn instance(listed: &Listed) -> Option<Instance> {
         protected: false,
         notice: None,
         told: told(listed).filter(|_| listed.state().and_then(At::name) != Some(&State::Running)),
+        unchecked: false,
     })
 }
 

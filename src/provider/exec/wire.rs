@@ -311,6 +311,7 @@ impl Machine {
             protected: self.protected,
             notice: self.notice,
             told: self.reason.as_deref().map(in_words),
+            unchecked: false,
         })
     }
 }

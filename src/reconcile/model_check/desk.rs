@@ -351,5 +351,6 @@ fn instance(machine: &Machine) -> Instance {
         protected: false,
         notice: None,
         told: None,
+        unchecked: false,
     }
 }

@@ -42,6 +42,25 @@ async fn a_list_whose_second_page_is_refused_is_none() {
     assert_eq!(aws.sent().len(), 2);
 }
 
+/// A list is whole without its checks, and does not say that all are well.
+#[tokio::test(start_paused = true)]
+async fn a_list_whose_checks_are_refused_says_that_they_are_not_known() {
+    let none = || well("DescribeInstanceStatus", "<instanceStatusSet/>");
+    let answers = vec![
+        page(&["i-1"], None),
+        refusal(503, "RequestLimitExceeded"),
+        page(&["i-1"], None),
+        none(),
+        none(),
+    ];
+    let aws = Replay::of("checks", template(), answers).await;
+    let listed = aws.ec2.list(&"workers".into()).await.unwrap();
+    assert!(listed[0].unchecked, "{listed:?}");
+    tokio::time::advance(Duration::from_mins(1)).await;
+    let listed = aws.ec2.list(&"workers".into()).await.unwrap();
+    assert!(!listed[0].unchecked, "{listed:?}");
+}
+
 fn protection(is_on: bool) -> HttpResponse {
     let told = format!(
         "<instanceId>i-1</instanceId><disableApiTermination><value>{is_on}</value></disableApiTermination>"
