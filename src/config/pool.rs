@@ -284,10 +284,20 @@ impl PoolConfig {
     }
 
     pub(super) fn read(s: &mut Section<'_>, name: &str, mode: Mode) -> Self {
+        Self::read_within(s, name, mode, ProviderConfig::line_max)
+    }
+
+    /// The same, where a provider bounds in this way what its machines read of their nodes as they boot.
+    fn read_within(
+        s: &mut Section<'_>,
+        name: &str,
+        mode: Mode,
+        line_max: fn(&ProviderConfig) -> Option<usize>,
+    ) -> Self {
         let max = s.required("max", value::whole(0..=MOST)).unwrap_or(MOST);
         let base = Self::new(PoolName::new(name), max);
         let provider = ProviderConfig::read(s);
-        let (order, line_max) = (OrderBy::usual(&provider), provider.line_max());
+        let (order, line_max) = (OrderBy::usual(&provider), line_max(&provider));
         let pool = Self {
             provider,
             min: s.take("min", value::whole(0..=MOST)).unwrap_or(base.min),

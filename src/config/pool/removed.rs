@@ -24,7 +24,8 @@ impl PoolConfig {
         let ec2 = config.pointer_mut("/provider/ec2").and_then(Value::as_object_mut);
         ec2.and_then(|ec2| ec2.remove("user_data_file"));
         let tree = Tree::from(config);
-        let pool = reader.root(&tree, |s| Self::read(s, name.as_str(), Mode::Act));
+        // Nor does a label that no tag holds matter, which was taken before that was refused.
+        let pool = reader.root(&tree, |s| Self::read_within(s, name.as_str(), Mode::Act, |_| None));
         // One that a newer or older version wrote and this one cannot read is left alone.
         let (errors, _) = reader.finish();
         let rest =

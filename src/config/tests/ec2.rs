@@ -88,6 +88,29 @@ fn labels_and_taints_that_fit_no_tag_are_refused_where_machines_read_them_from_o
     }
 }
 
+/// An older version took them. Nothing is launched of it any more.
+#[test]
+fn a_pool_that_left_the_file_is_drained_though_its_labels_and_taints_fit_no_tag() {
+    let (path, cluster) = fields::ec2();
+    let value = changed(&full(), &path, cluster);
+    let value =
+        changed(&value, "clusters.default.pools.workers.drain", json!({ "when_removed": true }));
+    let cluster = parse_value(&value).unwrap().clusters[&"default".into()].clone();
+    let mut farewell = cluster.pools[&"workers".into()].farewell().unwrap();
+    let long = "x".repeat(63);
+    let labels = json!({ "a1": long, "a2": long, "a3": long, "a4": long, "a5": long });
+    let taint = json!({ "key": long, "value": long, "effect": "NoSchedule" });
+    farewell.config["node"]["labels"] = labels;
+    farewell.config["node"]["taints"] = json!([taint, taint, taint]);
+    let mut rest = cluster;
+    rest.pools.clear();
+    let left = PoolMemory { farewell: Some(farewell), ..PoolMemory::default() };
+    let rest = rest.with_removed(&[("workers".into(), left)].into()).into_owned();
+    let pool = &rest.pools[&PoolName::from("workers")];
+    assert!(pool.removed);
+    assert_eq!((pool.node.labels.len(), pool.node.taints.len()), (5, 3), "pods look at them still");
+}
+
 #[test]
 fn of_instances_nothing_stands_twice_and_no_tag_is_ours() {
     let (path, cluster) = fields::ec2();
