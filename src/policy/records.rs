@@ -6,8 +6,8 @@ use super::scene::{Health, Machine, Scene, unknown};
 use super::{adopt, candidates, leaving, pauses};
 use crate::config::Mode;
 use crate::model::{
-    Act, Cordon, Failure, Node, Permit, PoolName, Readiness, Reason, Step, Taint, Transition,
-    Worker, WorkerEvent, WorkerState, duration,
+    Act, Cordon, Failure, Node, Permit, PoolName, Purpose, Readiness, Reason, Step, Taint,
+    Transition, Worker, WorkerEvent, WorkerState, duration,
 };
 use jiff::Timestamp;
 use std::time::Duration;
@@ -327,6 +327,16 @@ fn terminating(worker: &Worker, machine: Machine<'_>, node: Option<&Node>, draft
         }
         // The list and the node contradict each other, and nothing was drained.
         (Machine::Stopped(_), _) if worker.purpose.is_none() && is_well => {}
+        // A person protected it amid its drain, and its end was refused for that. It serves again: the record goes, and the machine
+        // is adopted anew, which takes our mark off its node. What the provider takes itself is not kept by that.
+        (Machine::Live(instance), _)
+            if instance.protected && is_well && worker.purpose != Some(Purpose::Notice) =>
+        {
+            let told = Transition::Told { worker: worker.id.clone(), reason: Reason::Protected };
+            draft.plan.transitions.push(told);
+            draft.also(&worker.pool, Reason::Protected);
+            draft.plan.forget.push(worker.id.clone());
+        }
         (Machine::Live(instance) | Machine::Stopped(instance), _) if instance.protected => {
             draft.also(&worker.pool, Reason::Protected);
         }

@@ -1,8 +1,8 @@
 //! Machines that bear no worker's name: they are known by their own id, and their nodes by the machine.
 
 use crate::model::{
-    Act, Failure, InstanceId, InstanceState, PoolName, Purpose, Readiness, Reason, Transition,
-    WorkerState, duration,
+    Act, Cordon, Failure, InstanceId, InstanceState, PoolName, Purpose, Readiness, Reason,
+    Transition, WorkerState, duration,
 };
 use crate::policy::fixtures::{DAY, MINUTE, Reads as _, SECOND, World, ec2, intents, worker_id};
 use crate::policy::scene::Scene;
@@ -268,11 +268,58 @@ fn the_end_of_a_machine_that_is_protected_by_now_is_not_asked_again_and_again() 
     assert!(format!("{:?}", plan.decisions).contains("Protected"));
 }
 
+/// Its end was refused for that, so it is there and stays.
+#[test]
+fn one_that_was_drained_and_is_protected_by_now_serves_again() {
+    let mut world = world(2);
+    world.leaving(1, WorkerState::Terminating, Purpose::Idle);
+    world.node(1).cordon = Cordon::Ours;
+    world.instance(1).protected = true;
+    let plan = world.plan();
+    let told = Transition::Told { worker: worker_id(1), reason: Reason::Protected };
+    assert_eq!((&plan.transitions, &plan.forget), (&vec![told], &vec![worker_id(1)]));
+    let (mut ended, mut uncordoned) = (0, 0);
+    for _ in 0..6 {
+        let plan = world.plan();
+        let steps = |is: fn(&Act) -> bool| plan.steps.iter().filter(|step| is(&step.act)).count();
+        ended += steps(|act| matches!(act, Act::Terminate { .. }));
+        uncordoned += steps(|act| matches!(act, Act::Uncordon { .. }));
+        world.apply(&plan);
+        world.later(SECOND * 5);
+    }
+    assert_eq!((ended, uncordoned, world.memory.workers.len()), (0, 1, 2));
+    assert_eq!(world.node(1).cordon, Cordon::None);
+    let machine = world.instance(1).id.clone();
+    let adopted = world.memory.workers.values().find(|one| one.instance.as_ref() == Some(&machine));
+    assert_eq!(adopted.unwrap().state, WorkerState::Ready);
+}
+
+/// A sick one does not serve, and what the provider takes is taken.
+#[test]
+fn one_that_does_not_serve_or_is_taken_back_is_not_kept_for_its_protection() {
+    let breaks: [fn(&mut World); 2] = [
+        |world| world.worker(1).purpose = Some(Purpose::Notice),
+        |world| world.node(1).readiness = Readiness::NotReady { since: world.now },
+    ];
+    for (at, spoil) in breaks.into_iter().enumerate() {
+        let mut world = world(2);
+        world.leaving(1, WorkerState::Terminating, Purpose::Idle);
+        world.instance(1).protected = true;
+        spoil(&mut world);
+        let plan = world.plan();
+        assert_eq!(
+            (&plan.transitions, &plan.forget, &plan.steps),
+            (&vec![], &vec![], &vec![]),
+            "{at}"
+        );
+    }
+}
+
 #[test]
 fn one_that_turns_out_to_be_protected_before_its_node_is_cordoned_is_given_back() {
     let mut world = world(2);
     world.leaving(1, WorkerState::Cordoned, Purpose::Idle);
-    world.node(1).cordon = crate::model::Cordon::None;
+    world.node(1).cordon = Cordon::None;
     world.instance(1).protected = true;
     world.later(SECOND * 2);
     let plan = world.plan();

@@ -9,10 +9,12 @@ use crate::support::prometheus::{self, RunningPrometheus};
 use crate::support::redis::{self, RunningRedis};
 use crate::support::server::{Ready, Server};
 use crate::support::{ports, wait};
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -191,5 +193,33 @@ impl Story {
 
     pub(super) async fn work_ends(&self, name: &str) {
         self.pods().delete(name, &DeleteParams::default().grace_period(0)).await.unwrap();
+    }
+
+    /// Two workers, of which one is on its way out while a budget (`small`) keeps a pod there; that one's instance.
+    pub(super) async fn drain_that_a_budget_holds(&self) -> String {
+        self.create_pod("first").await;
+        self.until("the pod to run", || async { self.bound().await == 1 }).await;
+        let leaving = self.aws.machines().await.remove(0).id;
+        let labels = json!({ "app": "small" });
+        let small =
+            json!({ "metadata": { "labels": labels }, "spec": pod("small", "300m")["spec"] });
+        let spec = json!({ "selector": { "matchLabels": labels }, "template": small });
+        let deployments: Api<Deployment> = Api::default_namespaced(self.client.clone());
+        create(&deployments, json!({ "metadata": { "name": "small" }, "spec": spec })).await;
+        self.until("a small one to run beside it", || async { self.bound().await == 2 }).await;
+        self.create_pod("second").await;
+        self.until("a second worker", || async { self.bound().await == 3 }).await;
+        let spec = json!({ "selector": { "matchLabels": labels }, "maxUnavailable": 0 });
+        let budgets: Api<PodDisruptionBudget> = Api::default_namespaced(self.client.clone());
+        create(&budgets, json!({ "metadata": { "name": "small" }, "spec": spec })).await;
+        self.work_ends("first").await;
+        self.until("a budget to hold the drain", || async {
+            let workers = self.told("workers").await;
+            workers
+                .iter()
+                .any(|one| one["blocked"].as_str().is_some_and(|by| by.contains("budget")))
+        })
+        .await;
+        leaving
     }
 }

@@ -4,14 +4,11 @@
 use super::chain::Story;
 use crate::support::aws::{Fault, Machine};
 use crate::support::boots::node_of;
-use crate::support::control_plane::{create, pod};
 use crate::support::wait;
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Node;
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::Api;
 use kube::api::ListParams;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -232,29 +229,7 @@ async fn a_page_that_is_lost_ends_nothing_and_buys_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_somebody_ends_amid_its_drain_is_lost_and_nothing_is_bought_for_it() {
     let Some(story) = Story::start().await else { return };
-    story.create_pod("first").await;
-    story.until("the pod to run", || async { story.bound().await == 1 }).await;
-    let leaving = story.aws.machines().await.remove(0).id;
-    let labels = json!({ "app": "small" });
-    let small = json!({ "metadata": { "labels": labels }, "spec": pod("small", "300m")["spec"] });
-    let spec = json!({ "selector": { "matchLabels": labels }, "template": small });
-    let deployments: Api<Deployment> = Api::default_namespaced(story.client.clone());
-    create(&deployments, json!({ "metadata": { "name": "small" }, "spec": spec })).await;
-    story.until("a small one to run beside it", || async { story.bound().await == 2 }).await;
-    story.create_pod("second").await;
-    story.until("a second worker", || async { story.bound().await == 3 }).await;
-    let spec = json!({ "selector": { "matchLabels": labels }, "maxUnavailable": 0 });
-    let budgets: Api<PodDisruptionBudget> = Api::default_namespaced(story.client.clone());
-    create(&budgets, json!({ "metadata": { "name": "small" }, "spec": spec })).await;
-    story.work_ends("first").await;
-    story
-        .until("a budget to hold the drain", || async {
-            let workers = story.told("workers").await;
-            workers
-                .iter()
-                .any(|one| one["blocked"].as_str().is_some_and(|by| by.contains("budget")))
-        })
-        .await;
+    let leaving = story.drain_that_a_budget_holds().await;
     story.aws.ask("TerminateInstances", &[("InstanceId.1", &leaving)]).await;
     story.until("its node to go", || async { story.nodes().await == 1 }).await;
     let lost = |entry: &Value| entry["reason"]["code"] == "lost";

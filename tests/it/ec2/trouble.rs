@@ -2,7 +2,12 @@
 
 use super::chain::Story;
 use crate::support::aws::{Fault, Lifecycle};
+use crate::support::boots::node_of;
 use crate::support::wait;
+use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::Api;
+use kube::api::DeleteParams;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -156,6 +161,44 @@ async fn an_end_that_fails_or_is_answered_too_late_is_asked_again_and_recorded_o
     }
     assert_eq!(told, [1, 3, 1], "{:#?}", story.told("history").await);
     assert_eq!((story.asked("TerminateInstances"), story.aws.machines().await.len()), (3, 1));
+}
+
+/// A budget holds its pod, so it is there for long; then a person protects its machine.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_somebody_protects_amid_its_drain_is_given_back_and_not_asked_for_again() {
+    let Some(story) = Story::start().await else { return };
+    let leaving = story.drain_that_a_budget_holds().await;
+    let words = [("InstanceId", leaving.as_str()), ("DisableApiTermination.Value", "true")];
+    story.aws.ask("ModifyInstanceAttribute", &words).await;
+    let nodes: Api<Node> = Api::all(story.client.clone());
+    let is_open = || async {
+        let node = nodes.get(&node_of(&leaving)).await.unwrap();
+        node.spec.unwrap().unschedulable.is_none()
+    };
+    assert!(!is_open().await, "it is on its way out");
+    let budgets: Api<PodDisruptionBudget> = Api::default_namespaced(story.client.clone());
+    budgets.delete("small", &DeleteParams::default()).await.unwrap();
+    story
+        .until("its node to be given back", || async {
+            is_open().await && !story.lines("protected", "seen").await.is_empty()
+        })
+        .await;
+    let refused = story.lines("terminate", "failed").await;
+    let why = refused[0]["detail"].as_str().unwrap();
+    assert!(why.contains("OperationNotPermitted"), "AWS's own words: {why}");
+    assert_eq!((refused.len(), story.asked("TerminateInstances")), (1, 1));
+    story.aws.forget_calls();
+    wait::until("it to be looked at again and again", || async {
+        story.reconcile().await;
+        story.asked("DescribeInstances") >= 10
+    })
+    .await;
+    assert_eq!((story.asked("TerminateInstances"), is_open().await), (0, true));
+    assert_eq!((story.instances("running").await, story.nodes().await), (2, 2));
+    assert_eq!(story.lines("protected", "seen").await.len(), 1);
+    let workers = story.told("workers").await;
+    let worker = workers.iter().find(|one| one["instance"] == *leaving).unwrap();
+    assert_eq!(worker["state"]["state"], "ready", "{worker:#?}");
 }
 
 /// a quota of each market is used up, and raised later.
