@@ -2,7 +2,7 @@
 //!
 //! Times and memory are measured on an API of ours (`Api`), which answers at once with what was made ready before: an AWS that is
 //! played would be slower than what is measured. How often it is asked for many workers is counted before moto. While nothing
-//! happens it is watched for two minutes: `IDLE_SECONDS` chooses.
+//! happens it is watched for ten minutes: `IDLE_SECONDS` chooses.
 
 #[expect(dead_code, clippy::unwrap_used, reason = "the tests use the rest")]
 #[path = "../../tests/it/ec2/stage.rs"]
@@ -11,14 +11,16 @@ mod stage;
 use super::chain::run;
 use super::results::{Measure, median};
 use super::support::aws::Lifecycle;
-use super::support::control_plane::{self};
+use super::support::control_plane::{self, FakeNode, create};
 use super::support::server::{Ready, Server};
 use super::support::{ports, wait};
 use anyhow::Context as _;
 use bellwether::config::{Ec2Config, Secret, Source};
-use bellwether::model::{LaunchRequest, Market, Offering, Order};
+use bellwether::model::{LaunchRequest, Market, Offering, Order, POOL_LABEL, ZONE_LABEL};
 use bellwether::provider::{Ec2, Keys, Provider as _};
 use bytes::Bytes;
+use k8s_openapi::api::core::v1::{Namespace, Node};
+use serde_json::Value;
 use stage::{Stage, machines_of};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -40,7 +42,10 @@ const LISTS: usize = 20;
 
 /// How long an idle program is left alone before it is watched, and for how long it is.
 const SETTLED: Duration = Duration::from_secs(10);
-const WATCHED: Duration = Duration::from_mins(2);
+const WATCHED: Duration = Duration::from_mins(10);
+
+/// Workers of an idle pool.
+const IDLE: usize = 20;
 
 /// The pool, and where its launch template is from.
 const POOL: &str = "workers";
@@ -123,26 +128,65 @@ pub(crate) fn hundred_workers() -> anyhow::Result<Vec<Measure>> {
     })
 }
 
-/// `ec2.idle.calls_per_min`, at most 6: the real program on a real control plane, with a pool that nobody wants anything of.
+/// `ec2.idle.calls_per_min`, at most 6: the real program on a real control plane, with a pool of workers that nobody wants anything of.
 pub(crate) fn idle() -> anyhow::Result<Vec<Measure>> {
     run(async {
-        let api = Api::open(0).await?;
         let plane = control_plane::start().await.context("a control plane is missing")?;
+        let client = plane.client().await;
+        let api = Api::open_of(IDLE, &uid(&client).await?).await?;
+        join(&client).await;
         let program = program(&api.url, &plane.service().await).await?;
-        wait::until("the first list", || async { !api.calls().is_empty() }).await;
+        wait::until("its workers to be Ready", || async {
+            ready(&program).await.is_ok_and(|ready| ready == IDLE)
+        })
+        .await;
         tokio::time::sleep(SETTLED).await;
         api.calls().clear();
         let begun = Instant::now();
         tokio::time::sleep(watched()).await;
         let calls = u32::try_from(api.calls().len())?;
         let minutes = begun.elapsed().as_secs_f64() / 60.0;
-        // One that has ended asks for nothing.
-        reqwest::get(format!("{}/healthz", program.url)).await?.error_for_status()?;
+        // One that has ended asks for nothing, and one that has lost its workers for less.
+        let ready = ready(&program).await?;
+        anyhow::ensure!(ready == IDLE, "{ready} workers are left");
         Ok(vec![Measure::new("ec2.idle.calls_per_min", f64::from(calls) / minutes, "calls")])
     })
 }
 
 // === free functions ===
+
+/// Whose the machines of an idle pool are.
+async fn uid(client: &kube::Client) -> anyhow::Result<String> {
+    let system = kube::Api::<Namespace>::all(client.clone()).get("kube-system").await?;
+    system.metadata.uid.context("the cluster has no UID")
+}
+
+/// Nodes of all that the API lists, as they say of themselves on AWS.
+async fn join(client: &kube::Client) {
+    let nodes: kube::Api<Node> = kube::Api::all(client.clone());
+    for number in 0..IDLE {
+        let (shape, zone) = (SHAPES[0], SUBNETS[0].1);
+        let labels =
+            [(POOL_LABEL, POOL), (ZONE_LABEL, zone), ("node.kubernetes.io/instance-type", shape)];
+        let (name, provider_id) = (format!("ip-{number}"), format!("aws:///{zone}/{}", id(number)));
+        let node = FakeNode {
+            name: &name,
+            labels: &labels,
+            provider_id: Some(&provider_id),
+            cpu: "2",
+            memory: "2Gi",
+            ..FakeNode::default()
+        };
+        create(&nodes, node.json()).await;
+    }
+}
+
+/// How many workers are Ready.
+async fn ready(program: &Server) -> anyhow::Result<usize> {
+    let told: Value = reqwest::get(format!("{}/v1/workers", program.url)).await?.json().await?;
+    let workers = told["clusters"]["default"]["workers"].as_array().context("no workers")?;
+    Ok(workers.iter().filter(|worker| worker["state"]["state"] == "ready").count())
+}
 
 /// How long an idle program is watched.
 #[expect(clippy::disallowed_methods, reason = "a bench has no configuration of its own")]
@@ -282,7 +326,7 @@ clusters:
             region: {REGION}
             endpoint: {endpoint}
         min: 0
-        max: 10
+        max: 30
 ",
         kubeconfig = kubeconfig.display(),
         shapes = SHAPES.join(", "),
@@ -319,9 +363,14 @@ struct Call {
 impl Api {
     /// Opens one with so many instances on a free port.
     async fn open(instances: usize) -> anyhow::Result<Self> {
+        Self::open_of(instances, "7d1f3a52-8c1e-4b0e-9a57-3f6c2b1d0e4a").await
+    }
+
+    /// The same, of instances of the cluster that has this UID.
+    async fn open_of(instances: usize, uid: &str) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
-        let scene = Arc::new(Scene::new(instances));
+        let scene = Arc::new(Scene::new(instances, uid));
         let (mut serving, served) = (JoinSet::new(), scene.clone());
         serving.spawn(async move {
             let mut connections = JoinSet::new();
@@ -342,7 +391,7 @@ impl Api {
 
 impl Scene {
     /// Makes all answers ready.
-    fn new(instances: usize) -> Self {
+    fn new(instances: usize, uid: &str) -> Self {
         let answers = [
             answer("DescribeInstanceTypes", &types()),
             answer("DescribeInstanceTypeOfferings", &offerings()),
@@ -350,7 +399,7 @@ impl Scene {
             answer("DescribeInstanceStatus", &set("instanceStatusSet", std::iter::empty())),
             answer(ACT, &fleet()),
         ];
-        Self { answers: answers.into(), pages: pages(instances), calls: Mutex::default() }
+        Self { answers: answers.into(), pages: pages(instances, uid), calls: Mutex::default() }
     }
 
     /// See [`Api::calls`].
@@ -482,11 +531,12 @@ fn fleet() -> String {
 }
 
 /// A list of so many instances. One of none has a page, too.
-fn pages(instances: usize) -> Vec<Bytes> {
+fn pages(instances: usize, uid: &str) -> Vec<Bytes> {
     let count = instances.div_ceil(PAGE).max(1);
     let page = |page: usize| {
         let until = instances.min((page + 1) * PAGE);
-        let listed = set("reservationSet", (page * PAGE..until).map(reservation));
+        let listed =
+            set("reservationSet", (page * PAGE..until).map(|number| reservation(number, uid)));
         let next = page + 1;
         let token =
             if next < count { format!("<nextToken>{next}</nextToken>") } else { String::new() };
@@ -496,12 +546,18 @@ fn pages(instances: usize) -> Vec<Bytes> {
 }
 
 /// What is told of an instance, which was launched by itself.
-fn reservation(number: usize) -> String {
+fn reservation(number: usize, uid: &str) -> String {
     let address = format!("{}.{}", number / 250, number % 250 + 1);
     RESERVATION
         .replace("NUMBER", &format!("{number:016x}"))
         .replace("ADDRESS", &address)
         .replace("HOST", &address.replace('.', "-"))
+        .replace("CLUSTER-UID", uid)
+}
+
+/// The id of an instance that is listed.
+fn id(number: usize) -> String {
+    format!("i-0{number:016x}")
 }
 
 /// All that AWS tells of a running instance that a fleet launched as spot: five kilobytes.
@@ -549,7 +605,7 @@ const RESERVATION: &str = "<reservationId>r-0NUMBER</reservationId><ownerId>1234
   <clientToken>fleet-00000001-b377-0b1d-a9b3-NUMBER</clientToken>
   <tagSet>
     <item><key>bellwether:cluster</key><value>default</value></item>
-    <item><key>bellwether:cluster-uid</key><value>7d1f3a52-8c1e-4b0e-9a57-3f6c2b1d0e4a</value></item>
+    <item><key>bellwether:cluster-uid</key><value>CLUSTER-UID</value></item>
     <item><key>bellwether:pool</key><value>workers</value></item>
     <item><key>bellwether:batch</key><value>workers-NUMBER</value></item>
     <item><key>bellwether:version</key><value>0.1.0</value></item>
