@@ -201,6 +201,45 @@ async fn one_that_somebody_protects_amid_its_drain_is_given_back_and_not_asked_f
     assert_eq!(worker["state"]["state"], "ready", "{worker:#?}");
 }
 
+/// Keys that have expired, then a right that is missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_good_keys_or_a_right_nothing_is_bought_and_aws_s_words_are_shown() {
+    let Some(story) = Story::start().await else { return };
+    let all = ["CreateFleet", "DescribeInstances", "TerminateInstances"];
+    for action in all {
+        let expired = Fault::Refused { status: 400, code: "ExpiredToken" };
+        story.aws.always(action, Some(expired));
+    }
+    story.create_pod("first").await;
+    wait::until("what is not known to hold the pool, and why to be told", || async {
+        story.reconcile().await;
+        let is_why = |pool: &Value| {
+            pool["decision"]["reason"]["code"] == "unknown"
+                && pool["why"].as_str().is_some_and(|why| why.contains("ExpiredToken"))
+        };
+        story.told("pools").await.iter().any(is_why)
+    })
+    .await;
+    assert_eq!(story.asked("CreateFleet"), 0);
+    for action in all {
+        story.aws.always(action, None);
+    }
+    let denied = Fault::Refused { status: 403, code: "UnauthorizedOperation" };
+    story.aws.always("CreateFleet", Some(denied));
+    wait::until("the refusal to be told, and to hold the next launch", || async {
+        story.reconcile().await;
+        let failed = story.lines("launch", "failed").await;
+        let why = failed.iter().filter_map(|line| line["reason"]["detail"].as_str());
+        why.filter(|why| why.contains("UnauthorizedOperation")).count() >= 1
+            && !story.says("breaker_open").await.is_empty()
+    })
+    .await;
+    assert_eq!(story.aws.machines().await.len(), 0);
+    story.aws.always("CreateFleet", None);
+    story.until("the pod to run", || async { story.bound().await == 1 }).await;
+    assert_eq!(story.aws.machines().await.len(), 1);
+}
+
 /// a quota of each market is used up, and raised later.
 #[tokio::test(flavor = "multi_thread")]
 async fn while_both_markets_are_out_that_is_shown_and_once_they_are_back_it_launches() {
