@@ -52,13 +52,15 @@ impl Lately {
         match tokio::time::timeout(LIMIT, told).await {
             Ok(Ok(all)) => {
                 self.asked_until = Some(now);
-                all.into_iter().for_each(|event| self.hear(event));
+                for event in all {
+                    self.hear(event);
+                }
             }
             Ok(Err(error)) => {
                 tracing::debug!(section = "provider", %error, "what befell containers is not told");
             }
             Err(_) => {
-                tracing::debug!(section = "provider", "what befell containers is not told in time")
+                tracing::debug!(section = "provider", "what befell containers is not told soon");
             }
         }
         self.befell.retain(|_, befell| befell.heard.elapsed() < TOLD_FOR);
