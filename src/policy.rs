@@ -203,6 +203,9 @@ fn asides(
             }
         }
     }
+    if let Err(shared) = scene.unshared(&pool.name) {
+        draft.also(&pool.name, shared);
+    }
     if scene.instances(&pool.name).is_ok_and(|list| scene.lacks_live_ones(&pool.name, &list)) {
         let why = "it lacks machines whose nodes are Ready, so it proves no loss of any other";
         draft.also(&pool.name, scene::unknown("the list of machines", why));

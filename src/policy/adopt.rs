@@ -29,18 +29,20 @@ pub(super) fn adopt<'a>(scene: &Scene<'a>, pool: &PoolName, draft: &mut Draft) {
         let worker = adopted(scene, instance);
         draft.plan.transitions.push(Transition::Adopt { worker, reason: Reason::Orphan });
     }
-    // A node of ours whose machine a whole list does not hold: its object is left over.
+    // A node of ours whose machine a whole list does not hold, nor that of another pool: its object is left over.
     let deadline = scene.pool(pool).map_or(Duration::MAX, |pool| pool.not_ready_deadline);
     let is_sick = |node: &Node| match node.readiness {
         Readiness::Ready => false,
         Readiness::NotReady { since } => duration::since(since, scene.now) > deadline,
     };
+    let lists: Vec<_> =
+        scene.limits.pools.keys().filter_map(|pool| scene.instances(pool).ok()).collect();
     let left_over = |node: &&'a Node| {
         node.pool.as_ref() == Some(pool)
             && is_sick(node)
             && scene.name_of(node).is_some_and(|name| {
                 !scene.memory.workers.contains_key(&WorkerId::from(name))
-                    && !list.iter().any(|instance| is_on(node, name, instance))
+                    && !lists.iter().flatten().any(|instance| is_on(node, name, instance))
             })
     };
     if acts(scene, pool) {

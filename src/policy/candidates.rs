@@ -84,6 +84,7 @@ fn by_record(
     worker: &Worker,
     node: &Node,
 ) -> Result<(), Reason> {
+    scene.undisputed(worker)?;
     not_permanent(pool, worker, node)?;
     not_kept(node)?;
     if !node.is_ready() {
@@ -110,6 +111,7 @@ pub(super) fn may_be_replaced(
     node: &Node,
     instance: Option<&Instance>,
 ) -> Result<(), Reason> {
+    scene.undisputed(worker)?;
     not_permanent(pool, worker, node)?;
     not_kept(node)?;
     if node.cordon == Cordon::Foreign {

@@ -53,6 +53,11 @@ pub(super) fn proceed(scene: &Scene<'_>, court: &Court<'_>, draft: &mut Draft) {
         let (Ok(_), Ok(list)) = (scene.fresh_view(), scene.instances(&worker.pool)) else {
             continue;
         };
+        if let Err(disputed) = scene.undisputed(worker) {
+            draft.also(&worker.pool, Reason::DrainSuspended { why: disputed.to_string() });
+            stand_still(scene, worker, draft);
+            continue;
+        }
         let Some(node) = scene.node(worker) else {
             // Its node is gone though the machine is not: nothing is left to drain or uncordon. It joins anew, or
             // is repaired like any other without a node.

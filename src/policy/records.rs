@@ -32,6 +32,16 @@ fn follow_one(scene: &Scene<'_>, worker: &Worker, draft: &mut Draft) {
         stand_still(scene, worker, draft);
         return;
     };
+    if let Err(disputed) = scene.undisputed(worker)
+        && worker.state != WorkerState::Terminating
+    {
+        // One on its way out is held where its drain is.
+        if !worker.is_leaving() {
+            draft.also(&worker.pool, disputed);
+            stand_still(scene, worker, draft);
+        }
+        return;
+    }
     let machine = scene.machine(worker, &list);
     let node = scene.node(worker);
     let before = draft.plan.transitions.len() + draft.plan.steps.len();

@@ -1,5 +1,6 @@
 //! What one plan looks at, with the look-ups that every rule needs.
 
+mod contest;
 mod identity;
 
 pub(super) use self::identity::is_on;
@@ -43,6 +44,8 @@ pub(super) struct Scene<'a> {
     /// Workers by their machines' ids, of pools whose machines bear no names.
     machines: HashMap<&'a str, &'a Worker>,
     /// Made once, where anybody asks, as those below.
+    shared: OnceCell<contest::Shared<'a>>,
+    disputed: OnceCell<HashMap<&'a WorkerId, &'a Node>>,
     pods: OnceCell<HashMap<&'a NodeName, Vec<&'a Pod>>>,
     /// Of each kind of pods the Ready node on which all of them are; none of one that is on several. Pods of one kind share their
     /// spec, so it is known by its address.
@@ -83,6 +86,7 @@ impl<'a> Scene<'a> {
                 nodes.entry(worker).or_default().push(node);
             }
         }
+        let (shared, disputed) = (OnceCell::new(), OnceCell::new());
         let (pods, homes, health) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
         let (room, new_nodes) = (OnceCell::new(), OnceCell::new());
         Self {
@@ -93,6 +97,8 @@ impl<'a> Scene<'a> {
             now,
             nodes,
             machines,
+            shared,
+            disputed,
             pods,
             homes,
             health,
@@ -144,12 +150,14 @@ impl<'a> Scene<'a> {
         self.view()
     }
 
-    /// Our machines of a pool, or why they are not known. Machines of another cluster UID are not ours.
+    /// Our machines of a pool, or why they are not known. Machines of another cluster UID are not ours; of one that another pool
+    /// lists, too, it is not known whose it is.
     pub(super) fn instances(&self, pool: &PoolName) -> Result<Vec<&'a Instance>, Reason> {
         let uid = &self.view()?.uid;
         match self.observed.instances.get(pool) {
             Some(View::Known { at, value }) => {
                 self.fresh("the list of machines", *at)?;
+                self.unshared(pool)?;
                 Ok(value
                     .iter()
                     .filter(|instance| instance.cluster_uid.as_ref() == Some(uid))

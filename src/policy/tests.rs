@@ -10,6 +10,7 @@ mod breaker;
 mod candidates;
 mod choice;
 mod config;
+mod contest;
 mod decisions;
 mod demand;
 mod draining;
