@@ -10,6 +10,10 @@ use std::time::Duration;
 /// How often each predicate must decide in so many cases; fewer cases need fewer.
 const DECISIVE: (usize, usize) = (25, 2_000);
 
+/// No more than one of so many cases may be put to the scheduler again: it seldom lags, and what it gets right only at the second
+/// time would else be no disagreement for ever.
+const AGAIN_IN: usize = 50;
+
 /// Counts.
 #[derive(Debug, Default)]
 pub(super) struct Table {
@@ -77,6 +81,12 @@ impl Table {
         if self.asked.min(self.at_work) * 2 < self.cases {
             lacks.push("less than half of the cases are about several things".to_owned());
         }
+        if self.again * AGAIN_IN > self.cases.max(AGAIN_IN) {
+            lacks.push(format!(
+                "{} of {} cases agree only when asked again",
+                self.again, self.cases
+            ));
+        }
         lacks
     }
 }
@@ -124,4 +134,15 @@ impl fmt::Display for Table {
         }
         Ok(())
     }
+}
+
+#[test]
+fn cases_that_agree_only_when_asked_again_must_be_few() {
+    let lacks = |cases: usize, again: usize| {
+        let lacks = Table { cases, again, ..Table::default() }.lacks();
+        lacks.iter().any(|one| one.contains("asked again"))
+    };
+    assert!(!lacks(2_000, 40) && lacks(2_000, 41));
+    assert!(!lacks(40, 1), "one of a short run says nothing");
+    assert!(lacks(40, 2));
 }
