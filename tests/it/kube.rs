@@ -1,12 +1,16 @@
 //! A real cluster, seen and changed: what the apiserver has is what a pass looks at, and what we may not see is unknown.
 
+mod claimed;
 mod drainability;
 mod drains;
 mod faults;
+mod foresight;
 mod hindered;
+mod inside;
 #[cfg(feature = "killpoints")]
 mod links;
 mod notices;
+mod odd;
 mod rights;
 mod scene;
 mod shadow;

@@ -35,6 +35,7 @@ pub(crate) mod recorder;
 pub(crate) mod redis;
 #[cfg(feature = "docker")]
 pub(crate) mod registry;
+pub(crate) mod rewriter;
 pub(crate) mod scripted;
 pub(crate) mod sentinels;
 pub(crate) mod server;

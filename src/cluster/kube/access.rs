@@ -94,9 +94,13 @@ fn is_there(file: &Kubeconfig, wanted: &str) -> Result<(), String> {
     Err(format!("there is no context {wanted}; there are: {}", names.join(", ")))
 }
 
-/// What went wrong in a call, in the apiserver's own words where they are its own.
+/// What went wrong in a call, in the apiserver's own words where they are its own: of a missing right they name the verb and the
+/// resource, and we say what grants it.
 pub(super) fn told(error: &kube::Error) -> String {
     match error {
+        kube::Error::Api(status) if status.is_forbidden() && !status.message.is_empty() => {
+            format!("{} (deploy/rbac.yaml grants what Bellwether needs)", status.message)
+        }
         kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
         kube::Error::Api(status) => format!("{} ({})", status.reason, status.code),
         other => chain(other),

@@ -3,15 +3,21 @@
 //! The library's watcher lists in pages, watches, resumes, and lists anew where it fell behind. It says nothing while
 //! nothing changes; so that silence is not taken for news, a watch is short, and each answer of the server is noted.
 
+mod one;
+
+#[cfg(test)]
+mod tests;
+
+use self::one::One;
 use super::access::{Access, told};
 use crate::clock::Clock;
 use crate::model::Uid;
 use futures_util::TryStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Resource};
+use kube::{Api, Resource, ResourceExt as _};
 use rand::RngExt as _;
 use serde::de::DeserializeOwned;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -54,11 +60,15 @@ pub(super) struct Watch<V> {
 #[derive(Debug)]
 struct Kept<V> {
     items: HashMap<Uid, V>,
+    unread: Unread,
     /// A list that is under way: it takes the place of the items when it is whole.
     coming: Option<Coming<V>>,
     is_whole: bool,
     error: Option<Failed>,
 }
+
+/// Objects that cannot be read, by namespace and name, each with why: what is kept is not the whole while there is one.
+type Unread = BTreeMap<String, String>;
 
 /// A try that failed.
 #[derive(Debug)]
@@ -71,6 +81,7 @@ struct Failed {
 #[derive(Debug)]
 struct Coming<V> {
     items: HashMap<Uid, V>,
+    unread: Unread,
     /// When it began, which is what it tells of.
     began: Duration,
     /// Until when what is kept was true.
@@ -82,7 +93,7 @@ struct Coming<V> {
 pub(super) enum AsOf {
     /// On the boot clock; why nothing newer came, if something failed.
     At(Duration, Option<String>),
-    /// There was no whole list yet.
+    /// What is kept is not the whole: there was no list yet, or an object of it cannot be read.
     Never(String),
 }
 
@@ -125,7 +136,13 @@ impl Heard {
 
 impl<V> Watch<V> {
     fn new(what: &'static str, news: Arc<Notify>) -> Self {
-        let kept = Kept { items: HashMap::new(), coming: None, is_whole: false, error: None };
+        let kept = Kept {
+            items: HashMap::new(),
+            unread: Unread::new(),
+            coming: None,
+            is_whole: false,
+            error: None,
+        };
         Self { what, heard: Heard::default(), news, kept: Mutex::new(kept) }
     }
 
@@ -147,6 +164,7 @@ impl<V> Watch<V> {
                 let unlisted = || format!("{} are not listed yet", self.what);
                 AsOf::Never(error.map_or_else(unlisted, told))
             }
+            _ if !kept.unread.is_empty() => AsOf::Never(self.told_unread(&kept.unread)),
             // What is kept is from before the list began.
             Some(coming) => AsOf::At(coming.kept_at, error.map(told)),
             None => {
@@ -157,47 +175,49 @@ impl<V> Watch<V> {
         }
     }
 
-    fn hear<K: Resource>(&self, event: Event<K>, view: &impl Fn(&K) -> Option<V>, now: Duration)
+    /// Names the first, and how many there are.
+    fn told_unread(&self, unread: &Unread) -> String {
+        let first = unread.iter().next().map(|(name, why)| format!("{name}: {why}"));
+        let what = self.what;
+        format!("{} of the {what} cannot be read: {}", unread.len(), first.unwrap_or_default())
+    }
+
+    fn hear<K>(&self, event: Event<One<K>>, view: &impl Fn(&K) -> Option<V>, now: Duration)
     where
+        K: Resource<DynamicType = ()>,
         V: PartialEq,
     {
-        let uid = |object: &K| object.meta().uid.clone().map(Uid::new);
         let mut kept = self.lock();
         match event {
             Event::Init => {
                 let kept_at = kept.coming.take().map(|coming| coming.kept_at);
                 let kept_at = kept_at.unwrap_or_else(|| self.heard.at(now));
-                kept.coming = Some(Coming { items: HashMap::new(), began: now, kept_at });
+                let (items, unread) = (HashMap::new(), Unread::new());
+                kept.coming = Some(Coming { items, unread, began: now, kept_at });
             }
             Event::InitApply(object) => {
-                if let (Some(coming), Some(uid), Some(view)) =
-                    (&mut kept.coming, uid(&object), view(&object))
-                {
-                    coming.items.insert(uid, view);
+                let Some(coming) = &mut kept.coming else { return };
+                match object.read() {
+                    Ok((uid, object)) => {
+                        coming.items.extend(view(object).map(|view| (uid, view)));
+                    }
+                    Err(why) => self.is_unread(&mut coming.unread, &object, why),
                 }
             }
             Event::InitDone => {
                 if let Some(coming) = kept.coming.take() {
-                    (kept.items, kept.is_whole) = (coming.items, true);
+                    (kept.items, kept.unread) = (coming.items, coming.unread);
+                    kept.is_whole = true;
                     self.heard.is_whole_of(coming.began);
                     self.news.notify_one();
                 }
             }
-            Event::Apply(object) => {
-                let Some(uid) = uid(&object) else { return };
-                let view = view(&object);
-                // A kubelet reports all the time, and mostly what is known.
-                if kept.items.get(&uid) != view.as_ref() {
-                    self.news.notify_one();
-                }
-                // One of which there is nothing more to see is gone for us: a pod that is finished.
-                match view {
-                    Some(view) => kept.items.insert(uid, view),
-                    None => kept.items.remove(&uid),
-                };
-            }
+            Event::Apply(object) => self.apply(&mut kept, &object, view),
             Event::Delete(object) => {
-                if uid(&object).and_then(|uid| kept.items.remove(&uid)).is_some() {
+                let was_unread = kept.unread.remove(&named(&object)).is_some();
+                let uid = object.meta().uid.clone().map(Uid::new);
+                let was_seen = uid.and_then(|uid| kept.items.remove(&uid)).is_some();
+                if was_seen || was_unread {
                     self.news.notify_one();
                 }
             }
@@ -206,6 +226,48 @@ impl<V> Watch<V> {
         if kept.coming.is_none() {
             kept.error = None;
         }
+    }
+
+    fn apply<K>(&self, kept: &mut Kept<V>, object: &One<K>, view: &impl Fn(&K) -> Option<V>)
+    where
+        K: Resource<DynamicType = ()>,
+        V: PartialEq,
+    {
+        let (uid, read) = match object.read() {
+            Ok(read) => read,
+            Err(why) => {
+                self.is_unread(&mut kept.unread, object, why);
+                return self.news.notify_one();
+            }
+        };
+        let was_unread = !kept.unread.is_empty() && kept.unread.remove(&named(object)).is_some();
+        let view = view(read);
+        // A kubelet reports all the time, and mostly what is known.
+        if kept.items.get(&uid) != view.as_ref() || was_unread {
+            self.news.notify_one();
+        }
+        // One of which there is nothing more to see is gone for us: a pod that is finished.
+        match view {
+            Some(view) => kept.items.insert(uid, view),
+            None => kept.items.remove(&uid),
+        };
+    }
+
+    fn is_unread<K>(&self, unread: &mut Unread, object: &One<K>, why: String)
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        let (what, object) = (self.what, named(object));
+        if unread.get(&object) != Some(&why) {
+            tracing::warn!(
+                section = "cluster",
+                what,
+                object,
+                error = why,
+                "an object cannot be read: nothing is known while it is there"
+            );
+        }
+        unread.insert(object, why);
     }
 
     fn fail(&self, error: &watcher::Error) {
@@ -243,7 +305,7 @@ where
 }
 
 async fn follow<K, V>(
-    api: Api<K>,
+    api: Api<One<K>>,
     config: watcher::Config,
     watch: Arc<Watch<V>>,
     clock: Clock,
@@ -252,7 +314,8 @@ async fn follow<K, V>(
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
     V: PartialEq,
 {
-    let mut events = pin!(watcher(api, config));
+    let anew = || watcher(api.clone(), config.clone());
+    let mut events = pin!(anew());
     let mut wait = WAITS.0;
     loop {
         match events.try_next().await {
@@ -267,12 +330,28 @@ async fn follow<K, V>(
             Ok(None) => return,
             Err(error) => {
                 watch.fail(&error);
+                if loses_an_event(&error) {
+                    events.set(anew());
+                }
                 let jitter = rand::rng().random_range(0.5..1.0);
                 tokio::time::sleep(wait.mul_f64(jitter)).await;
                 wait = (wait * 2).min(WAITS.1);
             }
         }
     }
+}
+
+/// Whether something was told that could not be read even as far as [`One`] does: the library goes on after it as if it had not been
+/// told, so all is to be listed anew.
+fn loses_an_event(error: &watcher::Error) -> bool {
+    let watcher::Error::WatchFailed(error) = error else { return false };
+    matches!(error, kube::Error::SerdeError(_) | kube::Error::Api(_))
+}
+
+/// By its namespace, where it has one, and its name.
+fn named<K: Resource<DynamicType = ()>>(object: &One<K>) -> String {
+    let name = object.name_any();
+    object.namespace().map_or(name.clone(), |namespace| format!("{namespace}/{name}"))
 }
 
 fn told_of_watch(error: &watcher::Error) -> String {
@@ -282,168 +361,5 @@ fn told_of_watch(error: &watcher::Error) -> String {
         | watcher::Error::WatchFailed(error) => told(error),
         watcher::Error::WatchError(status) => status.message.clone(),
         watcher::Error::NoResourceVersion => "an object came without its version".to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use futures_util::FutureExt as _;
-    use k8s_openapi::api::core::v1::Namespace;
-    use kube::core::Status;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    /// A watch whose list began at 100 s and was whole two seconds later; its answer began at 103 s.
-    fn watched() -> Watch<()> {
-        let watch = Watch::new("namespaces", Arc::default());
-        list(&watch, 100);
-        watch.heard.begins(SECOND * 103);
-        watch
-    }
-
-    fn list(watch: &Watch<()>, at: u32) {
-        tell(watch, Event::Init, at);
-        watch.heard.begins(SECOND * (at + 1));
-        tell(watch, Event::InitApply(object("a")), at + 1);
-        tell(watch, Event::InitDone, at + 2);
-    }
-
-    fn object(uid: &str) -> Namespace {
-        let mut namespace = Namespace::default();
-        namespace.metadata.uid = Some(uid.to_owned());
-        namespace
-    }
-
-    fn tell(watch: &Watch<()>, event: Event<Namespace>, at: u32) {
-        watch.hear(event, &|_| Some(()), SECOND * at);
-    }
-
-    fn at(watch: &Watch<()>, now: u32) -> Duration {
-        match watch.as_of(SECOND * now) {
-            AsOf::At(at, _) => at,
-            AsOf::Never(why) => panic!("{why}"),
-        }
-    }
-
-    fn gone() -> watcher::Error {
-        watcher::Error::WatchError(Box::new(Status::failure("too old", "Expired").with_code(410)))
-    }
-
-    #[test]
-    fn what_was_not_seen_before_is_news_and_the_same_again_is_none() {
-        let watch: Watch<String> = Watch::new("namespaces", Arc::default());
-        let named = |object: &Namespace| object.metadata.name.clone();
-        let is_news = |event: Event<Namespace>| {
-            watch.hear(event, &named, SECOND);
-            watch.news.notified().now_or_never().is_some()
-        };
-        let called = |name: Option<&str>| {
-            let mut object = object("a");
-            object.metadata.name = name.map(str::to_owned);
-            object
-        };
-        assert!(!is_news(Event::Init));
-        assert!(!is_news(Event::InitApply(called(Some("x")))), "a part of a list is none");
-        assert!(is_news(Event::InitDone));
-        assert!(!is_news(Event::Apply(called(Some("x")))), "a report of what is known");
-        assert!(is_news(Event::Apply(called(Some("y")))));
-        assert!(is_news(Event::Apply(called(None))), "it is gone for us");
-        assert!(!is_news(Event::Delete(called(None))), "it was gone before");
-    }
-
-    #[test]
-    fn nothing_is_known_before_a_list_is_whole() {
-        let watch = Watch::new("namespaces", Arc::default());
-        tell(&watch, Event::Init, 100);
-        tell(&watch, Event::InitApply(object("a")), 101);
-        assert_eq!(
-            watch.as_of(SECOND * 101),
-            AsOf::Never("namespaces are not listed yet".to_owned())
-        );
-        watch.fail(&gone());
-        let AsOf::Never(why) = watch.as_of(SECOND * 102) else { panic!() };
-        assert_eq!(why, "namespaces cannot be watched: too old");
-        assert!(watch.look(|items| items.is_empty()));
-    }
-
-    #[test]
-    fn a_list_tells_of_when_it_began() {
-        let watch = Watch::new("namespaces", Arc::default());
-        list(&watch, 100);
-        assert_eq!(at(&watch, 110), SECOND * 100);
-    }
-
-    #[test]
-    fn each_sign_of_the_server_makes_the_view_new() {
-        let watch = watched();
-        assert_eq!(at(&watch, 104), SECOND * 103);
-        watch.heard.goes_on(SECOND * 115);
-        assert_eq!(at(&watch, 120), SECOND * 115);
-        watch.heard.begins(SECOND * 123);
-        assert_eq!(at(&watch, 124), SECOND * 123);
-    }
-
-    #[test]
-    fn an_answer_that_has_just_begun_does_not_count_yet() {
-        let watch = watched();
-        watch.heard.begins(SECOND * 700);
-        assert_eq!(at(&watch, 700), SECOND * 103);
-        assert_eq!(at(&watch, 701), SECOND * 700);
-    }
-
-    #[test]
-    fn after_a_long_silence_one_that_says_it_cannot_go_on_leaves_the_view_as_old_as_it_is() {
-        let watch = watched();
-        watch.heard.begins(SECOND * 700);
-        watch.heard.goes_on(SECOND * 700);
-        watch.fail(&gone());
-        assert_eq!(at(&watch, 710), SECOND * 103);
-        // So it does while the new list is under way, however often that is begun.
-        tell(&watch, Event::Init, 710);
-        watch.heard.begins(SECOND * 711);
-        assert_eq!(at(&watch, 715), SECOND * 103);
-        tell(&watch, Event::Init, 716);
-        assert_eq!(at(&watch, 718), SECOND * 103);
-        tell(&watch, Event::InitDone, 719);
-        assert_eq!(at(&watch, 719), SECOND * 716);
-        assert!(watch.look(|items| items.is_empty()), "what was not listed is gone");
-    }
-
-    #[test]
-    fn a_connection_that_fails_makes_nothing_new() {
-        let watch = watched();
-        watch.heard.begins(SECOND * 123);
-        for _ in 0..3 {
-            watch.fail(&gone());
-        }
-        assert_eq!(at(&watch, 130), SECOND * 103);
-        watch.heard.begins(SECOND * 140);
-        assert_eq!(at(&watch, 141), SECOND * 140);
-    }
-
-    #[test]
-    fn a_failure_is_over_once_the_server_is_heard_again_though_nothing_changed() {
-        let watch = watched();
-        let error = |now: u32| match watch.as_of(SECOND * now) {
-            AsOf::At(_, error) => error,
-            AsOf::Never(why) => panic!("{why}"),
-        };
-        watch.heard.begins(SECOND * 123);
-        watch.fail(&gone());
-        assert_eq!(error(124).as_deref(), Some("namespaces cannot be watched: too old"));
-        watch.heard.begins(SECOND * 140);
-        assert!(error(140).is_some(), "it may be no good answer yet");
-        assert_eq!(error(141), None);
-    }
-
-    #[test]
-    fn an_object_of_which_there_is_nothing_more_to_see_is_gone() {
-        let watch = watched();
-        tell(&watch, Event::Apply(object("b")), 104);
-        assert_eq!(watch.look(|items| items.len()), 2);
-        watch.hear(Event::Apply(object("b")), &|_: &Namespace| None, SECOND * 105);
-        tell(&watch, Event::Delete(object("a")), 106);
-        assert!(watch.look(|items| items.is_empty()));
     }
 }

@@ -4,6 +4,7 @@ use super::drains::register;
 use super::{limits, mark};
 use crate::support::control_plane::{self, ControlPlane, Setting, create, manifest, pod};
 use crate::support::wait;
+use crate::support::yard::Yard;
 use bellwether::clock::Clock;
 use bellwether::cluster::fence::Fence as _;
 use bellwether::cluster::kube::Kube;
@@ -208,4 +209,73 @@ async fn what_the_manifest_grants_is_enough_and_none_of_it_too_much() {
     assert!(tried.len() > 20, "{tried:?}");
     let needless: Vec<_> = tried.iter().filter(|(_, done)| done.is_ok()).collect();
     assert!(needless.is_empty(), "all goes without: {needless:?}");
+}
+
+/// A program whose user has all rights but one.
+async fn yard_without(right: &str) -> Option<Yard> {
+    let plane = control_plane::start().await?;
+    let manifest = manifest();
+    let lacking = rights(&manifest).into_iter().find(|(_, name)| name == right).unwrap().0;
+    grant(&plane, "lacking", &without(&manifest, lacking)).await;
+    let kubeconfig = kubeconfig_as(&plane, "lacking");
+    Some(Yard::start_by(plane, kubeconfig, None, "").await)
+}
+
+impl Yard {
+    /// The same user may do everything from now on.
+    async fn permit_all(&self) {
+        let mut manifest = manifest();
+        for document in &mut manifest {
+            document["metadata"]["name"] = "all".into();
+            if document["subjects"].is_array() {
+                let group = "rbac.authorization.k8s.io";
+                document["roleRef"]["name"] = "all".into();
+                document["subjects"] =
+                    json!([{ "apiGroup": group, "kind": "User", "name": "lacking" }]);
+            }
+        }
+        manifest.retain(|document| document["apiVersion"] != "v1");
+        self.plane.apply(manifest).await;
+    }
+
+    async fn text(&self, what: &str) -> String {
+        let answer = reqwest::get(format!("{}/v1/{what}", self.program.url)).await;
+        answer.unwrap().text().await.unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_right_to_see_it_says_which_and_what_grants_it_and_does_nothing_until_it_has_it()
+{
+    let Some(yard) = yard_without("list pods").await else { return };
+    create::<Pod>(&yard.plane.pods().await, pod("web", "1")).await;
+    wait::until("the missing right to be named", || async {
+        let told = yard.text("decisions").await;
+        told.contains("pods cannot be watched")
+            && told.contains("cannot list resource")
+            && told.contains("deploy/rbac.yaml")
+    })
+    .await;
+    yard.passes(2).await;
+    assert_eq!(yard.world.calls(), []);
+    yard.permit_all().await;
+    wait::until("it to be seen", || async {
+        !yard.text("decisions").await.contains("cannot be watched")
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_right_to_act_it_says_which_and_what_grants_it_and_acts_once_it_has_it() {
+    let Some(yard) = yard_without("patch nodes").await else { return };
+    yard.grow(2, 2).await;
+    yard.wish(-1).await;
+    wait::until("the missing right to be named", || async {
+        let told = yard.text("history?limit=1000").await;
+        told.contains("cannot patch resource") && told.contains("deploy/rbac.yaml")
+    })
+    .await;
+    assert_eq!(yard.ended(), 0);
+    yard.permit_all().await;
+    yard.until("one worker", async || yard.ended() == 1 && yard.nodes().await.len() == 1).await;
 }

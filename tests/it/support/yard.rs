@@ -63,7 +63,8 @@ impl Yard {
         Some(Self::start_by(plane, kubeconfig, dockerd, pool).await)
     }
 
-    async fn start_by(
+    /// On a control plane that is there, by a kubeconfig of the test's choice.
+    pub(crate) async fn start_by(
         plane: ControlPlane,
         kubeconfig: PathBuf,
         dockerd: Option<Dockerd>,
