@@ -24,6 +24,7 @@ pub(crate) mod kubelets;
 pub(crate) mod lab;
 #[cfg(feature = "ec2")]
 pub(crate) mod moto;
+#[cfg(feature = "killpoints")]
 pub(crate) mod observer;
 pub(crate) mod ports;
 pub(crate) mod proc;

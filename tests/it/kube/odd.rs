@@ -1,7 +1,7 @@
 //! What an API server should never tell, and what it has forgotten: nothing is taken for the whole that is not, and once it is told as
 //! it should be, all is as before.
 
-use super::{limits, lists, node, seen_pod, sees};
+use super::{limits, node, seen_pod, sees};
 use crate::support::control_plane::{self, ControlPlane, FakeNode, Part, Setting, create, pod};
 use crate::support::rewriter::Rewriter;
 use crate::support::wait;
@@ -9,9 +9,7 @@ use bellwether::clock::Clock;
 use bellwether::cluster::Cluster as _;
 use bellwether::cluster::kube::Kube;
 use bellwether::config::Kubernetes;
-use bellwether::model::{View, duration};
-use k8s_openapi::api::core::v1::Node;
-use kube::Api;
+use bellwether::model::View;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -129,7 +127,11 @@ async fn objects_of_megabytes_are_small_views_and_absurd_amounts_neither_room_no
 #[cfg(feature = "killpoints")]
 #[tokio::test]
 async fn a_watch_whose_place_is_forgotten_lists_anew_and_until_then_the_view_is_old() {
+    use super::lists;
     use crate::support::proxy::{Link, Proxy};
+    use bellwether::model::duration;
+    use k8s_openapi::api::core::v1::Node;
+    use kube::Api;
     let Some(plane) = control_plane::start_with(&forgetful()).await else { return };
     let nodes: Api<Node> = plane.nodes().await;
     create(&nodes, FakeNode { name: "gone", ..FakeNode::default() }.json()).await;

@@ -2,6 +2,7 @@
 
 use super::{create, pod};
 use crate::support::control_plane::{AUDITED, Setting, is_running, until};
+#[cfg(feature = "killpoints")]
 use crate::support::observer::Observer;
 use crate::support::yard::Yard;
 use k8s_openapi::api::core::v1::Pod;
@@ -11,6 +12,7 @@ use kube::api::{DeleteParams, ListParams};
 use serde_json::json;
 
 /// More workers than are asked for at any time here.
+#[cfg(feature = "killpoints")]
 const MAX: usize = 3;
 
 /// Two workers of one pod each.
@@ -113,6 +115,12 @@ impl Scene {
         assert_eq!(live, 1, "{machines:#?}");
         let pods = self.plane.pods().await.list(&ListParams::default()).await.unwrap();
         assert_eq!(pods.items.len(), 1);
+        #[cfg(feature = "killpoints")]
+        self.is_judged().await;
+    }
+
+    #[cfg(feature = "killpoints")]
+    async fn is_judged(&self) {
         let wrong = Observer::of(&self.plane.audit()).judge(MAX, &self.history().await);
         assert!(wrong.is_empty(), "{wrong:#?}");
     }
