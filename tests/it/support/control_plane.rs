@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use tempfile::TempDir;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
 /// How many may run at once, for each takes 0.4 GB and, while it starts, all of a small machine.
 static ROOM: Semaphore = Semaphore::const_new(2);
@@ -62,6 +62,8 @@ impl Setting {
 pub(crate) struct ControlPlane {
     servers: BTreeMap<Part, Server>,
     site: Site,
+    /// A kubeconfig of the service account, once somebody asked for it.
+    service: OnceCell<PathBuf>,
     _room: SemaphorePermit<'static>,
 }
 
@@ -178,7 +180,8 @@ impl Site {
 impl ControlPlane {
     async fn start(site: Site, setting: &Setting, room: SemaphorePermit<'static>) -> Self {
         bellwether::wire::install_crypto();
-        let mut plane = Self { servers: BTreeMap::new(), site, _room: room };
+        let (servers, service) = (BTreeMap::new(), OnceCell::new());
+        let mut plane = Self { servers, site, service, _room: room };
         for part in [Part::Etcd, Part::ApiServer] {
             plane.servers.extend([plane.site.start(part, setting).await]);
         }

@@ -56,6 +56,10 @@ impl ControlPlane {
 
     /// A kubeconfig of the service account, once what it may do is known to the API server.
     pub(crate) async fn service(&self) -> PathBuf {
+        self.service.get_or_init(|| self.make_service()).await.clone()
+    }
+
+    async fn make_service(&self) -> PathBuf {
         self.apply(manifest()).await;
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client().await, NAMESPACE);
         let request: TokenRequest =
