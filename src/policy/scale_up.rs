@@ -21,7 +21,7 @@ pub(super) fn decide(
     if need.pods.is_empty() {
         limits::unsettle(draft.pool(&pool.name));
     }
-    let reason = need.reason.clone().ok_or_else(|| nothing(pool, need))?;
+    let reason = need.reason.clone().ok_or_else(|| nothing(scene, pool, need))?;
     if need.more() <= taken_back {
         return Err(Reason::DemandReturned);
     }
@@ -52,10 +52,16 @@ pub(super) fn decide(
     })
 }
 
-/// Why nothing is to be launched: nothing asks, or what asks finds the pool full, or no pod that waits for a worker of it.
-fn nothing(pool: &PoolConfig, need: &Need) -> Reason {
+/// Why nothing is to be launched: nothing asks, or what asks finds the pool full, or no pod that waits for a worker of it. While
+/// the cluster is not seen, whether a pod waits is not known, and that is said.
+fn nothing(scene: &Scene<'_>, pool: &PoolConfig, need: &Need) -> Reason {
+    if need.is_capped {
+        return Reason::AtMax { max: pool.max };
+    }
+    if let Err(unseen) = scene.fresh_view() {
+        return unseen;
+    }
     match &need.asks_for_room {
-        _ if need.is_capped => Reason::AtMax { max: pool.max },
         Some(alert) => Reason::NoPodWaits { alert: alert.clone() },
         None => Reason::NothingAsked,
     }

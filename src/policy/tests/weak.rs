@@ -213,6 +213,21 @@ fn w_02_what_is_unknown_is_never_below_min() {
     }
 }
 
+/// "Nothing asks" would be a claim about pods that nobody sees.
+#[test]
+fn whether_something_asks_is_unknown_while_the_cluster_is() {
+    for asks in [false, true] {
+        let mut world = World::of(1);
+        if asks {
+            world.up(None);
+        }
+        let calm = if asks { "no_pod_waits" } else { "nothing_asked" };
+        assert_eq!(code(&world), calm);
+        world.view_is_unknown();
+        assert_eq!(code(&world), "unknown", "asks: {asks}");
+    }
+}
+
 /// The deadline that is set is the one that is asked.
 #[test]
 fn w_07_the_configured_drain_timeout_is_the_one_that_counts() {
