@@ -13,6 +13,7 @@ mod notices;
 mod odd;
 mod rights;
 mod scene;
+mod several;
 mod shadow;
 #[cfg(feature = "killpoints")]
 mod steps;
