@@ -1,6 +1,8 @@
 //! Alerts that are posted for need before Prometheus has evaluated their rule: its real one, which a real Prometheus has
 //! loaded, on the shipped routes of a real Alertmanager.
 
+use crate::support::alertmanager::{self, RunningAlertmanager};
+use crate::support::ports;
 use crate::support::prometheus::{self, RunningPrometheus};
 use crate::support::stage::{Setting, Stage};
 use crate::support::wait;
@@ -21,14 +23,20 @@ const PUSHED: &str = "bellwether_push: \"true\"";
 
 /// A stage with one Ready worker, beside a Prometheus that has loaded such a rule with this label.
 async fn stage(versions: (&str, &'static str), label: &str) -> Option<(Stage, RunningPrometheus)> {
-    let rules = RULES.replace("LABEL", label);
-    let prometheus = prometheus::start(versions.0, "rule_files: [rules.yaml]", &rules).await?;
-    let setting = Setting {
-        version: versions.1,
-        prometheus: vec![prometheus.url.clone()],
-        ..Setting::default()
-    };
+    let prometheus = loaded(versions.0, label).await?;
+    let prometheuses = vec![prometheus.url.clone()];
+    let setting = Setting { version: versions.1, prometheus: prometheuses, ..Setting::default() };
     let stage = Stage::start(setting).await?;
+    is_ready(&stage).await;
+    Some((stage, prometheus))
+}
+
+async fn loaded(version: &str, label: &str) -> Option<RunningPrometheus> {
+    let rules = RULES.replace("LABEL", label);
+    prometheus::start(version, "rule_files: [rules.yaml]", &rules).await
+}
+
+async fn is_ready(stage: &Stage) {
     stage.settled(1).await;
     // Without it, need would be served though no alert asks.
     stage.watchdog().await;
@@ -36,11 +44,10 @@ async fn stage(versions: (&str, &'static str), label: &str) -> Option<(Stage, Ru
         stage.report().signals.iter().any(|signal| signal.counts)
     })
     .await;
-    Some((stage, prometheus))
 }
 
-async fn posted(stage: &Stage) -> Vec<Value> {
-    let alerts = stage.alertmanager.alerts().await;
+async fn posted(alertmanager: &RunningAlertmanager) -> Vec<Value> {
+    let alerts = alertmanager.alerts().await;
     let is_it = |alert: &&Value| alert["labels"]["alertname"] == "PodsUnschedulable";
     alerts.as_array().unwrap().iter().filter(is_it).cloned().collect()
 }
@@ -51,7 +58,7 @@ async fn need_that_no_rule_has_told_of_yet_is_served_by_the_alert_we_post() {
         let Some((stage, _prometheus)) = stage(versions, PUSHED).await else { return };
         stage.pods(4);
         stage.settled(2).await;
-        let posted = posted(&stage).await;
+        let posted = posted(&stage.alertmanager).await;
         assert_eq!(posted.len(), 1, "{posted:?}");
         let labels = &posted[0]["labels"];
         assert_eq!((&labels["pool"], &labels["autoscale"]), (&"workers".into(), &"up".into()));
@@ -67,7 +74,10 @@ async fn a_silence_holds_the_alert_that_we_post() {
     let Some((stage, _prometheus)) = stage(("3.16", "0.31"), PUSHED).await else { return };
     let silence = stage.alertmanager.silence(&[("autoscale", "up")], "not now").await;
     stage.pods(4);
-    wait::until("the alert to be posted", || async { !posted(&stage).await.is_empty() }).await;
+    wait::until("the alert to be posted", || async {
+        !posted(&stage.alertmanager).await.is_empty()
+    })
+    .await;
     stage.quiet().await;
     assert_eq!(stage.ready(), 1);
     stage.alertmanager.expire(&silence).await;
@@ -81,6 +91,36 @@ async fn a_rule_that_does_not_permit_it_is_waited_for() {
     let Some((stage, _prometheus)) = stage(("3.16", "0.31"), label).await else { return };
     stage.pods(4);
     stage.quiet().await;
-    assert_eq!((stage.ready(), posted(&stage).await), (1, Vec::new()));
+    assert_eq!((stage.ready(), posted(&stage.alertmanager).await), (1, Vec::new()));
     stage.stop().await;
+}
+
+/// As Prometheus does with its own: one that is away misses it, and holds up no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_of_two_alertmanagers_gets_the_alert_and_with_one_away_the_other() {
+    for is_away in [false, true] {
+        let Some(prometheus) = loaded("3.16", PUSHED).await else { return };
+        let port = ports::free();
+        let routes = alertmanager::faster_routes(port);
+        let Some([first, second]) = alertmanager::start_peers("0.31", &routes).await else {
+            return;
+        };
+        let (peers, prometheuses) = (vec![second.url.clone()], vec![prometheus.url.clone()]);
+        // One that hangs makes each pass longer than what is delivered would count for.
+        let alertmanager = "ttl_slack: 15s, restart_hold: 4s, watchdog_ttl: 30s".to_owned();
+        let prometheus = prometheuses;
+        let setting = Setting { peers, prometheus, alertmanager, ..Setting::default() };
+        let stage = Stage::beside(first, port, &setting).await;
+        is_ready(&stage).await;
+        if is_away {
+            second.freeze();
+        }
+        stage.pods(4);
+        stage.settled(2).await;
+        assert_eq!(posted(&stage.alertmanager).await.len(), 1);
+        if !is_away {
+            wait::until("it to be there, too", || async { posted(&second).await.len() == 1 }).await;
+        }
+        stage.stop().await;
+    }
 }
