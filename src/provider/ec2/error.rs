@@ -176,6 +176,7 @@ mod tests {
             ("ExpiredToken", 400, "denied"),
             ("SignatureDoesNotMatch", 403, "denied"),
             ("InvalidInstanceID.NotFound", 400, "not_found"),
+            ("InvalidParameter", 400, "invalid"),
             ("InvalidParameterValue", 400, "invalid"),
             ("IdempotentParameterMismatch", 400, "invalid"),
             ("InternalError", 500, "unavailable"),

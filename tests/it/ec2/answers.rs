@@ -202,6 +202,7 @@ async fn each_refusal_of_a_launch_says_what_it_is_and_leaves_nothing() {
         ("UnauthorizedOperation", 403, "denied"),
         ("ExpiredToken", 400, "denied"),
         ("SignatureDoesNotMatch", 403, "denied"),
+        ("InvalidParameter", 400, "invalid"),
         ("InvalidParameterValue", 400, "invalid"),
         ("InvalidLaunchTemplateName.NotFoundException", 400, "invalid"),
         ("IdempotentParameterMismatch", 400, "invalid"),
