@@ -42,3 +42,24 @@ async fn pods_that_find_no_node_get_workers_and_the_real_scheduler_binds_them() 
     assert!(workers.iter().all(|worker| worker["state"]["state"] == "ready"), "{workers:#?}");
     assert_eq!(workers.len(), 3);
 }
+
+/// Waits for one more worker for one more pod, which runs on it.
+async fn one_more(chain: &Chain, name: &str, in_all: usize) {
+    chain.pods(&[name.to_owned()], "3500m").await;
+    wait::until("the launch", || async { chain.launched() == in_all }).await;
+    wait::until("the pod to be bound", || async {
+        chain.kubelets.join().await;
+        chain.bound().await == in_all
+    })
+    .await;
+    chain.calm().await;
+}
+
+/// That the rule permits it was learned with the first need.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_that_we_post_brings_a_worker_though_prometheus_is_gone() {
+    let Some(mut chain) = Chain::start(true).await else { return };
+    one_more(&chain, "first", 1).await;
+    chain.lose_prometheus();
+    one_more(&chain, "second", 2).await;
+}

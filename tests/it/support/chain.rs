@@ -153,6 +153,11 @@ clusters:
         std::fs::remove_dir_all(self.folder.path().join("store")).unwrap();
     }
 
+    /// No rule is evaluated from now on.
+    pub(crate) fn lose_prometheus(&mut self) {
+        self.prometheus.kill();
+    }
+
     /// Waits for so many passes more.
     pub(crate) async fn passes(&self, count: u64) {
         self.program.passes(count).await;
