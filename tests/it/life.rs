@@ -7,7 +7,6 @@ use crate::support::chain::{Chain, IDLE};
 use crate::support::control_plane::create;
 use crate::support::wait;
 use bellwether::clock::Clock;
-use bellwether::model::InstanceState;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -183,9 +182,7 @@ async fn workers_come_leave_when_idle_are_replaced_and_stay_where_a_budget_holds
     assert_eq!(story.chain.launched(), 3);
 
     let before = story.nodes().await.remove(0);
-    let machines = story.chain.world.machines();
-    let machine = machines.iter().find(|one| one.state == InstanceState::Running).unwrap();
-    story.chain.world.notice(machine.id.as_str(), NOTICE).unwrap();
+    story.is_noticed();
     story.told("the provider takes that worker in 2 minutes");
     story
         .until("another came, the pods moved there, and the first is gone", || async {

@@ -1,8 +1,11 @@
 //! What changes amid a drain, and what changes about workers, on real servers only but for the machines.
 
-use super::Story;
+use super::{NOTICE, Story};
 use crate::support::chain::{Chain, IDLE};
 use bellwether::clock::Clock;
+use bellwether::model::{InstanceId, InstanceState};
+use bellwether::sim::Call;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
@@ -35,6 +38,26 @@ impl Story {
             self.all_are_ready(2).await && self.cordoned().await == 0
         })
         .await;
+    }
+
+    /// Waits while none of these is left, nor more than one worker beyond two there at a time.
+    async fn are_replaced_one_by_one(&self, before: &[String]) {
+        self.until("others in their place", || async {
+            self.is_served().await;
+            let nodes = self.nodes().await;
+            let live = self.workers().await.len();
+            assert!(live <= 3, "one at a time: {live}");
+            nodes.len() == 2 && !nodes.iter().any(|one| before.contains(one)) && self.runs(4).await
+        })
+        .await;
+    }
+
+    /// The provider tells that it takes the one machine that runs, and from when on.
+    pub(super) fn is_noticed(&self) -> (InstanceId, Timestamp) {
+        let machines = self.chain.world.machines();
+        let machine = machines.iter().find(|one| one.state == InstanceState::Running).unwrap();
+        self.chain.world.notice(machine.id.as_str(), NOTICE).unwrap();
+        (machine.id.clone(), Clock::system().now())
     }
 
     /// Nodes that take no pod.
@@ -147,18 +170,46 @@ async fn workers_of_another_template_are_replaced_one_by_one_within_the_budget()
     story.until("two workers", || async { story.runs(4).await }).await;
     let before = story.nodes().await;
     story.chain.reconfigure("tier: old", "tier: new");
-    story
-        .until("others in their place", || async {
-            story.is_served().await;
-            let nodes = story.nodes().await;
-            let live = story.workers().await.len();
-            assert!(live <= 3, "one at a time: {live}");
-            nodes.len() == 2 && !nodes.iter().any(|one| before.contains(one)) && story.runs(4).await
-        })
-        .await;
+    story.are_replaced_one_by_one(&before).await;
     assert_eq!(story.chain.launched(), 4);
     story.chain.passes(3).await;
     assert_eq!(story.chain.launched(), 4, "those that came are of the new template");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_that_are_too_old_are_replaced_one_by_one_within_the_budget() {
+    let pool = "        max_age: 45s\n        join_deadline: 30s\n";
+    let Some(chain) = Chain::start_with(false, "", pool).await else { return };
+    let story = Story { chain, begun: Clock::system().now() };
+    story.deploy(4, 1).await;
+    story.until("two workers", || async { story.runs(4).await }).await;
+    let before = story.nodes().await;
+    story.are_replaced_one_by_one(&before).await;
+    assert!(!story.told_of("max_age").await.is_empty());
+}
+
+/// the machine is taken after two minutes. In the last half of one, pods go whatever their budgets say.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_under_notice_whose_pods_may_not_go_keeps_them_to_the_last_and_is_gone_in_time() {
+    let Some(chain) = Chain::start_with(false, "", "").await else { return };
+    let story = Story { chain, begun: Clock::system().now() };
+    story.deploy(2, 0).await;
+    story.until("a worker", || async { story.runs(2).await }).await;
+    let before = story.nodes().await.remove(0);
+    let (machine, noticed) = story.is_noticed();
+    story
+        .until("another came, the pods moved there, and the first is gone", || async {
+            let nodes = story.nodes().await;
+            nodes.len() == 1 && nodes[0] != before && story.runs(2).await
+        })
+        .await;
+    let calls = story.chain.world.calls();
+    let is_end =
+        |call: &&Call| call.name() == "terminate" && call.instance.as_ref() == Some(&machine);
+    let ended = calls.iter().find(is_end).expect("it was ended, not taken").at;
+    let passed = ended.duration_since(noticed).as_secs();
+    assert!((89..=110).contains(&passed), "after {passed} s");
+    assert_eq!(story.chain.launched(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
