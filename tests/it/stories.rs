@@ -4,7 +4,7 @@ use crate::support::stage::{Setting, Stage, is_settled, ready};
 use crate::support::{interposed, prometheus, wait};
 use bellwether::model::{EntryKind, Reason, Verdict};
 use bellwether::sim::Faults;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 const UP: &[(&str, &str)] = &[("autoscale", "up"), ("pool", "workers"), ("step", "1")];
@@ -292,7 +292,7 @@ async fn a_dry_run_tells_what_it_would_do_and_calls_nothing() {
     stage.stop().await;
 }
 
-///
+/// lost, too few, launched, Ready, in this order.
 #[tokio::test(flavor = "multi_thread")]
 async fn below_min_is_restored_without_any_alert() {
     let Some(stage) = stage(2, 4).await else { return };
@@ -302,6 +302,20 @@ async fn below_min_is_restored_without_any_alert() {
         stage.calls("launch") >= 2 && is_settled(&stage.report(), 2)
     })
     .await;
+    let url = format!("{}/v1/history?limit=1000", stage.url);
+    let told: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
+    let mut codes: Vec<&str> = told["clusters"]["default"]["history"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|entry| entry["reason"]["code"].as_str())
+        .collect();
+    codes.reverse();
+    let since = codes.iter().position(|code| *code == "lost").expect("the loss is told");
+    let order = ["below_min", "launched", "became_ready"];
+    let told: Vec<&str> =
+        codes[since..].iter().copied().filter(|code| order.contains(code)).collect();
+    assert_eq!(told, order);
     stage.stop().await;
 }
 
