@@ -462,7 +462,7 @@ fn real_machines_join_no_simulated_cluster() {
     parse_value(&real).unwrap();
 }
 
-/// F-076.
+/// F-076, W-68.
 #[test]
 fn of_containers_the_newest_goes_first_unless_the_file_says_otherwise() {
     let secret = fields::secret_file();

@@ -398,6 +398,7 @@ async fn another_node_under_the_same_name_is_not_touched() {
     kube.remove_node(&at).await.unwrap();
 }
 
+/// A-40, W-50, W-64: pods are asked to go, and a budget that refuses is waited for.
 #[tokio::test]
 async fn a_node_is_emptied_as_far_as_budgets_allow() {
     let Some(plane) = control_plane::start().await else { return };

@@ -56,7 +56,7 @@ async fn a_container_joins_as_a_node_of_its_shape_and_leaves_nothing_when_it_goe
     .await;
 }
 
-///
+/// A-34, W-53.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_token_never_joins_and_is_ended_at_its_deadline() {
     let wanted = Wanted { token: "wrong", pool: "join_deadline: 10s", ..Wanted::default() };

@@ -85,6 +85,7 @@ fn a_node_that_somebody_cordoned_stays() {
     assert_eq!(keeps(|world| world.node(1).cordon = Cordon::Foreign), Reason::ForeignCordon);
 }
 
+/// W-54: a machine whose node is not found is not ended without a drain.
 #[test]
 fn a_node_that_is_not_ready_or_not_seen_stays() {
     let reason = keeps(|world| world.node(1).readiness = Readiness::NotReady { since: world.now });
@@ -231,6 +232,7 @@ fn a_nominated_node_goes_first_if_it_may_go() {
     assert_eq!(world.drains(), ["w1"]);
 }
 
+///
 #[test]
 fn among_equals_spot_goes_first_and_then_the_fullest_zone() {
     let mut world = World::of(5);
@@ -251,6 +253,7 @@ fn workers_that_host_what_the_loop_depends_on_go_last() {
     assert_eq!(world.drains(), ["w2"]);
 }
 
+///
 #[test]
 fn a_zone_is_not_emptied_while_another_can_give() {
     let mut world = World::of(3);

@@ -147,7 +147,7 @@ fn while_monitoring_is_away_the_drain_and_its_clock_stand_still() {
     assert!(matches!(only(&back.plan()).act, Act::Uncordon { .. }));
 }
 
-///
+/// A-25, W-55.
 #[test]
 fn past_its_deadline_a_drain_is_given_up_and_not_tried_again_for_an_hour_doubling_to_a_day() {
     let mut world = leaving(WorkerState::Draining);

@@ -44,6 +44,7 @@ fn bought(world: &mut World, count: u32) -> (usize, usize) {
     (spot, orders.len() - spot)
 }
 
+///
 #[test]
 fn seven_of_ten_are_spot_where_the_share_is_seventy_percent() {
     let cases = [
@@ -79,6 +80,7 @@ fn a_pool_that_is_large_enough_or_too_large_buys_nothing_however_far_it_is_from_
     }
 }
 
+///
 #[test]
 fn none_is_spot_at_a_share_of_nothing_and_all_at_the_whole() {
     assert_eq!(bought(&mut world(0, 0, 0), 10), (0, 10));

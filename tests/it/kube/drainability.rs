@@ -275,6 +275,7 @@ async fn told(yard: &Yard, worker: &str) -> String {
     reqwest::get(url).await.unwrap().text().await.unwrap()
 }
 
+/// W-56: bare pods and local storage hold it, too.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_holds_a_node_by_the_rules_that_people_know_holds_it_and_nothing_else_does() {
     // Without the controllers, who would take pods away whose owners nobody has made.

@@ -200,6 +200,7 @@ async fn put(plane: &ControlPlane, name: &str, node: &str, change: impl FnOnce(&
     create::<Pod>(&plane.pods().await, pod).await;
 }
 
+/// W-52.
 #[tokio::test]
 async fn a_node_goes_with_all_that_would_hang_on_it_and_nothing_of_another() {
     let Some(plane) = control_plane::start_with(&Setting::bare()).await else { return };

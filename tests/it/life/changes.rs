@@ -188,7 +188,7 @@ async fn workers_that_are_too_old_are_replaced_one_by_one_within_the_budget() {
     assert!(!story.told_of("max_age").await.is_empty());
 }
 
-/// the machine is taken after two minutes. In the last half of one, pods go whatever their budgets say.
+/// A-50, W-65: the machine is taken after two minutes. In the last half of one, pods go whatever their budgets say.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_under_notice_whose_pods_may_not_go_keeps_them_to_the_last_and_is_gone_in_time() {
     let Some(chain) = Chain::start_with(false, "", "").await else { return };
