@@ -2,6 +2,7 @@
 
 use super::wait;
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -26,13 +27,16 @@ pub(crate) struct Start<'a> {
 impl Process {
     /// Starts it and waits until it is ready; tells its log where it does not become so.
     pub(crate) async fn start(config: &Path, url: &str, start: Start<'_>) -> Self {
-        let process = Self::spawn(config, start);
+        let mut process = Self::spawn(config, start);
         let ready = format!("{url}/readyz");
-        let in_time = wait::comes_true(wait::LIMIT, || async {
-            reqwest::get(&ready).await.is_ok_and(|answer| answer.status().is_success())
+        let is_ready =
+            async || reqwest::get(&ready).await.is_ok_and(|answer| answer.status().is_success());
+        let child = RefCell::new(&mut process.child);
+        wait::comes_true(wait::LIMIT, || async {
+            is_ready().await || child.borrow_mut().try_wait().unwrap().is_some()
         })
         .await;
-        assert!(in_time, "it did not become ready:\n{}", process.log());
+        assert!(is_ready().await, "it did not become ready:\n{}", process.log());
         process
     }
 
