@@ -24,6 +24,8 @@ pub(crate) fn idle() -> anyhow::Result<Vec<Measure>> {
         for workers in (AT_ONCE..=WORKERS).step_by(AT_ONCE) {
             yard.grow(i32::try_from(AT_ONCE)?, workers).await;
         }
+        // The control plane opens new nodes one by one, some ten a second.
+        yard.until("all nodes to be open", async || are_open(&yard).await).await;
         // What came of the growth is over when a pass has found nothing to do.
         yard.passes(3).await;
         let (begun, worked) = (Instant::now(), yard.program.worked());
@@ -38,4 +40,9 @@ pub(crate) fn idle() -> anyhow::Result<Vec<Measure>> {
             Measure::new("idle.peak_mb", yard.program.peak_mb(), "MB"),
         ])
     })
+}
+
+async fn are_open(yard: &Yard) -> bool {
+    let nodes = yard.nodes().await;
+    nodes.iter().all(|node| node.spec.as_ref().is_none_or(|spec| spec.taints.is_none()))
 }
