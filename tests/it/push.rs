@@ -109,7 +109,7 @@ async fn each_of_two_alertmanagers_gets_the_alert_and_with_one_away_the_other() 
         // One that hangs makes each pass longer than what is delivered would count for.
         let alertmanager = "ttl_slack: 15s, restart_hold: 4s, watchdog_ttl: 30s".to_owned();
         let prometheus = prometheuses;
-        let setting = Setting { peers, prometheus, alertmanager, ..Setting::default() };
+        let setting = Setting { peers, alertmanager, prometheus, ..Setting::default() };
         let stage = Stage::beside(first, port, &setting).await;
         is_ready(&stage).await;
         if is_away {
