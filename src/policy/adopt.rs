@@ -35,8 +35,10 @@ pub(super) fn adopt<'a>(scene: &Scene<'a>, pool: &PoolName, draft: &mut Draft) {
         Readiness::Ready => false,
         Readiness::NotReady { since } => duration::since(since, scene.now) > deadline,
     };
-    let lists: Vec<_> =
-        scene.limits.pools.keys().filter_map(|pool| scene.instances(pool).ok()).collect();
+    // While one list is unknown, the machine may be in that.
+    let lists: Option<Vec<_>> =
+        scene.limits.pools.keys().map(|pool| scene.instances(pool).ok()).collect();
+    let Some(lists) = lists else { return };
     let left_over = |node: &&'a Node| {
         node.pool.as_ref() == Some(pool)
             && is_sick(node)

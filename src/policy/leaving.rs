@@ -33,7 +33,10 @@ pub(super) fn reclaimable<'a>(scene: &Scene<'a>, pool: &PoolName) -> Vec<&'a Wor
     // One that the provider takes is of no use any more.
     let list = scene.instances(pool).unwrap_or_default();
     let stays = idle.filter(|worker| notice(scene, worker, &list).is_none());
-    let mut workers: Vec<&Worker> = stays.filter(|worker| scene.node(worker).is_some()).collect();
+    // One whose node another pool claims too stands still where it is, so nothing is to be had of it.
+    let is_had =
+        |worker: &&Worker| scene.node(worker).is_some() && scene.undisputed(worker).is_ok();
+    let mut workers: Vec<&Worker> = stays.filter(is_had).collect();
     let progress = |worker: &Worker| match worker.state {
         WorkerState::Cordoned => 0,
         WorkerState::Draining => 1,

@@ -69,7 +69,7 @@ pub(super) fn targets<'a>(
         let Some(cause) = cause(scene, court, worker, node, &list) else { continue };
         let may_leave = if cause.is_notice() {
             // The provider takes it, so the sooner its pods move, the better. An owner's word stands.
-            candidates::not_permanent(pool, worker, node)
+            scene.undisputed(worker).and_then(|()| candidates::not_permanent(pool, worker, node))
         } else {
             let instance = scene.machine(worker, &list).live();
             candidates::may_be_replaced(scene, pool, worker, node, instance)

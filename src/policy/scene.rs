@@ -387,6 +387,8 @@ impl<'a> Scene<'a> {
             node.pool.as_ref() == Some(pool)
                 && node.is_ready()
                 && !node.control_plane
+                // Another pool's record speaks for it.
+                && !self.is_contested(node)
                 && self.name_of(node).is_some_and(|name| !is_recorded(name) && !is_it(name))
         };
         let others = list.iter().filter(unrecorded).count() + nodes.filter(alone).count();

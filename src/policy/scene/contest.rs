@@ -65,7 +65,7 @@ pub(super) fn disputed<'a>(
     disputed
 }
 
-impl Scene<'_> {
+impl<'a> Scene<'a> {
     /// Whether no machine of a pool's list is in another pool's, too.
     pub(in crate::policy) fn unshared(&self, pool: &PoolName) -> Result<(), Reason> {
         let shared = self.shared.get_or_init(|| shared(self.observed, self.limits));
@@ -78,11 +78,19 @@ impl Scene<'_> {
         })
     }
 
+    /// Whether the record of a worker of another pool says that this node is its own.
+    pub(in crate::policy) fn is_contested(&self, node: &Node) -> bool {
+        self.disputes().values().any(|disputed| disputed.at == node.at)
+    }
+
+    fn disputes(&self) -> &HashMap<&'a WorkerId, &'a Node> {
+        let view = self.observed.cluster.known();
+        self.disputed.get_or_init(|| disputed(view, self.memory, &self.machines))
+    }
+
     /// Whether no node says that this worker is of another pool.
     pub(in crate::policy) fn undisputed(&self, worker: &Worker) -> Result<(), Reason> {
-        let view = self.observed.cluster.known();
-        let made = self.disputed.get_or_init(|| disputed(view, self.memory, &self.machines));
-        made.get(&worker.id).map_or(Ok(()), |node| {
+        self.disputes().get(&worker.id).map_or(Ok(()), |node| {
             let (says, name) = (node.pool.as_ref().map_or("", PoolName::as_str), &node.at.name);
             let why = format!("it says pool {says}, and {} is of pool {}", worker.id, worker.pool);
             Err(unknown(&format!("whose node {name} is"), &why))

@@ -1,7 +1,7 @@
 //! What two pools claim is nobody's until they agree: nothing is done about it, and it is said which.
 
-use crate::model::{InstanceState, PoolName, Purpose, Reason, WorkerState};
-use crate::policy::fixtures::{Reads as _, World, ec2};
+use crate::model::{InstanceState, PoolName, Purpose, Reason, Verdict, WorkerState, duration};
+use crate::policy::fixtures::{MINUTE, Reads as _, World, ec2};
 
 /// Three workers of one pool, and another pool beside it. An operator asks for one less.
 fn world() -> World {
@@ -20,6 +20,19 @@ fn mislabel(world: &mut World, number: u32) {
 fn list_twice(world: &mut World, number: u32) {
     let twice = world.instance(number).clone();
     world.instances("others").push(twice);
+}
+
+/// Both pools are on EC2, whose machines and nodes bear no worker's name.
+fn without_names(world: &mut World) {
+    world.pool().provider = ec2(0);
+    world.pool_named("others").provider = ec2(0);
+    for number in 1..=3 {
+        let instance = world.instance(number);
+        (instance.worker, instance.id) = (None, format!("i-{number}").as_str().into());
+        world.worker(number).instance = Some(format!("i-{number}").as_str().into());
+        let node = world.node(number);
+        (node.worker, node.provider_id) = (None, Some(format!("aws:///a/i-{number}")));
+    }
 }
 
 /// All that is said of a pool.
@@ -56,14 +69,7 @@ fn a_node_that_says_another_pool_is_not_repaired() {
         let mut world = World::of(3);
         world.add_pool("others", 10);
         if is_nameless {
-            world.pool().provider = ec2(0);
-            for number in 1..=3 {
-                let instance = world.instance(number);
-                (instance.worker, instance.id) = (None, format!("i-{number}").as_str().into());
-                world.worker(number).instance = Some(format!("i-{number}").as_str().into());
-                let node = world.node(number);
-                (node.worker, node.provider_id) = (None, Some(format!("aws:///a/i-{number}")));
-            }
+            without_names(&mut world);
         }
         world.sick(1);
         let repaired = |world: &World| {
@@ -144,4 +150,55 @@ fn a_node_whose_machine_another_pool_has_is_not_left_over() {
     assert_eq!(left_over(&world), Some(PoolName::from("workers")), "its machine is taken in");
     world.unlisted(1);
     assert_eq!(left_over(&world), Some(PoolName::from("others")), "nobody has it");
+}
+
+#[test]
+fn while_one_list_is_unknown_no_node_is_left_over() {
+    let mut world = World::of(3);
+    world.add_pool("others", 10);
+    without_names(&mut world);
+    world.unrecorded(1);
+    world.sick(1);
+    mislabel(&mut world, 1);
+    world.list_is_unknown();
+    assert!(world.plan().transitions.is_empty(), "its machine may be in that list");
+}
+
+/// A pool that counted it would remove one of its own too many.
+#[test]
+fn a_node_that_says_another_pool_is_none_of_that_pool_s_workers() {
+    for is_nameless in [false, true] {
+        let mut world = World::of(3);
+        world.add_pool("others", 10);
+        if is_nameless {
+            without_names(&mut world);
+        }
+        mislabel(&mut world, 1);
+        assert_eq!(world.decision_of("others").have, 0, "nameless: {is_nameless}");
+    }
+}
+
+/// It stands still where it is, so nothing is to be had of it.
+#[test]
+fn a_worker_whose_node_says_another_pool_is_not_taken_back_instead_of_a_launch() {
+    let mut world = World::of(2);
+    world.add_pool("others", 10);
+    world.leaving(1, WorkerState::Draining, Purpose::Idle);
+    world.up(Some(1)).pool = Some("workers".into());
+    let launches =
+        |world: &World| matches!(world.decision_of("workers").verdict, Verdict::Launch { .. });
+    assert!(!launches(&world), "it is taken back");
+    mislabel(&mut world, 1);
+    assert!(launches(&world));
+}
+
+/// Its drain would stand still after the cordon.
+#[test]
+fn a_worker_under_notice_whose_node_says_another_pool_is_not_closed() {
+    let mut world = World::of(2);
+    world.add_pool("others", 10);
+    world.instance(1).notice = Some(duration::after(world.now, MINUTE * 2));
+    assert_ne!(world.decision_of("workers").verdict, Verdict::Hold, "it leaves");
+    mislabel(&mut world, 1);
+    assert_eq!(world.decision_of("workers").verdict, Verdict::Hold);
 }
