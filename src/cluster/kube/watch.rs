@@ -236,8 +236,13 @@ impl<V> Watch<V> {
         let (uid, read) = match object.read() {
             Ok(read) => read,
             Err(why) => {
+                // A kubelet that reports again and again of a node that cannot be read tells nothing new.
+                let is_news = kept.unread.get(&named(object)) != Some(&why);
                 self.is_unread(&mut kept.unread, object, why);
-                return self.news.notify_one();
+                if is_news {
+                    self.news.notify_one();
+                }
+                return;
             }
         };
         let was_unread = !kept.unread.is_empty() && kept.unread.remove(&named(object)).is_some();

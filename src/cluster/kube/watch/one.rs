@@ -9,6 +9,9 @@ use serde::de::{DeserializeOwned, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
+/// Letters that are told of what is wrong with one.
+const WORDS: usize = 200;
+
 /// One object.
 #[derive(Clone, Debug)]
 pub(super) enum One<K> {
@@ -57,10 +60,17 @@ impl<'de, K: DeserializeOwned> Deserialize<'de> for One<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
         Ok(serde_json::from_str(raw.get()).map_or_else(
-            |error| Self::Unread(Box::new(meta(raw.get())), error.to_string()),
+            |error| Self::Unread(Box::new(meta(raw.get())), brief(&error)),
             Self::Read,
         ))
     }
+}
+
+/// What is wrong, without where: that moves with whatever else of the object changes. What stands there is quoted whole.
+fn brief(error: &serde_json::Error) -> String {
+    let told = error.to_string();
+    let what = told.split_once(" at line ").map_or(told.as_str(), |(what, _)| what);
+    what.chars().take(WORDS).collect()
 }
 
 fn meta(text: &str) -> ObjectMeta {
