@@ -2,6 +2,7 @@
 //! are told, and nothing is decided by it.
 
 use super::container::Whose;
+use crate::provider::in_words;
 use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::{EventActor, EventMessage};
@@ -41,7 +42,9 @@ impl Lately {
     /// Asks what happened since it was asked before, up to `now` by Docker's clock. Where that is not told, what was known stands.
     pub(super) async fn ask(&mut self, docker: &Docker, whose: Whose<'_>, now: Timestamp) {
         let first = now - SignedDuration::try_from(TOLD_FOR).unwrap_or_default();
-        let options = options(whose, self.asked_until.unwrap_or(first), now);
+        // Docker's clock may have been set back.
+        let since = self.asked_until.filter(|until| *until <= now).unwrap_or(first);
+        let options = options(whose, since, now);
         let told = async {
             let (mut parts, mut all) = (docker.events(Some(options)), Vec::new());
             while let Some(part) = parts.next().await {
@@ -57,7 +60,8 @@ impl Lately {
                 }
             }
             Ok(Err(error)) => {
-                tracing::debug!(section = "provider", %error, "what befell containers is not told");
+                let error = in_words(&error.to_string());
+                tracing::debug!(section = "provider", error, "what befell containers is not told");
             }
             Err(_) => {
                 tracing::debug!(section = "provider", "what befell containers is not told soon");
