@@ -19,6 +19,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
+/// So many drains amid a crowd are enough to meet one of its changes.
+const ROUNDS: usize = 10;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn budgets_that_come_amid_a_drain_hold_what_is_left_and_each_is_named() {
     let Some(scene) = Scene::start("5m").await else { return };
@@ -168,7 +171,10 @@ async fn a_crowd_that_changes_the_same_node_all_the_time_only_makes_a_drain_long
     let Some(yard) = Yard::start(&setting, "drain: { timeout: 5m }").await else { return };
     let Some(scene) = Scene::on(yard).await else { return };
     // By chance a drain may get through between two of its changes. Then the next one is tried.
-    while refused(&scene) == 0 {
+    for _ in 0..ROUNDS {
+        if refused(&scene) > 0 {
+            break;
+        }
         scene.grow(1, 3).await;
         let names = scene.nodes().await.into_iter().map(|node| node.metadata.name.unwrap());
         let (names, goes_on) = (names.collect::<Vec<_>>(), Arc::new(AtomicBool::new(true)));
@@ -182,6 +188,7 @@ async fn a_crowd_that_changes_the_same_node_all_the_time_only_makes_a_drain_long
         }
         scene.until("one worker less", is_over).await;
     }
+    assert!(refused(&scene) > 0, "its changes never met the crowd's in {ROUNDS} drains");
     scene.wish(-1).await;
     scene.ends_one().await;
 }
