@@ -1,10 +1,13 @@
 //! The invariants of the design, checked by code that knows nothing of the rules: from the world as it really is, what
 //! was really delivered, and what the store really holds, at the moment of each act.
 
+mod deadlines;
 mod end;
 mod growth;
 mod identity;
 mod removal;
+
+pub(crate) use deadlines::Hindered;
 
 use crate::primaries::Primaries;
 use crate::scenario::CLUSTER;
@@ -17,6 +20,7 @@ use bellwether::model::{
 use bellwether::reconcile::Claims;
 use bellwether::sim::World;
 use bellwether::store::{HistoryQuery, Store as _};
+use deadlines::Clocks;
 use identity::is_live;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,12 +101,15 @@ struct State {
     last_act: Option<Timestamp>,
     /// How many machines each batch is to have.
     ordered: BTreeMap<BatchId, usize>,
+    /// How long what is on its way has been so.
+    clocks: Clocks,
 }
 
 /// Watches over one run.
 #[derive(Debug)]
 pub(crate) struct Checker {
     pub(crate) clock: Clock,
+    begun: Timestamp,
     store: Arc<Primaries>,
     world: World,
     config: watch::Receiver<Arc<Config>>,
@@ -127,7 +134,8 @@ impl Checker {
         config: watch::Receiver<Arc<Config>>,
     ) -> Self {
         let (world, state) = (world.clone(), Mutex::new(State::default()));
-        let checker = Self { clock, store, world, config, state };
+        let begun = clock.now();
+        let checker = Self { clock, begun, store, world, config, state };
         checker.file_changed();
         checker
     }

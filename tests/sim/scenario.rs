@@ -132,6 +132,9 @@ fn happenings(rng: &mut StdRng, scenario: &Scenario) -> Vec<Happening> {
         all.extend(fail_overs(scenario.seed));
     }
     all.extend(oddities(scenario));
+    if scenario.seed % 3 == 1 {
+        all.extend(waits(scenario.seed));
+    }
     all.sort_by_key(|happening| happening.at);
     all
 }
@@ -143,6 +146,23 @@ fn fail_overs(seed: u64) -> Vec<Happening> {
         let at = Duration::from_millis(rng.random_range(30_000..HOURS * 3_600_000));
         let lasts = Duration::from_millis(rng.random_range(10..10_000));
         Happening { at, what: What::FailOver { lasts } }
+    };
+    (0..4).map(one).collect()
+}
+
+/// Drawn apart as well: what lasts longer than anything may be waited for.
+fn waits(seed: u64) -> Vec<Happening> {
+    let rng = &mut StdRng::seed_from_u64(seed ^ 0x3A17);
+    let one = |_| {
+        let at = Duration::from_secs(rng.random_range(1800..HOURS * 3600));
+        let mut faults = Faults::default();
+        match rng.random_range(0..4) {
+            0 => faults.never_join = true,
+            1 => faults.never_ready = true,
+            _ => faults.evictions_blocked = true,
+        }
+        let lasts = Duration::from_secs(rng.random_range(900..2400));
+        Happening { at, what: What::Fault { faults: Box::new(faults), lasts } }
     };
     (0..4).map(one).collect()
 }

@@ -1,8 +1,9 @@
 //! One run from its start to its quiet end.
 
 mod effects;
+mod hindrance;
 
-use crate::checker::{Checker, Violation};
+use crate::checker::{Checker, Hindered, Violation};
 use crate::happening::{Mail, What, When};
 use crate::links::{Linked, Links};
 use crate::monitoring::{BEHIND, EVALUATION, Monitoring};
@@ -94,6 +95,7 @@ struct Running {
     connections: mpsc::UnboundedSender<DuplexStream>,
     handle: Handle,
     metrics: Arc<Metrics>,
+    clock: Clock,
     /// For how long it will be stopped when it is.
     stops_for: Option<Duration>,
 }
@@ -217,7 +219,13 @@ impl<'a> Universe<'a> {
             self.deliver(now);
             while let Some(entry) = self.agenda.first_entry().filter(|entry| entry.key().0 <= now) {
                 let todo = entry.remove();
+                let is_evaluation = matches!(todo, Todo::Evaluate(_));
                 self.happen(todo, now);
+                if is_evaluation {
+                    self.checker.hindered(self.hindrance());
+                    self.checker.in_time().await;
+                    self.revive(now);
+                }
             }
             if !self.checker.violations().is_empty() {
                 return false;
@@ -260,6 +268,7 @@ impl<'a> Universe<'a> {
         self.monitoring.lock().unwrap().restore(now);
         for replica in 0..self.scenario.replicas {
             // With a good clock, whatever it was before.
+            self.checker.hindered(Hindered { acts: true, removals: true });
             self.kill(replica);
             self.start(replica, 0);
         }
@@ -279,7 +288,6 @@ impl<'a> Universe<'a> {
                 let silences = self.monitoring.lock().unwrap().active_silences(now);
                 self.checker.silences(silences);
                 self.plan(duration::after(now, EVALUATION), Todo::Evaluate(prometheus));
-                self.revive(now);
             }
             Todo::Start(replica, skew) => {
                 let is_dead =
@@ -299,12 +307,16 @@ impl<'a> Universe<'a> {
             }
             Todo::Begin(what) => {
                 self.checker.tell(what.to_string());
+                self.checker.hindered(hindrance::hindrance(&what));
                 self.begin(&what, now);
                 if let Some(lasts) = effects::lasts(&what) {
                     self.plan(duration::after(now, lasts), Todo::End(what));
                 }
             }
-            Todo::End(what) => self.end(&what, now),
+            Todo::End(what) => {
+                self.checker.hindered(hindrance::hindrance(&what));
+                self.end(&what, now);
+            }
         }
     }
 
@@ -370,7 +382,8 @@ impl<'a> Universe<'a> {
         tokio::spawn(replica::live(reconciler, inlet, incoming, terms, control.clone()));
         self.links[replica].runs(control.clone());
         let stops_for = None;
-        self.running[replica] = Some(Running { control, connections, handle, metrics, stops_for });
+        self.running[replica] =
+            Some(Running { control, connections, handle, metrics, clock, stops_for });
     }
 
     /// The clock of a process that starts now: off by so much, and by what else will happen to it.

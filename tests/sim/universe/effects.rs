@@ -5,7 +5,7 @@ use crate::happening::{Edit, Reconfigured, What};
 use crate::prometheus::Prometheus;
 use crate::replica::Fate;
 use crate::scenario::CLUSTER;
-use bellwether::model::{Ask, ClusterName, InstanceState, Signal, Source};
+use bellwether::model::{Ask, ClusterName, Cordon, InstanceState, Signal, Source};
 use bellwether::reconcile::Handle;
 use bellwether::sim::{Faults, Workload};
 use bellwether::store::Store as _;
@@ -73,7 +73,7 @@ impl Universe<'_> {
                 }
             }
             What::Cordon(number) => {
-                if let Some(node) = self.node(*number) {
+                if let Some(node) = self.leaving(*number).or_else(|| self.node(*number)) {
                     self.world.cordon_by_hand(&node).unwrap();
                 }
             }
@@ -181,6 +181,14 @@ impl Universe<'_> {
         (!live.is_empty()).then(|| live[number % live.len()].id.to_string())
     }
 
+    /// Somebody takes over a cordon of ours, every other time.
+    fn leaving(&self, number: usize) -> Option<String> {
+        let view = self.world.view();
+        let mut ours = view.nodes.iter().filter(|node| node.cordon == Cordon::Ours);
+        let first = ours.next().filter(|_| number.is_multiple_of(2))?;
+        Some(first.at.name.to_string())
+    }
+
     fn node(&self, number: usize) -> Option<String> {
         let view = self.world.view();
         let nodes: Vec<_> = view.nodes.iter().filter(|node| !node.control_plane).collect();
@@ -241,6 +249,7 @@ pub(super) fn lasts(what: &What) -> Option<Duration> {
         | What::Protect { lasts, .. }
         | What::Rules { lasts, .. }
         | What::Reconfigure { lasts, .. }
+        | What::Astray { lasts, .. }
         | What::Edit { lasts, .. } => Some(*lasts),
         What::Alertmanager { back, .. } | What::Prometheus { back, .. } => Some(*back),
         _ => None,
