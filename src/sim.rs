@@ -24,6 +24,7 @@ pub use state::{Call, Faults};
 pub use workload::{Workload, WorkloadKind};
 
 use crate::clock::Clock;
+use crate::cluster::fence::Lease;
 use crate::config::SimConfig;
 use crate::model::{ClusterView, Cordon, Instance, InstanceId, NodeName, duration};
 use file::Kept;
@@ -252,6 +253,11 @@ impl World {
     /// Nodes and pods, as they really are.
     pub fn view(&self) -> ClusterView {
         self.look(cluster::view)
+    }
+
+    /// Who may act, as the cluster has it.
+    pub fn lease(&self) -> Lease {
+        self.look(|state| state.lease.clone())
     }
 
     /// Nodes, machines, pods and calls, for people and tests.

@@ -46,13 +46,14 @@ impl fmt::Display for Violation {
 /// What one process was last answered.
 #[derive(Clone, Debug, Default)]
 struct Seen {
-    /// How old the view was when it was seen; `None` where the last answer was none.
-    age: Option<Duration>,
-    /// Per pool whether the last list was whole.
-    lists: BTreeMap<PoolName, bool>,
-    /// Since when its looks are counted, how many there were, and the token it had at the last: its pass acts under that one.
+    /// Of when the view is; `None` where the last answer was none.
+    view: Option<Timestamp>,
+    /// Per pool when the last list came, and whether it was whole.
+    lists: BTreeMap<PoolName, (Timestamp, bool)>,
+    /// Since when its looks are counted, and how many there were.
     counted: Option<Timestamp>,
     looks: u32,
+    /// The token it had when its pass began: the pass acts under that one or not at all.
     token: Option<Token>,
 }
 
@@ -74,9 +75,10 @@ struct State {
     violations: Vec<Violation>,
     story: Vec<(Timestamp, String)>,
     acts: u64,
-    /// The claim that was granted last.
-    granted: Option<Claim>,
-    claims: BTreeMap<usize, Arc<Claims>>,
+    /// The token that the cluster's lease was held under last.
+    granted: Option<Token>,
+    /// What each process is called where it holds something, and what it believes to hold.
+    processes: BTreeMap<usize, (String, Arc<Claims>)>,
     seen: BTreeMap<usize, Seen>,
     /// The batch that was launched for each pod last, and when.
     launched_for: BTreeMap<Uid, (BatchId, Timestamp)>,
@@ -182,40 +184,39 @@ impl Checker {
     }
 
     /// A process has started.
-    pub(crate) fn started(&self, replica: usize, claims: Arc<Claims>) {
+    pub(crate) fn started(&self, replica: usize, holder: String, claims: Arc<Claims>) {
         let mut state = self.state();
-        state.claims.insert(replica, claims);
+        state.processes.insert(replica, (holder, claims));
         state.seen.remove(&replica);
     }
 
-    /// The cluster witnessed a claim that the store gave or prolonged, whoever heard of it, from now on. A call that was
-    /// on its way for long tells of an older end of the claim than the lease has.
-    pub(crate) fn granted(&self, claim: &Claim, ttl: Duration) {
-        let expires = duration::after(self.now(), ttl);
-        let mut state = self.state();
-        if let Some(before) = &state.granted
-            && claim.token < before.token
-        {
-            let what = format!("token {} was given after {}", claim.token, before.token);
-            state.violations.push(Violation { invariant: "I5", what });
+    /// The cluster witnessed a claim that the store gave or prolonged, whoever heard of it.
+    pub(crate) fn granted(&self, claim: &Claim) {
+        let before = self.state().granted.replace(claim.token);
+        if let Some(before) = before.filter(|before| claim.token < *before) {
+            self.violated("I5", format!("token {} was given after {before}", claim.token));
         }
-        state.granted = Some(Claim { expires, ..claim.clone() });
+    }
+
+    /// A process begins a pass: it has just asked itself for its claim.
+    pub(crate) fn pass_begins(&self, replica: usize) {
+        let mut state = self.state();
+        let held = state.processes.get(&replica).and_then(|(_, claims)| claims.current());
+        state.seen.entry(replica).or_default().token = held.map(|claim| claim.token);
     }
 
     /// A process was answered a view. False where it looks again and again: it would never rest (I7), and where that is
     /// at one moment, time would stand still.
     pub(crate) fn saw_view(&self, replica: usize, view: &View<ClusterView>) -> bool {
         let now = self.now();
-        let age = match view {
-            View::Known { at, .. } => Some(duration::since(*at, now)),
+        let of = match view {
+            View::Known { at, .. } => Some(*at),
             View::Unknown { .. } => None,
         };
         let looks = {
             let mut state = self.state();
-            let held = state.claims.get(&replica).and_then(|claims| claims.current());
             let seen = state.seen.entry(replica).or_default();
-            seen.token = held.map(|claim| claim.token);
-            seen.age = age;
+            seen.view = of;
             let is_counted = |since| duration::since(since, now) < Duration::from_mins(1);
             if !seen.counted.is_some_and(is_counted) {
                 (seen.counted, seen.looks) = (Some(now), 0);
@@ -239,7 +240,8 @@ impl Checker {
             let listed: BTreeSet<&InstanceId> = list.iter().map(|machine| &machine.id).collect();
             live.clone().all(|machine| listed.contains(&machine.id))
         });
-        self.state().seen.entry(replica).or_default().lists.insert(pool.clone(), is_whole);
+        let mut state = self.state();
+        state.seen.entry(replica).or_default().lists.insert(pool.clone(), (now, is_whole));
     }
 
     /// The file was changed.
@@ -346,25 +348,27 @@ impl Checker {
         }
         let worker_named = worker.map_or_else(String::new, ToString::to_string);
         self.tell(format!("replica {replica}: {what} {worker_named}"));
-        let (held, granted) = {
-            let state = self.state();
-            let held = state.seen.get(&replica).and_then(|seen| seen.token);
-            (held, state.granted.clone())
-        };
-        let is_current = match (held, &granted) {
-            (Some(held), Some(granted)) => held == granted.token && now < granted.expires,
-            _ => false,
-        };
-        if !is_current {
-            self.violated(
-                "I5",
-                format!("{what} {worker_named} under {held:?}, granted {granted:?}"),
-            );
-        }
+        self.may_act(replica, &format!("{what} {worker_named}"));
         if let Some(worker) = worker
             && !self.is_told(what, worker).await
         {
             self.violated("I8", format!("{what} {worker} has no line before it"));
+        }
+    }
+
+    /// I5: as the cluster's lease is at this moment, this very process has it, under the token that its pass began with.
+    fn may_act(&self, replica: usize, what: &str) {
+        let (lease, now) = (self.world.lease(), self.now());
+        let (own, token) = {
+            let state = self.state();
+            let own = state.processes.get(&replica).map(|(holder, _)| holder.clone());
+            (own, state.seen.get(&replica).and_then(|seen| seen.token))
+        };
+        let is_its = |(holder, until): (&str, Timestamp)| {
+            own.as_deref() == Some(holder) && now < until && token == Some(lease.last())
+        };
+        if !lease.held().is_some_and(is_its) {
+            self.violated("I5", format!("{what} by {own:?} under {token:?}, and {lease:?}"));
         }
     }
 

@@ -315,7 +315,7 @@ impl Fence for Linked {
             (links.witness.clone(), links.checker.clone(), claim.clone());
         let call = async move {
             let answer = witness.hold(&claim, ttl).await;
-            answer.inspect(|()| checker.granted(&claim, ttl))
+            answer.inspect(|()| checker.granted(&claim))
         };
         links.send(Link::Cluster, call, out_of_reach).await
     }
@@ -396,6 +396,7 @@ impl Store for Linked {
 
     async fn load(&self, cluster: &ClusterName) -> store::Result<Memory> {
         let links = &self.0;
+        links.checker.pass_begins(links.replica);
         links.ask(Link::Store, links.store.present().load(cluster), store_away).await
     }
 

@@ -359,9 +359,9 @@ impl<'a> Universe<'a> {
             config: self.config.subscribe(),
             clock,
         };
-        let reconciler =
-            Reconciler::new(CLUSTER.into(), parts, &format!("replica-{replica}-{}", self.starts));
-        self.checker.started(replica, reconciler.claims());
+        let holder = format!("replica-{replica}-{}", self.starts);
+        let reconciler = Reconciler::new(CLUSTER.into(), parts, &holder);
+        self.checker.started(replica, holder, reconciler.claims());
         let handle = reconciler.handle();
         let inlet = Inlet::new(
             http::State {

@@ -15,6 +15,9 @@ const RUNS_OUT: Duration = Duration::from_mins(6 + 4);
 /// How long before the end of a machine budgets may be waived, and a pass may have looked before it calls.
 const LAST: Duration = Duration::from_secs(30 + 10);
 
+/// How far the clock may be off by which a process tells how old something is.
+const SKEW: Duration = Duration::from_secs(2);
+
 impl Checker {
     /// A machine is to be ended.
     pub(crate) async fn terminate(&self, replica: usize, pool: &PoolName, id: &InstanceId) {
@@ -190,26 +193,30 @@ impl Checker {
         }
     }
 
-    /// I6: who acts saw all machines and a fresh view when it last looked.
+    /// I6: who acts saw all machines, and what it saw is young enough still as it acts.
     fn seen_whole(&self, replica: usize, pool: &PoolName, what: &str) {
-        let (age, list) = {
+        let now = self.now();
+        let (view, list) = {
             let state = self.state();
             let seen = state.seen.get(&replica).cloned().unwrap_or_default();
-            (seen.age, seen.lists.get(pool).copied())
+            (seen.view, seen.lists.get(pool).copied())
         };
         let most = {
             let config = self.config.borrow().clone();
             config.clusters[&ClusterName::from(CLUSTER)].timing.view_max_age
         };
-        match age {
+        let is_old = |at| duration::since(at, now) > most + SKEW;
+        match view {
             None => self.violated("I6", format!("{what} without a view")),
-            Some(age) if age > most => {
-                self.violated("I6", format!("{what} by a view that was {age:?} old"));
-            }
+            Some(at) if is_old(at) => self.violated("I6", format!("{what} by a view of {at}")),
             Some(_) => {}
         }
-        if list != Some(true) {
-            self.violated("I6", format!("{what} by a list that is not whole"));
+        match list {
+            Some((at, true)) if is_old(at) => {
+                self.violated("I6", format!("{what} by a list of {at}"));
+            }
+            Some((_, true)) => {}
+            _ => self.violated("I6", format!("{what} by a list that is not whole")),
         }
     }
 }
