@@ -252,6 +252,7 @@ impl Reconciler {
         let turn = Turn {
             pass,
             now,
+            planned: self.parts.clock.boottime(),
             limits,
             observed: &observed,
             signals: &signals,
@@ -417,6 +418,8 @@ impl Reconciler {
 struct Turn<'a> {
     pass: PassId,
     now: Timestamp,
+    /// The same on the boot clock.
+    planned: Duration,
     limits: &'a ClusterConfig,
     observed: &'a Observed,
     signals: &'a [Signal],

@@ -5,10 +5,12 @@ use super::pauses;
 use super::scene::labels;
 use crate::config::ClusterConfig;
 use crate::model::{
-    ClusterMemory, ClusterName, Guard, Permit, PoolName, Reason, Signal, SignalId, Truth,
+    ClusterMemory, ClusterName, Guard, Observed, Permit, PoolName, Reason, Signal, SignalId, Truth,
+    View, duration,
 };
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// What is true at the moment of acting.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +62,34 @@ pub fn check(permit: &Permit, moment: &Moment<'_>) -> Result<(), Reason> {
         }
         Permit::Manual => not_paused("manual", moment),
         Permit::Begun => Ok(()),
+    }
+}
+
+/// Whether what a removal was decided by is young enough still: what comes between may take long.
+pub fn fresh(
+    observed: &Observed,
+    pool: &PoolName,
+    limits: &ClusterConfig,
+    now: Timestamp,
+) -> Result<(), Reason> {
+    let list = observed.instances.get(pool);
+    let seen = [
+        ("the view of the cluster", at(&observed.cluster)),
+        ("the list of machines", list.and_then(at)),
+    ];
+    for (what, at) in seen {
+        let age = at.map_or(Duration::MAX, |at| duration::since(at, now));
+        if age > limits.timing.view_max_age {
+            return Err(Reason::Stale { what: what.to_owned(), seconds: age.as_secs() });
+        }
+    }
+    Ok(())
+}
+
+fn at<T>(view: &View<T>) -> Option<Timestamp> {
+    match view {
+        View::Known { at, .. } => Some(*at),
+        View::Unknown { .. } => None,
     }
 }
 

@@ -104,10 +104,23 @@ impl<'a> Executor<'a> {
         if let Err(reason) = self.may_end(step).await {
             return (step, words, Done::Refused(reason));
         }
-        match self.permitted(&step.permit, &step.pool).await {
+        let may = self.permitted(&step.permit, &step.pool).await;
+        match may.and_then(|()| self.fresh(step)) {
             Ok(()) => (step, words, self.call(step).await),
             Err(reason) => (step, words, Done::Refused(reason)),
         }
+    }
+
+    /// Whether what was seen may still remove something: a rate limit, a store or an Alertmanager that is slow may have
+    /// held this step for long.
+    fn fresh(&self, step: &Step) -> Result<(), Reason> {
+        if !matches!(step.act, Act::Cordon { .. } | Act::Terminate { .. } | Act::RemoveNode { .. })
+        {
+            return Ok(());
+        }
+        let passed = self.parts.clock.boottime().saturating_sub(self.turn.planned);
+        let now = duration::after(self.turn.now, passed);
+        permit::fresh(self.turn.observed, &step.pool, self.turn.limits, now)
     }
 
     /// The last that a machine wrote which did not become Ready by its deadline, asked when its end is asked for first:

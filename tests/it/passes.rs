@@ -1,6 +1,7 @@
 //! One pass at a time, on a simulated world: what it does, stores, tells and counts.
 
 mod held;
+mod late;
 mod pitfalls;
 mod replays;
 mod stage;

@@ -1,8 +1,8 @@
 //! The check right before an act.
 
-use crate::model::{Guard, Permit, Reason, SignalId};
-use crate::policy::fixtures::World;
-use crate::policy::permit::{Moment, check};
+use crate::model::{Guard, Permit, Reason, SignalId, View, duration};
+use crate::policy::fixtures::{MINUTE, SECOND, World};
+use crate::policy::permit::{Moment, check, fresh};
 
 fn checked(world: &World, permit: &Permit) -> Result<(), Reason> {
     check(
@@ -152,4 +152,22 @@ fn a_pause_of_the_pool_is_found_though_it_does_not_match_the_alert() {
     for (_, permit) in every() {
         assert_eq!(code(&world, &permit), "paused", "{permit:?}");
     }
+}
+
+/// The view or the list: each by itself.
+#[test]
+fn what_was_seen_too_long_ago_removes_nothing_at_the_moment_of_acting() {
+    let world = World::asked();
+    let judged = |world: &World, passed| {
+        let then = duration::after(world.now, passed);
+        fresh(&world.observed, &"workers".into(), &world.limits, then)
+    };
+    assert_eq!(judged(&world, MINUTE), Ok(()));
+    let stale = |what: &str| Err(Reason::Stale { what: what.to_owned(), seconds: 61 });
+    assert_eq!(judged(&world, MINUTE + SECOND), stale("the view of the cluster"));
+    let mut seen_later = world.clone();
+    if let View::Known { at, .. } = &mut seen_later.observed.cluster {
+        *at = duration::after(*at, SECOND);
+    }
+    assert_eq!(judged(&seen_later, MINUTE + SECOND), stale("the list of machines"));
 }

@@ -227,6 +227,7 @@ impl Desk {
         Turn {
             pass: crate::model::PassId::new("pass"),
             now: turned.now,
+            planned: std::time::Duration::ZERO,
             limits: &self.limits[turned.need as usize],
             observed: &turned.observed,
             signals: &[],
