@@ -201,6 +201,7 @@ impl Provider for Linked {
     async fn launch(&self, request: &LaunchRequest) -> provider::Result<Launched> {
         let links = &self.0;
         links.checker.launch(links.replica, request).await;
+        links.checker.shows("a launch", &format!("{request:?}"));
         let (machines, request) = (links.machines.clone(), request.clone());
         let call = async move { machines.launch(&request).await };
         let answer = links.send(Link::Provider, call, || Err(unavailable())).await;
@@ -265,6 +266,7 @@ impl Cluster for Linked {
     async fn cordon(&self, node: &NodeRef, mark: &Mark) -> cluster::Result<()> {
         let links = &self.0;
         links.checker.cordon(links.replica, node, &mark.worker).await;
+        links.checker.shows("a cordon", &format!("{mark:?}"));
         let (cluster, node, mark) = (links.cluster.clone(), node.clone(), mark.clone());
         let call = async move { cluster.cordon(&node, &mark).await };
         links.send(Link::Cluster, call, || Err(away())).await
@@ -401,6 +403,8 @@ impl Store for Linked {
     }
 
     async fn commit(&self, claim: &Claim, changes: &Changes) -> store::Result<()> {
+        let written = serde_json::to_string(changes).unwrap();
+        self.0.checker.shows("what is stored", &written);
         if changes.history.iter().any(|entry| entry.kind == EntryKind::Intent) {
             self.0.process.lock().unwrap().begins_acts();
         }

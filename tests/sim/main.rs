@@ -21,6 +21,7 @@ mod primaries;
 mod prometheus;
 mod replica;
 mod scenario;
+mod secrets;
 mod shrink;
 mod universe;
 

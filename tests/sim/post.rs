@@ -3,7 +3,7 @@
 use crate::checker::Checker;
 use crate::happening::Mail;
 use crate::monitoring::Monitoring;
-use crate::scenario::SECRET;
+use crate::secrets::TOKEN;
 use bellwether::sim::alertmanager::{Answer, Delivery, Peer};
 use serde_json::Value;
 use std::sync::{Arc, Mutex};
@@ -77,7 +77,7 @@ impl Post {
         self.connections.as_ref()?.send(theirs).ok()?;
         let body = body.to_string();
         let request = format!(
-            "POST /v1/alerts HTTP/1.1\r\nhost: bellwether\r\nauthorization: Bearer {SECRET}\r\n\
+            "POST /v1/alerts HTTP/1.1\r\nhost: bellwether\r\nauthorization: Bearer {TOKEN}\r\n\
              content-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
@@ -85,6 +85,7 @@ impl Post {
         let mut answer = Vec::new();
         ours.read_to_end(&mut answer).await.ok()?;
         let text = String::from_utf8(answer).ok()?;
+        self.checker.shows("an answer", &text);
         text.split(' ').nth(1)?.parse().ok()
     }
 }

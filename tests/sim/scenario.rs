@@ -2,6 +2,7 @@
 
 use crate::happening::{Edit, Happening, Link, Mail, Reconfigured, RuleEdit, Trouble, What, When};
 use crate::prometheus::EDITED;
+use crate::secrets::{BEARER, PASSWORD, TOKEN};
 use bellwether::sim::Faults;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
@@ -77,10 +78,10 @@ impl Scenario {
         let urls = ["http://am-0", "http://am-1"][..self.alertmanagers].join(", ");
         format!(
             "listen: 127.0.0.1:0
-auth: {{ bearer_token: {SECRET} }}
+auth: {{ bearer_token: {TOKEN} }}
 store: {{ url: \"memory:\" }}
-alertmanager: {{ urls: [{urls}], require: {} }}
-prometheus: {{ urls: [http://prometheus] }}
+alertmanager: {{ urls: [{urls}], require: {}, basic: {{ username: bellwether, password: {PASSWORD} }} }}
+prometheus: {{ urls: [http://prometheus], bearer_token: {BEARER} }}
 clusters:
   {CLUSTER}:
     kubernetes: {{ sim: {{ seed: {}, boot: {}s }} }}
@@ -102,9 +103,6 @@ clusters:
         self.max * 2
     }
 }
-
-/// The token that must show nowhere.
-pub(crate) const SECRET: &str = "hush-hush-hush-hush";
 
 fn happenings(rng: &mut StdRng, scenario: &Scenario) -> Vec<Happening> {
     let end = HOURS * 3600;

@@ -2,15 +2,15 @@
 
 use super::Checker;
 use super::identity::{is_live, is_on, is_ours};
-use crate::scenario::{CLUSTER, SECRET};
+use crate::scenario::CLUSTER;
+use crate::secrets;
 use bellwether::model::{ClusterName, Node, WorkerState};
 
 impl Checker {
-    /// I10: the secret shows in nothing that leaves the process.
-    pub(crate) async fn no_secret(&self, shown: &[String]) {
-        let history = serde_json::to_string(&self.history().await).unwrap();
-        if shown.iter().chain([&history]).any(|text| text.contains(SECRET)) {
-            self.violated("I10", "the token shows".to_owned());
+    /// I10: no secret shows in what leaves a process, wherever it is shown.
+    pub(crate) fn shows(&self, place: &str, text: &str) {
+        if let Some(secret) = secrets::shown(text) {
+            self.violated("I10", format!("{place} shows {secret:?}"));
         }
     }
 
