@@ -2,6 +2,7 @@
 //! was really delivered, and what the store really holds, at the moment of each act.
 
 mod deadlines;
+mod deliveries;
 mod end;
 mod growth;
 mod identity;
@@ -15,12 +16,14 @@ use bellwether::clock::Clock;
 use bellwether::config::{Config, Mode};
 use bellwether::model::{
     BatchId, Claim, ClusterName, ClusterView, Entry, EntryKind, Instance, InstanceId, Memory,
-    NodeRef, PoolName, Silence, SilenceId, Token, Truth, Uid, View, WorkerId, duration,
+    NodeRef, PoolName, Silence, SilenceId, SilenceState, Token, Truth, Uid, View, WorkerId,
+    duration,
 };
 use bellwether::reconcile::Claims;
 use bellwether::sim::World;
 use bellwether::store::{HistoryQuery, Store as _};
 use deadlines::Clocks;
+use deliveries::Deliveries;
 use identity::is_live;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -105,6 +108,7 @@ struct State {
     ordered: BTreeMap<BatchId, usize>,
     /// How long what is on its way has been so.
     clocks: Clocks,
+    deliveries: Deliveries,
 }
 
 /// Watches over one run.
@@ -279,9 +283,11 @@ impl Checker {
         state.muted = if is_muted { state.muted.or(Some(now)) } else { None };
     }
 
-    /// Silences that an Alertmanager holds now.
-    pub(crate) fn silences(&self, silences: Vec<Silence>) {
-        self.state().silences = silences;
+    /// The silences that are active in an Alertmanager now, as all that run tell them.
+    pub(crate) fn silences(&self, truth: &Truth) {
+        let all = truth.silences.values();
+        let active = all.filter(|silence| silence.state == SilenceState::Active);
+        self.state().silences = active.cloned().collect();
     }
 
     /// A process was told of the silences there are.
@@ -428,19 +434,6 @@ impl Checker {
     pub(crate) fn pools(&self) -> Vec<String> {
         let config = self.config.borrow();
         config.clusters[&ClusterName::from(CLUSTER)].pools.keys().map(ToString::to_string).collect()
-    }
-
-    /// I9: what was answered 2xx is in the store, or was until it failed over.
-    pub(crate) async fn answered(&self, fingerprints: &[String]) {
-        let mut signals = Vec::new();
-        for store in self.store.all() {
-            signals.extend(store.signals(&CLUSTER.into()).await.unwrap());
-        }
-        for print in fingerprints {
-            if !signals.iter().any(|signal| signal.id.as_str() == print) {
-                self.violated("I9", format!("alert {print} was answered 200 and is not stored"));
-            }
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use crate::happening::Reconfigured;
 use crate::prometheus::{Metrics, Prometheus};
 use bellwether::alertmanager::{self, KnownRoutes};
 use bellwether::config::AlertmanagerConfig;
-use bellwether::model::{Guard, Matcher, Silence, SilenceId, SilenceState, Truth, duration};
+use bellwether::model::{Guard, Matcher, SilenceId, Truth, duration};
 use bellwether::sim::World;
 use bellwether::sim::alertmanager::{
     Alertmanager, Answer, Config, Delivery, Flags, NewSilence, Pair, Peer, Stop,
@@ -217,13 +217,6 @@ impl Monitoring {
             ));
         }
         alertmanager::truth(told, &self.config, &self.routes)
-    }
-
-    /// Silences that are active in an Alertmanager that runs.
-    pub(crate) fn active_silences(&mut self, now: Timestamp) -> Vec<Silence> {
-        let truth = self.truth(true, now);
-        let all = truth.silences.into_values();
-        all.filter(|silence| silence.state == SilenceState::Active).collect()
     }
 
     /// A guard must hold on every Prometheus.

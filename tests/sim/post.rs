@@ -56,12 +56,12 @@ pub(crate) async fn carry(
 impl Post {
     /// Posts a body to the webhook; what Alertmanager makes of the answer.
     async fn send(&self, body: &Value) -> Answer {
-        let before = self.checker.pools();
+        let (before, sent) = (self.checker.pools(), self.checker.sent());
         match tokio::time::timeout(PATIENCE, self.exchange(body)).await {
             Ok(Some(200..=299)) => {
                 let mut pools = self.checker.pools();
                 pools.retain(|pool| before.contains(pool));
-                self.checker.answered(&prints(body, &pools)).await;
+                self.checker.answered(&prints(body, &pools), sent).await;
                 Answer::Ok
             }
             Ok(Some(500..) | None) | Err(_) => Answer::Retry,

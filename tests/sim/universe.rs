@@ -236,8 +236,7 @@ impl<'a> Universe<'a> {
                 let is_evaluation = matches!(todo, Todo::Evaluate(_));
                 self.happen(todo, now);
                 if is_evaluation {
-                    self.checker.hindered(self.hindrance());
-                    self.checker.in_time().await;
+                    self.look(now).await;
                     self.revive(now);
                 }
             }
@@ -248,6 +247,16 @@ impl<'a> Universe<'a> {
                 return false;
             }
         }
+    }
+
+    /// What is looked at every now and then: what pauses, and whether all goes on in time and nothing is lost.
+    async fn look(&self, now: Timestamp) {
+        let truth = self.monitoring.lock().unwrap().truth(true, now);
+        self.checker.silences(&truth);
+        self.checker.hindered(self.hindrance());
+        self.checker.in_time().await;
+        self.checker.still_kept().await;
+        self.checker.reached(&truth).await;
     }
 
     /// Whether all is well and nothing has been done for a while.
@@ -299,8 +308,6 @@ impl<'a> Universe<'a> {
         match todo {
             Todo::Evaluate(prometheus) => {
                 self.monitoring.lock().unwrap().evaluate(prometheus, now);
-                let silences = self.monitoring.lock().unwrap().active_silences(now);
-                self.checker.silences(silences);
                 self.plan(duration::after(now, EVALUATION), Todo::Evaluate(prometheus));
             }
             Todo::Start(replica, skew) => {

@@ -59,6 +59,12 @@ impl Hindered {
 }
 
 impl Clocks {
+    /// Whether nothing keeps the service from anything, and did not of late.
+    pub(super) fn is_well(&self, now: Timestamp) -> bool {
+        let last = self.acts.max(self.removals);
+        last.is_none_or(|at| duration::since(at, now) > SLOWEST_PASS)
+    }
+
     /// Whether time counts at this moment: all that kept the service is over for so long that it has nothing to recover from.
     fn counts(&self, is_removal: bool, now: Timestamp) -> bool {
         let is_over = |last: Option<Timestamp>, by: Duration| {
@@ -126,7 +132,7 @@ impl Checker {
     }
 
     /// Whether the file names a pool, and lets it be acted on, and did so for a while.
-    fn is_acted_on(&self, pool: &PoolName) -> bool {
+    pub(super) fn is_acted_on(&self, pool: &PoolName) -> bool {
         let (now, state) = (self.now(), self.state());
         let of_late = |named: &super::Named| duration::since(named.changed, now) < SLOWEST_PASS;
         let is_new = |named: &super::Named| named.changed > self.begun && of_late(named);
