@@ -7,6 +7,7 @@ mod end;
 mod growth;
 mod identity;
 mod removal;
+mod replacement;
 
 pub(crate) use deadlines::Hindered;
 
@@ -26,6 +27,7 @@ use deadlines::Clocks;
 use deliveries::Deliveries;
 use identity::is_live;
 use jiff::Timestamp;
+use replacement::Replacements;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -109,6 +111,7 @@ struct State {
     /// How long what is on its way has been so.
     clocks: Clocks,
     deliveries: Deliveries,
+    replacements: Replacements,
 }
 
 /// Watches over one run.
@@ -283,8 +286,9 @@ impl Checker {
         state.muted = if is_muted { state.muted.or(Some(now)) } else { None };
     }
 
-    /// The silences that are active in an Alertmanager now, as all that run tell them.
-    pub(crate) fn silences(&self, truth: &Truth) {
+    /// What the Alertmanagers that run say now: which silences are active, and what is asked about nodes.
+    pub(crate) fn told_by_all(&self, truth: &Truth) {
+        self.asked_of_nodes(truth);
         let all = truth.silences.values();
         let active = all.filter(|silence| silence.state == SilenceState::Active);
         self.state().silences = active.cloned().collect();

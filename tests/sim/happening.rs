@@ -110,6 +110,8 @@ pub(crate) enum What {
     Cordon(usize),
     /// A node is not Ready for a while.
     Silent { machine: usize, lasts: Duration },
+    /// A rule says for a while of one node, or of every one, that it is to be replaced.
+    Sick { machine: usize, is_every: bool, lasts: Duration },
     /// A machine registers as another node: under another name, or since somebody deleted its node.
     Anew { machine: usize, is_deleted: bool },
     /// A machine turns up that carries our pool's tag and another cluster's.
@@ -195,6 +197,7 @@ impl fmt::Display for What {
             Self::Silent { machine, lasts } => {
                 write!(f, "the kubelet of machine {machine} is silent for {lasts:?}")
             }
+            Self::Sick { lasts, .. } => write!(f, "for {lasts:?} a node is sick"),
             Self::Anew { machine, is_deleted } => {
                 let why = if *is_deleted { "its node is deleted" } else { "it is renamed" };
                 write!(f, "machine {machine} registers anew: {why}")

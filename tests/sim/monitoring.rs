@@ -1,7 +1,7 @@
 //! One or two Prometheuses and one or two simulated Alertmanagers that deliver and pause.
 
 use crate::happening::Reconfigured;
-use crate::prometheus::{Metrics, Prometheus};
+use crate::prometheus::{Metrics, Prometheus, Sick};
 use bellwether::alertmanager::{self, KnownRoutes};
 use bellwether::config::AlertmanagerConfig;
 use bellwether::model::{Guard, Matcher, SilenceId, Truth, duration};
@@ -35,6 +35,7 @@ pub(crate) struct Monitoring {
     world: World,
     /// What each workload uses of what it asks for.
     pub(crate) usage: BTreeMap<String, f64>,
+    pub(crate) sick: Sick,
     pub(crate) prometheuses: Vec<Prometheus>,
     servers: Servers,
     /// The file that a starting Alertmanager reads.
@@ -64,6 +65,7 @@ impl Monitoring {
         Self {
             world,
             usage: BTreeMap::new(),
+            sick: Sick::default(),
             prometheuses: (0..prometheuses).map(|_| Prometheus::new()).collect(),
             servers,
             file,
@@ -89,7 +91,7 @@ impl Monitoring {
 
     /// One evaluation of one of them, and what it sends to every Alertmanager.
     pub(crate) fn evaluate(&mut self, prometheus: usize, now: Timestamp) {
-        let seen = Metrics::of(&self.world, &self.usage);
+        let seen = Metrics::of(&self.world, &self.usage, &self.sick);
         let posted = self.prometheuses[prometheus].evaluate(&seen, now);
         if posted.is_empty() {
             return;

@@ -1,11 +1,11 @@
 //! A Prometheus: the shipped rules as plain conditions of the world, in their own words in `rules/`.
 
 use crate::happening::RuleEdit;
-use bellwether::model::{Cordon, Placement, PodKind, duration};
+use bellwether::model::{ClusterView, Cordon, Placement, PodKind, duration};
 use bellwether::sim::World;
 use bellwether::sim::alertmanager::Posted;
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How often what fires is sent again, and how long one sending holds.
@@ -62,6 +62,14 @@ const RULES: [Rule; 6] = [
     },
 ];
 
+/// The one rule about single nodes: it has a series for each.
+const SICK: Rule = Rule {
+    name: "NodeSick",
+    labels: &[("autoscale", "replace")],
+    lasts: Duration::from_mins(1),
+    holds: |_| true,
+};
+
 /// Names of rules that somebody may edit.
 pub(crate) const EDITED: [&str; 4] = ["PodsPending", "CPUHigh", "SustainedIdle", "Watchdog"];
 
@@ -72,6 +80,17 @@ pub(crate) struct Metrics {
     batch_runs: bool,
     /// Share of the workers' cores that is busy.
     cpu: f64,
+    /// Nodes that are not well, each with its pool.
+    sick: BTreeSet<(String, String)>,
+}
+
+/// Which nodes are not well, as far as they are there.
+#[derive(Debug, Default)]
+pub(crate) struct Sick {
+    /// By name, and by the number of what made them so.
+    pub(crate) named: Vec<(usize, String)>,
+    /// Whatever it is, it befalls every node: so many times over.
+    pub(crate) every: usize,
 }
 
 /// One rule's state.
@@ -87,6 +106,8 @@ struct Standing {
 #[derive(Debug)]
 pub(crate) struct Prometheus {
     rules: Vec<Standing>,
+    /// What the rule about single nodes says of each, by name and pool.
+    nodes: BTreeMap<(String, String), Standing>,
     edits: Vec<(&'static str, RuleEdit)>,
     is_up: bool,
     /// Whether it sees none of its targets.
@@ -96,7 +117,7 @@ pub(crate) struct Prometheus {
 impl Prometheus {
     pub(crate) fn new() -> Self {
         let rules = vec![Standing::default(); RULES.len()];
-        Self { rules, edits: Vec::new(), is_up: true, is_blind: false }
+        Self { rules, nodes: BTreeMap::new(), edits: Vec::new(), is_up: true, is_blind: false }
     }
 
     pub(crate) fn stop(&mut self) {
@@ -107,6 +128,7 @@ impl Prometheus {
     pub(crate) fn start(&mut self) {
         self.is_up = true;
         self.rules = vec![Standing::default(); RULES.len()];
+        self.nodes.clear();
     }
 
     /// Whether it can be asked.
@@ -150,14 +172,32 @@ impl Prometheus {
                 posted.extend(standing.evaluate(rule, edit, holds, now));
             }
         }
+        posted.extend(self.evaluate_nodes(seen, now));
+        posted
+    }
+
+    fn evaluate_nodes(&mut self, seen: &Metrics, now: Timestamp) -> Vec<Posted> {
+        for node in &seen.sick {
+            self.nodes.entry(node.clone()).or_default();
+        }
+        let mut posted = Vec::new();
+        for (node, standing) in &mut self.nodes {
+            let holds = !self.is_blind && seen.sick.contains(node);
+            posted.extend(standing.evaluate(&SICK, None, holds, now).map(|mut alert| {
+                let (name, pool) = node.clone();
+                alert.labels.extend([("node".to_owned(), name), ("pool".to_owned(), pool)]);
+                alert
+            }));
+        }
+        self.nodes.retain(|_, it| it.active_since.is_some() || it.fires_since.is_some());
         posted
     }
 }
 
 impl Metrics {
-    /// What there is to see. `usage`: what each workload uses of what it asks for.
+    /// What there is to see. `usage`: what each workload uses of what it asks for; `sick`: which nodes are not well.
     #[expect(clippy::cast_precision_loss, reason = "shares of cores")]
-    pub(crate) fn of(world: &World, usage: &BTreeMap<String, f64>) -> Self {
+    pub(crate) fn of(world: &World, usage: &BTreeMap<String, f64>, sick: &Sick) -> Self {
         let view = world.view();
         let waits = |name: &str| {
             view.pods.iter().any(|pod| {
@@ -180,7 +220,17 @@ impl Metrics {
             batch_pending: waits("batch"),
             batch_runs: view.pods.iter().any(|pod| pod.name.starts_with("batch")),
             cpu: if cores == 0 { 0.5 } else { busy.sum::<f64>() / cores as f64 },
+            sick: sick.among(&view),
         }
+    }
+}
+
+impl Sick {
+    fn among(&self, view: &ClusterView) -> BTreeSet<(String, String)> {
+        let is_sick = |name: &str| self.every > 0 || self.named.iter().any(|(_, one)| one == name);
+        let sick = view.nodes().filter(|node| is_sick(node.at.name.as_str()));
+        sick.filter_map(|node| Some((node.at.name.to_string(), node.pool.as_ref()?.to_string())))
+            .collect()
     }
 }
 

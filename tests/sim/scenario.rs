@@ -133,6 +133,7 @@ fn happenings(rng: &mut StdRng, scenario: &Scenario) -> Vec<Happening> {
     if scenario.seed % 3 == 1 {
         all.extend(waits(scenario.seed));
     }
+    all.extend(sick(scenario.seed));
     all.sort_by_key(|happening| happening.at);
     all
 }
@@ -146,6 +147,18 @@ fn fail_overs(seed: u64) -> Vec<Happening> {
         Happening { at, what: What::FailOver { lasts } }
     };
     (0..4).map(one).collect()
+}
+
+/// Drawn apart as well: nodes that are to be replaced, for long enough.
+fn sick(seed: u64) -> Vec<Happening> {
+    let rng = &mut StdRng::seed_from_u64(seed ^ 0x51C4);
+    let one = |_| {
+        let at = Duration::from_secs(rng.random_range(900..HOURS * 3600));
+        let (machine, is_every) = (rng.random_range(0..8), rng.random_bool(0.15));
+        let lasts = Duration::from_secs(rng.random_range(120..2400));
+        Happening { at, what: What::Sick { machine, is_every, lasts } }
+    };
+    (0..2 + seed % 3).map(one).collect()
 }
 
 /// Drawn apart as well: what lasts longer than anything may be waited for.

@@ -10,7 +10,7 @@ use bellwether::model::{
 use std::time::Duration;
 
 /// How long a delivery counts for a removal at most, and the longest that one is on its way here.
-const RUNS_OUT: Duration = Duration::from_mins(6 + 4);
+pub(super) const RUNS_OUT: Duration = Duration::from_mins(6 + 4);
 
 /// How long before the end of a machine budgets may be waived, and a pass may have looked before it calls.
 const LAST: Duration = Duration::from_secs(30 + 10);
@@ -78,6 +78,9 @@ impl Checker {
         }
         if record.purpose == Some(Purpose::Idle) {
             self.not_muted(worker);
+        }
+        if record.purpose == Some(Purpose::Replace) {
+            self.replaced(record, node, &memory);
         }
         self.as_the_file_says(record);
     }

@@ -24,6 +24,7 @@ impl Universe<'_> {
             | What::Stranger
             | What::Protect { .. }
             | What::Silent { .. }
+            | What::Sick { .. }
             | What::Anew { .. } => self.begin_of_machines(what),
             What::Fault { faults, .. } => self.world.set_faults((**faults).clone()),
             What::Trouble { replica, link, trouble, .. } => {
@@ -90,6 +91,7 @@ impl Universe<'_> {
                     self.world.silence_kubelet(&id).unwrap();
                 }
             }
+            What::Sick { machine, is_every, .. } => self.sicken(*machine, *is_every),
             What::Anew { machine, is_deleted } => {
                 if let Some(id) = self.machine(*machine) {
                     self.world.register_anew(&id, *is_deleted).unwrap();
@@ -142,12 +144,32 @@ impl Universe<'_> {
                 self.checker.muted(false);
             }
             What::Silent { .. } => self.world.every_kubelet_speaks(),
+            What::Sick { machine, is_every, .. } => self.heal(*machine, *is_every),
             What::Protect { .. } => {
                 self.world.unprotect_all();
                 self.checker.unprotected();
             }
             What::Edit { .. } => self.edit(None),
             _ => {}
+        }
+    }
+
+    fn sicken(&self, machine: usize, is_every: bool) {
+        let sick = &mut self.monitoring.lock().unwrap().sick;
+        sick.every += usize::from(is_every);
+        let view = self.world.view();
+        let its = self.machine(machine).and_then(|id| {
+            let node = view.nodes.iter().find(|node| node.machine() == Some(id.as_str()))?;
+            Some(node.at.name.to_string())
+        });
+        sick.named.extend(its.map(|name| (machine, name)));
+    }
+
+    fn heal(&self, machine: usize, is_every: bool) {
+        let sick = &mut self.monitoring.lock().unwrap().sick;
+        sick.every -= usize::from(is_every);
+        if let Some(at) = sick.named.iter().position(|(number, _)| *number == machine) {
+            sick.named.remove(at);
         }
     }
 
@@ -246,6 +268,7 @@ pub(super) fn lasts(what: &What) -> Option<Duration> {
         | What::Mail { lasts, .. }
         | What::Blind { lasts, .. }
         | What::Silent { lasts, .. }
+        | What::Sick { lasts, .. }
         | What::Protect { lasts, .. }
         | What::Rules { lasts, .. }
         | What::Reconfigure { lasts, .. }

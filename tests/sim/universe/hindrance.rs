@@ -60,6 +60,7 @@ pub(super) fn hindrance(what: &What) -> Hindered {
         | What::Notice(_)
         | What::Cordon(_)
         | What::Silent { .. }
+        | What::Sick { .. }
         | What::Anew { .. }
         | What::Foreign
         | What::Stranger
