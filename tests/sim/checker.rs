@@ -1,6 +1,7 @@
 //! The invariants of the design, checked by code that knows nothing of the rules: from the world as it really is, what
 //! was really delivered, and what the store really holds, at the moment of each act.
 
+mod asked;
 mod deadlines;
 mod deliveries;
 mod end;
@@ -13,6 +14,7 @@ pub(crate) use deadlines::Hindered;
 
 use crate::primaries::Primaries;
 use crate::scenario::CLUSTER;
+use asked::Asked;
 use bellwether::clock::Clock;
 use bellwether::config::{Config, Mode};
 use bellwether::model::{
@@ -58,6 +60,7 @@ struct Seen {
     /// Since when its looks are counted, and how many there were.
     counted: Option<Timestamp>,
     looks: u32,
+    asked: Asked,
     /// The token it had when its pass began: the pass acts under that one or not at all.
     token: Option<Token>,
 }
@@ -112,6 +115,10 @@ struct State {
     clocks: Clocks,
     deliveries: Deliveries,
     replacements: Replacements,
+    /// What the forecasts wanted when each batch was written down.
+    wants: BTreeMap<BatchId, u32>,
+    /// Since when forecasts want what they want.
+    forecast: Option<(Timestamp, u32)>,
 }
 
 /// Watches over one run.
@@ -294,15 +301,6 @@ impl Checker {
         self.state().silences = active.cloned().collect();
     }
 
-    /// A process was told of the silences there are.
-    pub(crate) fn told(&self, replica: usize, truth: &Truth) {
-        let now = self.now();
-        let mut state = self.state();
-        for id in truth.silences.keys() {
-            state.told.entry((replica, id.clone())).or_insert(now);
-        }
-    }
-
     /// The provider will not end a machine from now on.
     pub(crate) fn protected(&self, machine: &str) {
         let now = self.now();
@@ -410,6 +408,7 @@ impl Checker {
         pool: &PoolName,
         memory: &Memory,
     ) {
+        self.asked_again(replica, what);
         let labels = BTreeMap::from([
             ("autoscale".to_owned(), autoscale.to_owned()),
             ("cluster".to_owned(), CLUSTER.to_owned()),

@@ -17,7 +17,8 @@ pub(crate) struct Happening {
 pub(crate) enum Link {
     Provider,
     Cluster,
-    Alertmanager,
+    /// One of the Alertmanagers.
+    Alertmanager(usize),
     Prometheus,
     Store,
     /// Renewing the claim alone.
@@ -61,6 +62,13 @@ pub(crate) enum When {
     Steps(u64),
     /// From the commit of its next intent on: in the midst of its acts.
     Intent(u64),
+}
+
+/// What a Prometheus says of the guard, other than that it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Says {
+    Fails,
+    Unknown,
 }
 
 /// A change of the file.
@@ -146,6 +154,12 @@ pub(crate) enum What {
     Prometheus { number: usize, back: Duration },
     /// A Prometheus sees none of its targets for a while.
     Blind { number: usize, lasts: Duration },
+    /// A Prometheus says so of the guard for a while.
+    Guard { number: usize, says: Says, lasts: Duration },
+    /// A forecast wants so many workers for a while, and a rule asks for as many.
+    Forecast { want: u32, lasts: Duration },
+    /// The Alertmanagers do not hear each other for a while.
+    Cut { lasts: Duration },
     /// Somebody changes the file, and back later.
     Edit { edit: Edit, lasts: Duration },
     /// An operator asks for more or fewer workers.
@@ -184,6 +198,38 @@ impl fmt::Display for What {
             Self::Skew { replica, millis } => {
                 write!(f, "replica {replica} restarts with a clock off by {millis} ms")
             }
+            Self::Silent { machine, lasts } => {
+                write!(f, "the kubelet of machine {machine} is silent for {lasts:?}")
+            }
+            Self::Sick { machine, is_every, lasts } => {
+                let which = if *is_every { "every node" } else { "the node of machine" };
+                write!(f, "for {lasts:?} {which} {machine} is sick")
+            }
+            Self::Anew { machine, is_deleted } => {
+                let why = if *is_deleted { "its node is deleted" } else { "it is renamed" };
+                write!(f, "machine {machine} registers anew: {why}")
+            }
+            Self::Astray { replica, millis, lasts } => {
+                write!(f, "for {lasts:?} the clock of replica {replica} is off by {millis} ms")
+            }
+            Self::Edit { edit, lasts } => write!(f, "for {lasts:?} the file says {edit:?}"),
+            Self::Wish { by } => write!(f, "an operator asks for {by:+} workers"),
+            Self::Alertmanager { .. }
+            | Self::Prometheus { .. }
+            | Self::Blind { .. }
+            | Self::Rules { .. }
+            | Self::Reconfigure { .. }
+            | Self::Guard { .. }
+            | Self::Forecast { .. }
+            | Self::Cut { .. } => self.tell_of_monitoring(f),
+        }
+    }
+}
+
+impl What {
+    /// What happens to Prometheus and Alertmanager.
+    fn tell_of_monitoring(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::Alertmanager { peer, kill, back } => {
                 let how = if *kill { "is killed" } else { "is stopped" };
                 write!(f, "Alertmanager {peer} {how}, back in {back:?}")
@@ -194,25 +240,22 @@ impl fmt::Display for What {
             Self::Blind { number, lasts } => {
                 write!(f, "Prometheus {number} sees no target for {lasts:?}")
             }
-            Self::Silent { machine, lasts } => {
-                write!(f, "the kubelet of machine {machine} is silent for {lasts:?}")
-            }
-            Self::Sick { lasts, .. } => write!(f, "for {lasts:?} a node is sick"),
-            Self::Anew { machine, is_deleted } => {
-                let why = if *is_deleted { "its node is deleted" } else { "it is renamed" };
-                write!(f, "machine {machine} registers anew: {why}")
-            }
-            Self::Astray { replica, millis, lasts } => {
-                write!(f, "for {lasts:?} the clock of replica {replica} is off by {millis} ms")
-            }
             Self::Rules { rule, edit, lasts } => {
                 write!(f, "for {lasts:?} the rule {rule} is {edit:?}")
             }
             Self::Reconfigure { to, lasts } => {
                 write!(f, "for {lasts:?} Alertmanager's file is {to:?}")
             }
-            Self::Edit { edit, lasts } => write!(f, "for {lasts:?} the file says {edit:?}"),
-            Self::Wish { by } => write!(f, "an operator asks for {by:+} workers"),
+            Self::Guard { number, says, lasts } => {
+                write!(f, "for {lasts:?} the guard is {says:?} by Prometheus {number}")
+            }
+            Self::Forecast { want, lasts } => {
+                write!(f, "for {lasts:?} a forecast wants {want} workers")
+            }
+            Self::Cut { lasts } => {
+                write!(f, "for {lasts:?} the Alertmanagers do not hear each other")
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -18,6 +18,7 @@ use bellwether::prometheus::Prometheus;
 use bellwether::provider::{self, Launched, Provider};
 use bellwether::sim;
 use bellwether::store::{self, HistoryQuery, Store};
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -336,10 +337,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 impl Alertmanager for Linked {
     async fn truth(&self) -> Truth {
         let links = &self.0;
-        let now = || links.checker.now();
-        let asked = links.ask(Link::Alertmanager, async { true }, || false);
-        let is_answered = tokio::time::timeout(PATIENCE, asked).await.unwrap_or(false);
-        let truth = links.monitoring.lock().unwrap().truth(is_answered, now());
+        let ask = |peer| async move {
+            let told = async { links.monitoring.lock().unwrap().told(peer, links.checker.now()) };
+            let asked = links.ask(Link::Alertmanager(peer), told, || None);
+            tokio::time::timeout(PATIENCE, asked).await.unwrap_or(None)
+        };
+        let peers = links.monitoring.lock().unwrap().alertmanagers();
+        let told = join_all((0..peers).map(ask)).await;
+        let truth = links.monitoring.lock().unwrap().truth(told);
         links.checker.told(links.replica, &truth);
         truth
     }
@@ -349,15 +354,22 @@ impl Alertmanager for Linked {
 impl Prometheus for Linked {
     async fn guard(&self, _: &str) -> Guard {
         let links = &self.0;
-        let asked = links.ask(Link::Prometheus, async { true }, || false);
-        match tokio::time::timeout(PATIENCE, asked).await {
-            Ok(true) => links.monitoring.lock().unwrap().guard(),
-            _ => Guard::Unknown { why: "no answer".to_owned() },
-        }
+        let lost = || Guard::Unknown { why: "no answer".to_owned() };
+        let guard = async { links.monitoring.lock().unwrap().guard() };
+        let asked = links.ask(Link::Prometheus, guard, lost);
+        let guard = tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| lost());
+        links.checker.guarded(links.replica, &guard);
+        guard
     }
 
     async fn want(&self, _: &str) -> Want {
-        Want::Unknown { why: "no rule asks".to_owned() }
+        let links = &self.0;
+        let lost = || Want::Unknown { why: "no answer".to_owned() };
+        let want = async { links.monitoring.lock().unwrap().want() };
+        let asked = links.ask(Link::Prometheus, want, lost);
+        let want = tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| lost());
+        links.checker.wanted(links.replica, &want);
+        want
     }
 }
 
@@ -405,6 +417,7 @@ impl Store for Linked {
     async fn commit(&self, claim: &Claim, changes: &Changes) -> store::Result<()> {
         let written = serde_json::to_string(changes).unwrap();
         self.0.checker.shows("what is stored", &written);
+        self.0.checker.commits(self.0.replica, changes);
         if changes.history.iter().any(|entry| entry.kind == EntryKind::Intent) {
             self.0.process.lock().unwrap().begins_acts();
         }

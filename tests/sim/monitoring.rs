@@ -1,10 +1,10 @@
 //! One or two Prometheuses and one or two simulated Alertmanagers that deliver and pause.
 
-use crate::happening::Reconfigured;
+use crate::happening::{Reconfigured, Says};
 use crate::prometheus::{Metrics, Prometheus, Sick};
-use bellwether::alertmanager::{self, KnownRoutes};
+use bellwether::alertmanager::{self, KnownRoutes, Told};
 use bellwether::config::AlertmanagerConfig;
-use bellwether::model::{Guard, Matcher, SilenceId, Truth, duration};
+use bellwether::model::{Guard, Matcher, SilenceId, Truth, Want, duration};
 use bellwether::sim::World;
 use bellwether::sim::alertmanager::{
     Alertmanager, Answer, Config, Delivery, Flags, NewSilence, Pair, Peer, Stop,
@@ -36,6 +36,8 @@ pub(crate) struct Monitoring {
     /// What each workload uses of what it asks for.
     pub(crate) usage: BTreeMap<String, f64>,
     pub(crate) sick: Sick,
+    /// What each forecast that there is wants.
+    pub(crate) forecasts: Vec<u32>,
     pub(crate) prometheuses: Vec<Prometheus>,
     servers: Servers,
     /// The file that a starting Alertmanager reads.
@@ -66,6 +68,7 @@ impl Monitoring {
             world,
             usage: BTreeMap::new(),
             sick: Sick::default(),
+            forecasts: Vec::new(),
             prometheuses: (0..prometheuses).map(|_| Prometheus::new()).collect(),
             servers,
             file,
@@ -91,7 +94,8 @@ impl Monitoring {
 
     /// One evaluation of one of them, and what it sends to every Alertmanager.
     pub(crate) fn evaluate(&mut self, prometheus: usize, now: Timestamp) {
-        let seen = Metrics::of(&self.world, &self.usage, &self.sick);
+        let mut seen = Metrics::of(&self.world, &self.usage, &self.sick);
+        seen.forecasts = self.forecasts.len();
         let posted = self.prometheuses[prometheus].evaluate(&seen, now);
         if posted.is_empty() {
             return;
@@ -184,8 +188,13 @@ impl Monitoring {
         match &mut self.servers {
             Servers::One(server) => _ = server.silence(silence, now),
             Servers::Two(pair) => {
-                let _ = pair.silence(Peer::First, silence.clone(), now)
-                    || pair.silence(Peer::Second, silence, now);
+                // On either, if that one is there.
+                let mut order = PEERS;
+                if self.silences.is_multiple_of(2) {
+                    order.reverse();
+                }
+                let _ = pair.silence(order[0], silence.clone(), now)
+                    || pair.silence(order[1], silence, now);
             }
         }
     }
@@ -207,25 +216,57 @@ impl Monitoring {
         self.peer(PEERS[peer]).reload(file, now);
     }
 
-    /// What a process is told that asks now.
-    pub(crate) fn truth(&mut self, is_answered: bool, now: Timestamp) -> Truth {
-        let receiver = self.config.receiver.clone();
-        let mut told = Vec::new();
-        for (number, peer) in self.peers().iter().enumerate() {
-            let answer = if is_answered { self.peer(*peer).told(&receiver, now) } else { None };
-            told.push((
-                format!("http://am-{number}"),
-                answer.ok_or_else(|| "no answer".to_owned()),
-            ));
+    /// The two hear each other no more, or again.
+    pub(crate) fn cut(&mut self, is_cut: bool, now: Timestamp) {
+        if let Servers::Two(pair) = &mut self.servers {
+            pair.set_cut(is_cut, now);
         }
-        alertmanager::truth(told, &self.config, &self.routes)
     }
 
-    /// A guard must hold on every Prometheus.
+    /// How many Alertmanagers there are, running or not.
+    pub(crate) fn alertmanagers(&self) -> usize {
+        self.peers().len()
+    }
+
+    /// What one of them answers now.
+    pub(crate) fn told(&mut self, peer: usize, now: Timestamp) -> Option<Told> {
+        let receiver = self.config.receiver.clone();
+        self.peer(PEERS[peer]).told(&receiver, now)
+    }
+
+    /// What a process makes of what each of them answered, or did not.
+    pub(crate) fn truth(&self, told: Vec<Option<Told>>) -> Truth {
+        let named = told.into_iter().enumerate().map(|(peer, told)| {
+            (format!("http://am-{peer}"), told.ok_or_else(|| "no answer".to_owned()))
+        });
+        alertmanager::truth(named.collect(), &self.config, &self.routes)
+    }
+
+    /// What all that run say now.
+    pub(crate) fn present(&mut self, now: Timestamp) -> Truth {
+        let told = (0..self.alertmanagers()).map(|peer| self.told(peer, now)).collect();
+        self.truth(told)
+    }
+
+    /// A guard must hold on every Prometheus: who does not know is worse than who says no.
     pub(crate) fn guard(&self) -> Guard {
-        if self.prometheuses.iter().all(Prometheus::is_well) {
-            return Guard::Holds;
+        let says: Vec<Says> = self.prometheuses.iter().filter_map(Prometheus::says).collect();
+        match says.first() {
+            None => Guard::Holds,
+            Some(_) if says.contains(&Says::Unknown) => {
+                Guard::Unknown { why: "no answer, or no data".to_owned() }
+            }
+            Some(_) => Guard::Fails { detail: "answer is 0".to_owned() },
         }
-        Guard::Unknown { why: "no answer, or no data".to_owned() }
+    }
+
+    /// The size that the forecasts want, which every Prometheus must know of.
+    pub(crate) fn want(&self) -> Want {
+        let is_known = self.prometheuses.iter().all(Prometheus::is_well);
+        let most = self.forecasts.iter().max().filter(|_| is_known);
+        most.map_or_else(
+            || Want::Unknown { why: "empty answer".to_owned() },
+            |want| Want::Workers(*want),
+        )
     }
 }

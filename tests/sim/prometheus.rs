@@ -1,6 +1,6 @@
 //! A Prometheus: the shipped rules as plain conditions of the world, in their own words in `rules/`.
 
-use crate::happening::RuleEdit;
+use crate::happening::{RuleEdit, Says};
 use bellwether::model::{ClusterView, Cordon, Placement, PodKind, duration};
 use bellwether::sim::World;
 use bellwether::sim::alertmanager::Posted;
@@ -19,53 +19,72 @@ const RESOLVED_FOR: Duration = Duration::from_mins(15);
 struct Rule {
     name: &'static str,
     labels: &'static [(&'static str, &'static str)],
+    /// The size it wants, as PromQL; or none.
+    want: Option<&'static str>,
     lasts: Duration,
     holds: fn(&Metrics) -> bool,
 }
 
-const RULES: [Rule; 6] = [
+const RULES: [Rule; 7] = [
     Rule {
         name: "Watchdog",
         labels: &[("autoscale", "watchdog")],
+        want: None,
         lasts: Duration::ZERO,
         holds: |_| true,
     },
     Rule {
         name: "PodsPending",
         labels: &[("autoscale", "up"), ("pool", "workers")],
+        want: None,
         lasts: Duration::from_secs(10),
         holds: |seen| seen.pending,
     },
     Rule {
         name: "BatchPending",
         labels: &[("autoscale", "up"), ("pool", "batch")],
+        want: None,
         lasts: Duration::from_secs(10),
         holds: |seen| seen.batch_pending,
     },
     Rule {
         name: "CPUHigh",
         labels: &[("autoscale", "up"), ("pool", "workers"), ("step", "1")],
+        want: None,
         lasts: Duration::from_mins(2),
         holds: |seen| seen.cpu > 0.7,
     },
     Rule {
         name: "SustainedIdle",
         labels: &[("autoscale", "down"), ("pool", "workers")],
+        want: None,
         lasts: Duration::from_mins(10),
         holds: |seen| seen.cpu < 0.3 && !seen.pending,
     },
     Rule {
         name: "BatchIdle",
         labels: &[("autoscale", "down"), ("pool", "batch")],
+        want: None,
         lasts: Duration::from_mins(10),
         holds: |seen| !seen.batch_pending && !seen.batch_runs,
     },
+    Rule {
+        name: "Forecast",
+        labels: &[("autoscale", "up"), ("pool", "workers")],
+        want: Some(WANTED),
+        lasts: Duration::from_mins(1),
+        holds: |seen| seen.forecasts > 0,
+    },
 ];
+
+/// What the forecast's rule has as its query.
+const WANTED: &str = "wanted";
 
 /// The one rule about single nodes: it has a series for each.
 const SICK: Rule = Rule {
     name: "NodeSick",
     labels: &[("autoscale", "replace")],
+    want: None,
     lasts: Duration::from_mins(1),
     holds: |_| true,
 };
@@ -82,6 +101,8 @@ pub(crate) struct Metrics {
     cpu: f64,
     /// Nodes that are not well, each with its pool.
     sick: BTreeSet<(String, String)>,
+    /// How many forecasts want some size.
+    pub(crate) forecasts: usize,
 }
 
 /// Which nodes are not well, as far as they are there.
@@ -112,12 +133,21 @@ pub(crate) struct Prometheus {
     is_up: bool,
     /// Whether it sees none of its targets.
     pub(crate) is_blind: bool,
+    /// What it says of the guard while that does not hold.
+    pub(crate) guard: Vec<Says>,
 }
 
 impl Prometheus {
     pub(crate) fn new() -> Self {
         let rules = vec![Standing::default(); RULES.len()];
-        Self { rules, nodes: BTreeMap::new(), edits: Vec::new(), is_up: true, is_blind: false }
+        Self {
+            rules,
+            nodes: BTreeMap::new(),
+            edits: Vec::new(),
+            is_up: true,
+            is_blind: false,
+            guard: Vec::new(),
+        }
     }
 
     pub(crate) fn stop(&mut self) {
@@ -134,6 +164,14 @@ impl Prometheus {
     /// Whether it can be asked.
     pub(crate) fn is_well(&self) -> bool {
         self.is_up && !self.is_blind
+    }
+
+    /// What it answers to the guard.
+    pub(crate) fn says(&self) -> Option<Says> {
+        if !self.is_well() || self.guard.contains(&Says::Unknown) {
+            return Some(Says::Unknown);
+        }
+        self.guard.first().copied()
     }
 
     /// Its rules are read anew. A rule that is another one now begins from nothing, and what it had sent is not
@@ -221,6 +259,7 @@ impl Metrics {
             batch_runs: view.pods.iter().any(|pod| pod.name.starts_with("batch")),
             cpu: if cores == 0 { 0.5 } else { busy.sum::<f64>() / cores as f64 },
             sick: sick.among(&view),
+            forecasts: 0,
         }
     }
 }
@@ -267,7 +306,11 @@ impl Standing {
         let ends = self.resolved_at.unwrap_or_else(|| duration::after(now, HOLDS));
         Some(Posted {
             labels: labels(rule, edit),
-            annotations: BTreeMap::new(),
+            annotations: rule
+                .want
+                .map(|query| ("want_query".to_owned(), query.to_owned()))
+                .into_iter()
+                .collect(),
             starts_at: Some(starts),
             ends_at: Some(ends),
             generator_url: "http://prometheus/graph".to_owned(),

@@ -1,6 +1,8 @@
 //! A seed becomes a configuration and hours of happenings.
 
-use crate::happening::{Edit, Happening, Link, Mail, Reconfigured, RuleEdit, Trouble, What, When};
+use crate::happening::{
+    Edit, Happening, Link, Mail, Reconfigured, RuleEdit, Says, Trouble, What, When,
+};
 use crate::prometheus::EDITED;
 use crate::secrets::{BEARER, PASSWORD, TOKEN};
 use bellwether::sim::Faults;
@@ -188,7 +190,7 @@ fn oddities(scenario: &Scenario) -> Vec<Happening> {
             1 | 2 => What::Protect { machine: rng.random_range(0..8), lasts: lasts(rng) * 2 },
             _ => {
                 let late = Trouble::Late(Duration::from_millis(rng.random_range(100..90_000)));
-                let (replica, link) = (rng.random_range(0..scenario.replicas), link(rng));
+                let (replica, link) = (rng.random_range(0..scenario.replicas), link(rng, scenario));
                 What::Trouble { replica, link, trouble: late, lasts: lasts(rng) }
             }
         };
@@ -218,7 +220,7 @@ fn trouble(rng: &mut StdRng, scenario: &Scenario) -> What {
         3 => What::Fault { faults: Box::new(fault(rng)), lasts: lasts(rng) },
         4 | 5 => {
             let replica = rng.random_range(0..scenario.replicas);
-            trouble_of_a_link(rng, replica)
+            trouble_of_a_link(rng, scenario, replica)
         }
         6 => What::Mail { mail: mail(rng), lasts: lasts(rng) },
         7 | 8 => process(rng, scenario),
@@ -286,19 +288,25 @@ fn process(rng: &mut StdRng, scenario: &Scenario) -> What {
 
 fn monitoring(rng: &mut StdRng, scenario: &Scenario) -> What {
     let number = rng.random_range(0..scenario.prometheuses);
-    match rng.random_range(0..4) {
+    match rng.random_range(0..8) {
         0 | 1 => What::Alertmanager {
             peer: rng.random_range(0..scenario.alertmanagers),
             kill: rng.random_bool(0.5),
             back: lasts(rng),
         },
         2 => What::Prometheus { number, back: lasts(rng) },
+        3 if scenario.alertmanagers > 1 => What::Cut { lasts: lasts(rng) * 2 },
+        4 | 5 => {
+            let says = *[Says::Fails, Says::Unknown].choose(rng).expect("not empty");
+            What::Guard { number, says, lasts: lasts(rng) * 2 }
+        }
+        6 => What::Forecast { want: rng.random_range(0..=scenario.max + 1), lasts: lasts(rng) * 3 },
         _ => What::Blind { number, lasts: lasts(rng) },
     }
 }
 
-fn trouble_of_a_link(rng: &mut StdRng, replica: usize) -> What {
-    let (link, mut trouble, mut lasts) = (link(rng), how(rng), lasts(rng));
+fn trouble_of_a_link(rng: &mut StdRng, scenario: &Scenario, replica: usize) -> What {
+    let (link, mut trouble, mut lasts) = (link(rng, scenario), how(rng), lasts(rng));
     if link == Link::Cluster && rng.random_bool(0.3) {
         trouble = Trouble::Stale;
     }
@@ -330,11 +338,11 @@ fn fault(rng: &mut StdRng) -> Faults {
     faults
 }
 
-fn link(rng: &mut StdRng) -> Link {
+fn link(rng: &mut StdRng, scenario: &Scenario) -> Link {
     let links = [
         Link::Provider,
         Link::Cluster,
-        Link::Alertmanager,
+        Link::Alertmanager(rng.random_range(0..scenario.alertmanagers)),
         Link::Prometheus,
         Link::Store,
         Link::Claim,

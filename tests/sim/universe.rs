@@ -251,7 +251,7 @@ impl<'a> Universe<'a> {
 
     /// What is looked at every now and then: what pauses, and whether all goes on in time and nothing is lost.
     async fn look(&self, now: Timestamp) {
-        let truth = self.monitoring.lock().unwrap().truth(true, now);
+        let truth = self.monitoring.lock().unwrap().present(now);
         self.checker.told_by_all(&truth);
         self.checker.hindered(self.hindrance());
         self.checker.in_time().await;

@@ -37,7 +37,7 @@ impl Checker {
             );
         }
         self.at_most_max(request, &intent.permit, &memory);
-        self.no_more_than_asked(intent);
+        self.no_more_than_asked(intent, &memory);
         if before.is_none() {
             self.is_to_replace(request, &intent.permit);
         }
@@ -74,13 +74,16 @@ impl Checker {
         }
     }
 
-    /// I2: no more machines than there is a need for: so many that each has its pods, one for a step, two for a person, what `min` lacks,
+    /// I2: no more machines than there is a need for: so many that each has its pods, one for a step, two for a person, what `min` or a forecast lacks,
     /// and one for each that is replaced.
-    fn no_more_than_asked(&self, intent: &Intent) {
+    fn no_more_than_asked(&self, intent: &Intent, memory: &Memory) {
         let Intent { request, permit, pods, .. } = intent;
         let min = self.recent_bounds(&request.pool).into_iter().map(|(min, _)| min).max();
         let most = match permit {
-            Permit::Up { .. } | Permit::Need => pods.len().div_ceil(PODS_OF_A_WORKER).max(STEP),
+            Permit::Up { .. } | Permit::Need => {
+                let foretold = self.forecast_lacks(&request.batch, &request.pool, memory);
+                pods.len().div_ceil(PODS_OF_A_WORKER).max(STEP).max(foretold)
+            }
             Permit::Restore => min.unwrap_or_default() as usize,
             Permit::Manual => WISH,
             _ => self.surge(&request.pool).max(1) as usize,

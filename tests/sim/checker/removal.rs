@@ -78,6 +78,7 @@ impl Checker {
         }
         if record.purpose == Some(Purpose::Idle) {
             self.not_muted(worker);
+            self.guard_holds(replica, worker);
         }
         if record.purpose == Some(Purpose::Replace) {
             self.replaced(record, node, &memory);
@@ -108,9 +109,10 @@ impl Checker {
         }
     }
 
-    /// I1: what is left serves `min`.
+    /// I1: what is left serves `min`, and no less than a forecast wants.
     fn at_least_min(&self, pool: &PoolName, memory: &Memory) {
         let (min, _) = self.bounds(pool);
+        let min = min.max(self.foretold(pool));
         let of_pool = memory.workers.values().filter(|worker| worker.pool == *pool);
         let left = of_pool.filter(|worker| worker.is_serving()).count();
         if left < min as usize {

@@ -51,6 +51,9 @@ impl Universe<'_> {
             | What::Alertmanager { .. }
             | What::Prometheus { .. }
             | What::Blind { .. }
+            | What::Guard { .. }
+            | What::Forecast { .. }
+            | What::Cut { .. }
             | What::Rules { .. }
             | What::Reconfigure { .. } => self.begin_watching(what, now),
             // The clock of a process knows by itself; see `clock_of`.
@@ -112,6 +115,11 @@ impl Universe<'_> {
             }
             What::Prometheus { number, .. } => self.prometheus(*number, Prometheus::stop),
             What::Blind { number, .. } => self.prometheus(*number, |one| one.is_blind = true),
+            What::Guard { number, says, .. } => {
+                self.prometheus(*number, |one| one.guard.push(*says));
+            }
+            What::Forecast { want, .. } => self.forecast(|all| all.push(*want)),
+            What::Cut { .. } => self.monitoring.lock().unwrap().cut(true, now),
             What::Rules { rule, edit, .. } => self.rules(|one| one.edit(rule, *edit)),
             What::Reconfigure { to, lasts } => {
                 self.monitoring.lock().unwrap().reconfigure(*to, *lasts, now);
@@ -128,16 +136,17 @@ impl Universe<'_> {
                 self.links[*replica].end(*link, *trouble);
             }
             What::FailOver { .. } => self.store.fail_over(),
-            What::Mail { mail, .. } => {
-                if let Some(at) = self.mail.iter().position(|one| one == mail) {
-                    self.mail.remove(at);
-                }
-            }
+            What::Mail { mail, .. } => take_out(&mut self.mail, mail),
             What::Alertmanager { peer, .. } => {
                 self.monitoring.lock().unwrap().start_alertmanager(*peer, now);
             }
             What::Prometheus { number, .. } => self.prometheus(*number, Prometheus::start),
             What::Blind { number, .. } => self.prometheus(*number, |one| one.is_blind = false),
+            What::Guard { number, says, .. } => {
+                self.prometheus(*number, |one| take_out(&mut one.guard, says));
+            }
+            What::Forecast { want, .. } => self.forecast(|all| take_out(all, want)),
+            What::Cut { .. } => self.monitoring.lock().unwrap().cut(false, now),
             What::Rules { rule, edit, .. } => self.rules(|one| one.take_back(rule, *edit)),
             What::Reconfigure { .. } => {
                 self.monitoring.lock().unwrap().restore(now);
@@ -189,6 +198,13 @@ impl Universe<'_> {
 
     fn prometheus(&self, number: usize, change: impl FnOnce(&mut Prometheus)) {
         change(&mut self.monitoring.lock().unwrap().prometheuses[number]);
+    }
+
+    /// What a forecast wants changes.
+    fn forecast(&self, change: impl FnOnce(&mut Vec<u32>)) {
+        let forecasts = &mut self.monitoring.lock().unwrap().forecasts;
+        change(forecasts);
+        self.checker.forecast(forecasts.iter().max().copied());
     }
 
     /// Both have the same files.
@@ -259,6 +275,13 @@ impl Universe<'_> {
     }
 }
 
+/// Takes one of several that may be alike out.
+fn take_out<T: PartialEq>(all: &mut Vec<T>, one: &T) {
+    if let Some(at) = all.iter().position(|other| other == one) {
+        all.remove(at);
+    }
+}
+
 /// How long a happening goes on, if it ends by itself.
 pub(super) fn lasts(what: &What) -> Option<Duration> {
     match what {
@@ -273,6 +296,9 @@ pub(super) fn lasts(what: &What) -> Option<Duration> {
         | What::Rules { lasts, .. }
         | What::Reconfigure { lasts, .. }
         | What::Astray { lasts, .. }
+        | What::Guard { lasts, .. }
+        | What::Forecast { lasts, .. }
+        | What::Cut { lasts }
         | What::Edit { lasts, .. } => Some(*lasts),
         What::Alertmanager { back, .. } | What::Prometheus { back, .. } => Some(*back),
         _ => None,

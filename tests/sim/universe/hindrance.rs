@@ -37,7 +37,7 @@ pub(super) fn hindrance(what: &What) -> Hindered {
             (faults.list_errors || faults.list_empty || faults.observe_errors, false)
         }
         What::Trouble { link, .. } => {
-            let is_monitoring = matches!(link, Link::Alertmanager | Link::Prometheus);
+            let is_monitoring = matches!(link, Link::Alertmanager(_) | Link::Prometheus);
             (!is_monitoring, is_monitoring)
         }
         What::FailOver { .. }
@@ -55,6 +55,9 @@ pub(super) fn hindrance(what: &What) -> Hindered {
         What::Silence { .. }
         | What::Edit { .. }
         | What::Protect { .. }
+        | What::Guard { .. }
+        | What::Forecast { .. }
+        | What::Cut { .. }
         | What::Load { .. }
         | What::Kill(_)
         | What::Notice(_)
