@@ -17,9 +17,12 @@ pub struct Clock {
 struct Virtual {
     origin: Timestamp,
     started: Instant,
-    /// How far the time of day is off in this time.
-    astray: Option<(Instant, Instant, SignedDuration)>,
+    /// How far the time of day is off in each of these times; where they overlap, by all of them.
+    astray: [Option<(Instant, Instant, SignedDuration)>; ASTRAY],
 }
+
+/// How often a virtual clock goes astray at most.
+const ASTRAY: usize = 4;
 
 impl Clock {
     /// The machine's own clocks.
@@ -29,19 +32,21 @@ impl Clock {
 
     /// Starts at `origin` and moves with tokio's clock, so that a paused runtime steers it.
     pub fn starting_at(origin: Timestamp) -> Self {
-        let virtual_time = Virtual { origin, started: Instant::now(), astray: None };
+        let virtual_time = Virtual { origin, started: Instant::now(), astray: [None; ASTRAY] };
         Self { virtual_time: Some(virtual_time) }
     }
 
     /// A virtual clock whose time of day jumps by `by` and later back, at these times after its start; the
-    /// machine's own clocks stay as they are.
+    /// machine's own clocks stay as they are. It does so four times at most.
     #[must_use]
-    pub fn astray(self, when: Range<Duration>, by: SignedDuration) -> Self {
-        let virtual_time = self.virtual_time.map(|time| {
+    pub fn astray(mut self, when: Range<Duration>, by: SignedDuration) -> Self {
+        if let Some(time) = &mut self.virtual_time {
             let [from, until] = [when.start, when.end].map(|after| time.started + after);
-            Virtual { astray: Some((from, until, by)), ..time }
-        });
-        Self { virtual_time }
+            if let Some(free) = time.astray.iter_mut().find(|one| one.is_none()) {
+                *free = Some((from, until, by));
+            }
+        }
+        self
     }
 
     /// The time of day: for stamps that are stored or shown.
@@ -67,9 +72,9 @@ impl Virtual {
     fn now(&self) -> Timestamp {
         let is_now =
             |from: Instant, until: Instant| from <= Instant::now() && Instant::now() < until;
-        let off = self.astray.filter(|(from, until, _)| is_now(*from, *until));
+        let off = self.astray.iter().flatten().filter(|(from, until, _)| is_now(*from, *until));
         let now = duration::after(self.origin, self.started.elapsed());
-        off.map_or(now, |(_, _, by)| now.saturating_add(by).unwrap_or(now))
+        off.fold(now, |now, (_, _, by)| now.saturating_add(*by).unwrap_or(now))
     }
 }
 
@@ -81,11 +86,13 @@ mod tests {
     async fn a_clock_that_goes_astray_jumps_and_comes_back_and_its_boot_time_does_neither() {
         let second = Duration::from_secs;
         let clock = Clock::starting_at(Timestamp::UNIX_EPOCH)
-            .astray(second(10)..second(20), SignedDuration::from_secs(-5));
-        for (passed, shown) in [(9, 9), (1, 5), (9, 14), (1, 20)] {
+            .astray(second(10)..second(20), SignedDuration::from_secs(-5))
+            .astray(second(15)..second(30), SignedDuration::from_secs(2));
+        for (passed, shown) in [(9, 9), (1, 5), (4, 9), (1, 12), (4, 16), (1, 22), (9, 31), (1, 30)]
+        {
             tokio::time::advance(second(passed)).await;
             assert_eq!(clock.now().as_second(), shown);
         }
-        assert_eq!(clock.boottime(), second(20));
+        assert_eq!(clock.boottime(), second(30));
     }
 }

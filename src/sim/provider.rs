@@ -237,7 +237,11 @@ fn can_be_had(state: &State, config: &SimConfig, offering: &Offering) -> Result<
     }
     let dry = &state.faults.no_capacity_for;
     let parts = [offering.shape.as_str(), offering.zone.as_str(), &offering.market.to_string()];
-    if state.faults.no_capacity || parts.iter().any(|part| dry.contains(*part)) {
+    let live = state.instances.values().filter(|machine| machine.ended.is_none()).count();
+    if state.faults.at_most.is_some_and(|most| live >= most) || state.faults.no_capacity {
+        return Err(Error::Capacity(offering.to_string()));
+    }
+    if parts.iter().any(|part| dry.contains(*part)) {
         return Err(Error::Capacity(offering.to_string()));
     }
     Ok(())

@@ -145,6 +145,8 @@ pub struct Faults {
     pub no_capacity: bool,
     /// Offerings of these shapes, zones or markets (`spot`, `on-demand`) have no capacity.
     pub no_capacity_for: BTreeSet<String>,
+    /// There is capacity for so many machines in all.
+    pub at_most: Option<usize>,
     /// New machines never join.
     pub never_join: bool,
     /// New machines join and are never Ready.

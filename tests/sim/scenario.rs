@@ -272,7 +272,11 @@ fn machines(rng: &mut StdRng) -> What {
 
 fn process(rng: &mut StdRng, scenario: &Scenario) -> What {
     let replica = rng.random_range(0..scenario.replicas);
-    let millis = rng.random_range(-5000..5000);
+    let millis = match rng.random_range(0..4) {
+        0 => 5000,
+        1 => -5000,
+        _ => rng.random_range(-5000..5000),
+    };
     let when = if rng.random_bool(0.5) {
         When::Steps(rng.random_range(0..400))
     } else {
@@ -327,7 +331,7 @@ fn fault(rng: &mut StdRng) -> Faults {
         0 => faults.list_errors = true,
         1 => faults.list_empty = true,
         2 => faults.observe_errors = true,
-        3 => faults.no_capacity = true,
+        3 => capacity(rng, &mut faults),
         4 => faults.never_join = true,
         5 => faults.never_ready = true,
         6 => faults.launch_errors = true,
@@ -336,6 +340,19 @@ fn fault(rng: &mut StdRng) -> Faults {
         _ => faults.evictions_blocked = true,
     }
     faults
+}
+
+/// None, none of some kind, or not enough.
+fn capacity(rng: &mut StdRng, faults: &mut Faults) {
+    match rng.random_range(0..4) {
+        0 => faults.no_capacity = true,
+        1 => faults.at_most = Some(rng.random_range(1..5)),
+        _ => {
+            let kinds = ["spot", "on-demand", "a", "b"];
+            let kind: &str = kinds.choose(rng).expect("not empty");
+            faults.no_capacity_for.insert(kind.to_owned());
+        }
+    }
 }
 
 fn link(rng: &mut StdRng, scenario: &Scenario) -> Link {

@@ -119,6 +119,8 @@ struct Universe<'a> {
     planned: u64,
     starts: u64,
     mail: Vec<Mail>,
+    /// Faults of the provider and the cluster, all that are on.
+    faults: Vec<Faults>,
     delivered: u64,
     permanent: Option<String>,
 }
@@ -164,6 +166,7 @@ impl<'a> Universe<'a> {
             planned: 0,
             starts: 0,
             mail,
+            faults: Vec::new(),
             delivered: 0,
             permanent: None,
         }
@@ -413,7 +416,7 @@ impl<'a> Universe<'a> {
         let now = self.clock.now();
         let clock = Clock::starting_at(now + SignedDuration::from_millis(skew_millis));
         let end = duration::after(self.origin, Duration::from_hours(HOURS));
-        let astray = self.scenario.happenings.iter().find_map(|happening| match happening.what {
+        let astray = self.scenario.happenings.iter().filter_map(|happening| match happening.what {
             What::Astray { replica: whose, millis, lasts } if whose == replica => {
                 let from = duration::after(self.origin, happening.at);
                 let until = duration::after(from, lasts).min(end);
@@ -423,7 +426,7 @@ impl<'a> Universe<'a> {
             }
             _ => None,
         });
-        astray.map_or(clock, |(when, by)| clock.astray(when, by))
+        astray.fold(clock, |clock, (when, by)| clock.astray(when, by))
     }
 
     /// Hands over what Alertmanager delivers now, as the mail goes.

@@ -26,7 +26,10 @@ impl Universe<'_> {
             | What::Silent { .. }
             | What::Sick { .. }
             | What::Anew { .. } => self.begin_of_machines(what),
-            What::Fault { faults, .. } => self.world.set_faults((**faults).clone()),
+            What::Fault { faults, .. } => {
+                self.faults.push((**faults).clone());
+                self.world.set_faults(together(&self.faults));
+            }
             What::Trouble { replica, link, trouble, .. } => {
                 self.links[*replica].begin(*link, *trouble);
             }
@@ -131,7 +134,10 @@ impl Universe<'_> {
 
     pub(super) fn end(&mut self, what: &What, now: Timestamp) {
         match what {
-            What::Fault { .. } => self.world.set_faults(Faults::default()),
+            What::Fault { faults, .. } => {
+                take_out(&mut self.faults, faults);
+                self.world.set_faults(together(&self.faults));
+            }
             What::Trouble { replica, link, trouble, .. } => {
                 self.links[*replica].end(*link, *trouble);
             }
@@ -273,6 +279,26 @@ impl Universe<'_> {
             handles.iter().for_each(Handle::wake);
         });
     }
+}
+
+/// All faults at once.
+fn together(faults: &[Faults]) -> Faults {
+    faults.iter().fold(Faults::default(), |all, one| Faults {
+        list_errors: all.list_errors || one.list_errors,
+        list_empty: all.list_empty || one.list_empty,
+        observe_errors: all.observe_errors || one.observe_errors,
+        cluster_errors: all.cluster_errors.max(one.cluster_errors),
+        no_capacity: all.no_capacity || one.no_capacity,
+        no_capacity_for: &all.no_capacity_for | &one.no_capacity_for,
+        at_most: all.at_most.into_iter().chain(one.at_most).min(),
+        never_join: all.never_join || one.never_join,
+        never_ready: all.never_ready || one.never_ready,
+        launch_errors: all.launch_errors || one.launch_errors,
+        lose_launch_reply: all.lose_launch_reply || one.lose_launch_reply,
+        lose_terminate_reply: all.lose_terminate_reply || one.lose_terminate_reply,
+        evictions_blocked: all.evictions_blocked || one.evictions_blocked,
+        boot: all.boot.max(one.boot),
+    })
 }
 
 /// Takes one of several that may be alike out.
