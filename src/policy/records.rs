@@ -4,7 +4,7 @@
 use super::draft::Draft;
 use super::scene::{Health, Machine, Scene, unknown};
 use super::{adopt, candidates, leaving, pauses};
-use crate::config::Mode;
+use crate::config::{Mode, PoolConfig};
 use crate::model::{
     Act, Cordon, Failure, Node, Permit, PoolName, Purpose, Readiness, Reason, Step, Taint,
     Transition, Worker, WorkerEvent, WorkerState, duration,
@@ -236,12 +236,7 @@ fn spared(
     machine: Machine<'_>,
     node: Option<&Node>,
 ) -> Result<(), Reason> {
-    let bound = worker.node.as_ref().map(|node| node.name.as_str());
-    let names = [Some(worker.id.as_str()), bound, node.map(|node| node.at.name.as_str())];
-    let pool = scene.pool(&worker.pool);
-    if pool.is_some_and(|pool| names.iter().flatten().any(|name| pool.permanent.contains(*name))) {
-        return Err(Reason::Permanent);
-    }
+    not_permanent(scene, worker, node)?;
     if node.is_some_and(|node| node.cordon == Cordon::Foreign) {
         return Err(Reason::ForeignCordon);
     }
@@ -252,6 +247,16 @@ fn spared(
         }
         _ => Ok(()),
     }
+}
+
+/// An owner's word about a worker, whether or not its node is there.
+fn not_permanent(scene: &Scene<'_>, worker: &Worker, node: Option<&Node>) -> Result<(), Reason> {
+    let bound = worker.node.as_ref().map(|node| node.name.as_str());
+    let names = [Some(worker.id.as_str()), bound, node.map(|node| node.at.name.as_str())];
+    let pool = scene.pool(&worker.pool);
+    let is_named =
+        |pool: &PoolConfig| names.iter().flatten().any(|name| pool.permanent.contains(*name));
+    if pool.is_some_and(is_named) { Err(Reason::Permanent) } else { Ok(()) }
 }
 
 /// Many sick at once may mean that it is not them: then nothing is repaired, whether they are many of their pool or, where
@@ -301,6 +306,10 @@ fn failed(
         return draft.also(&worker.pool, paused);
     }
     match machine {
+        // It may have been Ready before: its machine registered anew.
+        Machine::Live(_) if let Err(permanent) = not_permanent(scene, worker, node) => {
+            draft.also(&worker.pool, permanent);
+        }
         // The provider would refuse, and the record would be committed to its end.
         Machine::Live(instance) if instance.protected => {
             draft.also(&worker.pool, Reason::Protected);

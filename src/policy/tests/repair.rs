@@ -119,6 +119,22 @@ fn permanent_protected_kept_and_human_cordoned_workers_are_not_repaired_away() {
     }
 }
 
+/// Its node was deleted while its kubelet was silent, and the one that came in its place was not Ready in time.
+#[test]
+fn a_permanent_worker_is_not_ended_whatever_it_failed_by() {
+    let mut world = World::of(2);
+    world.set(1, WorkerState::Failed { failure: Failure::NeverReady });
+    world.worker(1).purpose = None;
+    world.sick(1);
+    assert_eq!(world.plan().act(1), "terminate");
+    for name in ["w1", "n1"] {
+        world.pool().permanent = [name.to_owned()].into();
+        let plan = world.plan();
+        assert_eq!(plan.act(1), "none", "{name}");
+        assert!(plan.of("workers").also.contains(&Reason::Permanent), "{name}");
+    }
+}
+
 #[test]
 fn a_ready_worker_whose_node_object_vanished_is_ended_after_the_same_deadline() {
     let mut world = World::of(4);
