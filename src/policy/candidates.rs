@@ -109,7 +109,7 @@ pub(super) fn may_be_replaced(
     pool: &PoolConfig,
     worker: &Worker,
     node: &Node,
-    instance: Option<&Instance>,
+    instance: &Instance,
 ) -> Result<(), Reason> {
     scene.undisputed(worker)?;
     not_permanent(pool, worker, node)?;
@@ -117,7 +117,7 @@ pub(super) fn may_be_replaced(
     if node.cordon == Cordon::Foreign {
         return Err(Reason::ForeignCordon);
     }
-    if instance.is_some_and(|instance| instance.protected) {
+    if instance.protected {
         return Err(Reason::Protected);
     }
     let pods: Vec<&Pod> = scene.movable_on(&node.at.name).collect();

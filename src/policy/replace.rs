@@ -71,8 +71,10 @@ pub(super) fn targets<'a>(
             // The provider takes it, so the sooner its pods move, the better. An owner's word stands.
             scene.undisputed(worker).and_then(|()| candidates::not_permanent(pool, worker, node))
         } else {
-            let instance = scene.machine(worker, &list).live();
-            candidates::may_be_replaced(scene, pool, worker, node, instance)
+            // By a list that lacks it nobody knows whether it is protected, nor what else the list lacks.
+            let listed = scene.listed(worker, &list);
+            listed
+                .and_then(|machine| candidates::may_be_replaced(scene, pool, worker, node, machine))
         };
         targets.push(Target { worker, node, cause, kept: may_leave.err() });
     }

@@ -228,7 +228,8 @@ fn several_notices_at_once_are_all_drained_and_count_towards_no_limit() {
 
 #[test]
 fn what_may_not_leave_is_not_replaced_and_it_is_told_why() {
-    let changes: [(&str, Change); 6] = [
+    let changes: [(&str, Change); 7] = [
+        ("unknown", |world| world.unlisted(1)),
         ("kept", |world| world.node(1).kept = Some("bellwether.dev/keep=true".to_owned())),
         ("permanent", |world| {
             world.pool().permanent.insert("w1".to_owned());
