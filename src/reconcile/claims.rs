@@ -231,13 +231,15 @@ impl Claims {
         let renewed = self.store.renew(claim, ttl).await;
         killpoint::reached(Point::Renewed);
         if let Err(Error::Fenced { .. }) = renewed {
-            // Whoever has the claim now need not wait for the lease's end.
+            // Whoever has the claim now need not wait for the lease's end. Nothing is begun under it while that is told.
+            drop(self.lock().give_back());
             self.let_go(claim).await;
         }
         let claim = renewed?;
         if lease {
             let answer = self.hold(&claim, ttl).await;
             if let Err(Refusal::Held { .. } | Refusal::Outdated { .. }) = answer {
+                drop(self.lock().give_back());
                 self.give_back(&claim).await;
             }
             answer?;

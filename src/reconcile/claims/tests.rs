@@ -230,8 +230,26 @@ impl Fence for Slow {
     }
 
     async fn let_go(&self, claim: &Claim) -> fence::Result<()> {
+        tokio::time::sleep(TTL / 10).await;
         self.0.let_go(claim).await
     }
+}
+
+/// Another may have the claim by then, and the lease in a moment.
+#[tokio::test(start_paused = true)]
+async fn who_is_fenced_acts_no_more_while_it_gives_the_lease_back() {
+    let clock = Clock::starting_at(Timestamp::UNIX_EPOCH);
+    let world = World::new(&SimConfig::default(), clock).unwrap();
+    let (store, slow) = (store(clock), Arc::new(Slow(Witness::new(world))));
+    let one = Claims::new("c".into(), "a", store.clone(), slow, clock);
+    one.step(ACT).await;
+    store.release(&one.leased().unwrap()).await.unwrap();
+    let meanwhile = async {
+        tokio::time::sleep(TTL / 20).await;
+        one.leased()
+    };
+    let (_, leased) = tokio::join!(one.step(ACT), meanwhile);
+    assert_eq!(leased, None);
 }
 
 /// A claim that is renewed keeps its token.
