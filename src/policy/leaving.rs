@@ -114,6 +114,10 @@ fn give_back(
     if let Err(kept) = candidates::not_kept(node) {
         return Some(kept);
     }
+    // It can neither be ended under a person's cordon nor be given back as late, for nothing is left to drain.
+    if worker.state == WorkerState::Drained && node.cordon == Cordon::Foreign {
+        return Some(Reason::ForeignCordon);
+    }
     // Of an empty one nothing is late: it only waits for its volumes.
     let is_empty = || scene.movable_on(&node.at.name).next().is_none();
     let is_done = worker.state == WorkerState::Drained && is_empty();

@@ -270,6 +270,17 @@ fn a_machine_that_became_protected_is_given_back_instead_of_ended() {
     assert_eq!(only(&plan).reason, Reason::Protected);
 }
 
+/// Else it would be drained for ever: pass after pass would find nothing to evict.
+#[test]
+fn a_drained_worker_whose_cordon_a_person_took_over_is_given_back() {
+    let mut world = leaving(WorkerState::Drained);
+    world.view().pods.clear();
+    world.node(3).cordon = Cordon::Foreign;
+    let plan = world.plan();
+    assert!(matches!(only(&plan).act, Act::Uncordon { .. }), "{plan:#?}");
+    assert_eq!(only(&plan).reason, Reason::ForeignCordon);
+}
+
 #[test]
 fn a_refused_cordon_of_a_replacement_is_asked_again_too() {
     let mut world = leaving(WorkerState::Cordoned);
@@ -414,7 +425,7 @@ fn a_drained_worker_is_ended_only_while_the_cordon_is_ours_and_its_machine_lives
     world.view().pods.clear();
     assert_eq!(world.plan().act(3), "terminate");
     world.node(3).cordon = Cordon::Foreign;
-    assert_eq!(world.plan().act(3), "evict");
+    assert_eq!(world.plan().act(3), "uncordon");
     world.node(3).cordon = Cordon::Ours;
     world.instance(3).state = crate::model::InstanceState::Gone;
     assert_eq!(world.plan().act(3), "none", "its node says Ready: neither is believed");
