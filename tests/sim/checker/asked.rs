@@ -6,22 +6,24 @@ use bellwether::model::{
 };
 use jiff::Timestamp;
 
-/// What one process asked.
+/// What one process asked, in which order: of all this nothing need take any time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Asked {
-    /// When it last wrote down what it is about to do, or did.
-    committed: Option<Timestamp>,
-    /// When it was last told what the Alertmanagers say, and when last that the guard holds.
-    truth: Option<Timestamp>,
-    holds: Option<Timestamp>,
+    steps: u64,
+    /// At which step it last wrote down what it is about to do, or did.
+    committed: u64,
+    /// At which it was last told what the Alertmanagers say, and at which last that the guard holds.
+    truth: u64,
+    holds: u64,
     /// What it was last told that the forecasts want.
     want: Option<u32>,
 }
 
 impl Asked {
-    /// Whether it asked between what it wrote down and now.
-    fn is_since(&self, asked: Option<Timestamp>) -> bool {
-        asked >= self.committed
+    /// One step more.
+    fn step(&mut self) -> u64 {
+        self.steps += 1;
+        self.steps
     }
 }
 
@@ -31,9 +33,11 @@ const FORETOLD: std::time::Duration = std::time::Duration::from_mins(2);
 impl Checker {
     /// A process was told what the Alertmanagers say, as far as they answered.
     pub(crate) fn told(&self, replica: usize, truth: &Truth) {
+        self.asked_of_nodes(truth);
         let now = self.now();
         let mut state = self.state();
-        state.seen.entry(replica).or_default().asked.truth = Some(now);
+        let asked = &mut state.seen.entry(replica).or_default().asked;
+        asked.truth = asked.step();
         for id in truth.silences.keys() {
             state.told.entry((replica, id.clone())).or_insert(now);
         }
@@ -41,9 +45,10 @@ impl Checker {
 
     /// A process was answered what the guard says.
     pub(crate) fn guarded(&self, replica: usize, guard: &Guard) {
-        let now = self.now();
         if *guard == Guard::Holds {
-            self.state().seen.entry(replica).or_default().asked.holds = Some(now);
+            let mut state = self.state();
+            let asked = &mut state.seen.entry(replica).or_default().asked;
+            asked.holds = asked.step();
         }
     }
 
@@ -57,13 +62,16 @@ impl Checker {
 
     /// A process writes down what it is about to do, or did.
     pub(crate) fn commits(&self, replica: usize, changes: &Changes) {
-        let now = self.now();
         let mut state = self.state();
         let asked = &mut state.seen.entry(replica).or_default().asked;
-        asked.committed = Some(now);
+        asked.committed = asked.step();
         let want = asked.want.unwrap_or_default();
         for intent in &changes.intents {
             state.wants.entry(intent.request.batch.clone()).or_insert(want);
+        }
+        drop(state);
+        for intent in &changes.intents {
+            self.is_to_replace(&intent.request, &intent.permit);
         }
     }
 
@@ -77,7 +85,7 @@ impl Checker {
     pub(super) fn asked_again(&self, replica: usize, what: &str) {
         let asked = self.state().seen.get(&replica).map(|seen| seen.asked.clone());
         let asked = asked.unwrap_or_default();
-        if !asked.is_since(asked.truth) {
+        if asked.truth <= asked.committed {
             self.violated("I3", format!("{what} without asking again: {asked:?}"));
         }
     }
@@ -86,7 +94,7 @@ impl Checker {
     pub(super) fn guard_holds(&self, replica: usize, worker: &WorkerId) {
         let asked = self.state().seen.get(&replica).map(|seen| seen.asked.clone());
         let asked = asked.unwrap_or_default();
-        if !asked.is_since(asked.holds) {
+        if asked.holds <= asked.committed {
             self.violated("I3", format!("cordon {worker} though no guard holds: {asked:?}"));
         }
     }

@@ -151,14 +151,13 @@ impl Checker {
     fn due_of(&self, worker: &Worker, pool: &PoolConfig, is_paused: bool) -> Option<Due> {
         let machine = worker.instance.as_ref();
         let is_protected = machine.is_some_and(|id| self.state().protected.contains_key(id));
+        let is_kept = is_protected || is_permanent(worker, pool);
         let (most, is_removal) = match worker.state {
             WorkerState::Booting | WorkerState::Joined => (pool.join_deadline, false),
             WorkerState::Cordoned | WorkerState::Draining | WorkerState::Drained => {
                 (pool.drain.timeout, true)
             }
-            WorkerState::Failed { .. } | WorkerState::Terminating
-                if !is_paused && !is_protected =>
-            {
+            WorkerState::Failed { .. } | WorkerState::Terminating if !is_paused && !is_kept => {
                 (ENDS, true)
             }
             // A request is settled with its intent.
@@ -193,6 +192,13 @@ impl Checker {
         let what = format!("machine {} serves nobody", machine.id);
         (!is_kept).then_some(Due { what, most, is_removal: true })
     }
+}
+
+/// Whether its owner named a worker, so that nothing ends it whatever becomes of it.
+pub(super) fn is_permanent(worker: &Worker, pool: &PoolConfig) -> bool {
+    let node = worker.node.as_ref().map(|node| node.name.as_str());
+    let names = [Some(worker.id.as_str()), node];
+    names.into_iter().flatten().any(|name| pool.permanent.contains(name))
 }
 
 fn has_ready_node(machine: &Instance, view: &ClusterView) -> bool {

@@ -26,7 +26,7 @@ impl Checker {
         let memory = self.memory().await;
         let first = request.orders.first().map(|order| &order.worker);
         self.any_act(replica, "launch", first).await;
-        let before = self.state().ordered.insert(request.batch.clone(), request.orders.len());
+        self.state().ordered.insert(request.batch.clone(), request.orders.len());
         let Some(intent) = memory.intents.get(&request.batch) else {
             return self.violated("I8", format!("no intent for {}", request.batch));
         };
@@ -38,9 +38,6 @@ impl Checker {
         }
         self.at_most_max(request, &intent.permit, &memory);
         self.no_more_than_asked(intent, &memory);
-        if before.is_none() {
-            self.is_to_replace(request, &intent.permit);
-        }
         self.once(&intent.pods, request, &memory);
         if matches!(intent.permit, Permit::Up { .. }) && intent.pods.is_empty() {
             self.not_cooling(&request.pool, &request.batch);

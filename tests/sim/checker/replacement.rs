@@ -20,15 +20,16 @@ const APART: Duration = Duration::from_secs(30);
 pub(super) struct Replacements {
     /// Nodes that an alert asks to replace, or asked of late.
     asked: BTreeMap<NodeName, Asked>,
-    /// Workers that went for another, and when each was chosen.
-    gone: BTreeSet<(WorkerId, Timestamp)>,
+    /// Workers that went for another, of which pool, and when each was chosen.
+    gone: BTreeSet<(PoolName, WorkerId, Timestamp)>,
     /// Machines that took over from one.
     took_over: BTreeSet<InstanceId>,
 }
 
 /// An alert about a node.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Asked {
+    pool: PoolName,
     first: Timestamp,
     starts: Timestamp,
     last: Timestamp,
@@ -43,7 +44,8 @@ impl Checker {
         for alert in truth.alerts.values() {
             let word = alert.labels.get("autoscale").map(String::as_str);
             let (Some("replace"), Some(node)) = (word, alert.labels.get("node")) else { continue };
-            let new = Asked { first: now, starts: alert.starts_at, last: now };
+            let pool = PoolName::new(alert.labels.get("pool").cloned().unwrap_or_default());
+            let new = Asked { pool, first: now, starts: alert.starts_at, last: now };
             let known = asked.entry(NodeName::new(node.clone())).or_insert(new);
             (known.starts, known.last) = (known.starts.max(alert.starts_at), now);
         }
@@ -55,14 +57,14 @@ impl Checker {
         let what = format!("cordon {} to replace it", worker.id);
         let view = self.view();
         let created = view.nodes().find(|there| there.at == *node).map(|there| there.created);
-        let asked = self.state().replacements.asked.get(&node.name).copied();
+        let asked = self.state().replacements.asked.get(&node.name).cloned();
         let Some(asked) = asked else {
             return self.violated("I3", format!("{what}, and nothing asks for it"));
         };
         if created.is_some_and(|at| at > duration::after(asked.starts, APART)) {
             self.violated("I3", format!("{what}, and the alert is older than {}", named(node)));
         }
-        let chosen = (worker.id.clone(), worker.since);
+        let chosen = (worker.pool.clone(), worker.id.clone(), worker.since);
         let is_new =
             worker.state == WorkerState::Cordoned && self.state().replacements.gone.insert(chosen);
         if !is_new {
@@ -90,8 +92,8 @@ impl Checker {
         let most = pools.get(&worker.pool).map_or(0, |pool| pool.replacements_per_hour);
         let (now, hour) = (self.now(), Duration::from_hours(1));
         let state = self.state();
-        let of_late = state.replacements.gone.iter();
-        let of_late = of_late.filter(|(_, at)| duration::since(*at, now) < hour).count();
+        let of_pool = state.replacements.gone.iter().filter(|(pool, ..)| *pool == worker.pool);
+        let of_late = of_pool.filter(|(.., at)| duration::since(*at, now) < hour).count();
         drop(state);
         if of_late > most as usize {
             self.violated("I3", format!("{of_late} workers are replaced within an hour"));
@@ -119,16 +121,11 @@ impl Checker {
         machines.iter().find(may).map(|machine| machine.id.clone())
     }
 
-    /// I2: nothing is launched in place of a worker unless an alert asks for that, or the provider takes one.
+    /// I2: nothing is launched in place of a worker unless an alert asks for one of the pool, as it is decided.
     pub(super) fn is_to_replace(&self, request: &LaunchRequest, permit: &Permit) {
-        let view = self.view();
-        let is_of_pool = |name: &NodeName, pool: &PoolName| {
-            let mut nodes = view.nodes().filter(|node| node.at.name == *name);
-            nodes.any(|node| node.pool.as_ref() == Some(pool))
-        };
         let is_asked = {
             let state = self.state();
-            state.replacements.asked.keys().any(|name| is_of_pool(name, &request.pool))
+            state.replacements.asked.values().any(|asked| asked.pool == request.pool)
         };
         if matches!(permit, Permit::Replace { .. }) && !is_asked {
             self.violated("I2", format!("{} replaces what nobody asked for", request.batch));

@@ -34,7 +34,10 @@ impl Universe<'_> {
 pub(super) fn hindrance(what: &What) -> Hindered {
     let (acts, removals) = match what {
         What::Fault { faults, .. } => {
-            (faults.list_errors || faults.list_empty || faults.observe_errors, false)
+            // Which machine is whose only the answer tells where they bear no names.
+            let is_untold = faults.lose_launch_reply;
+            let is_unseen = faults.list_errors || faults.list_empty || faults.observe_errors;
+            (is_unseen || is_untold, false)
         }
         What::Trouble { link, .. } => {
             let is_monitoring = matches!(link, Link::Alertmanager(_) | Link::Prometheus);
