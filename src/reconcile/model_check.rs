@@ -1,5 +1,5 @@
 //! Every order of things that two processes, their store and their provider can go through, within
-//! bounds, and what holds in all of them. `docs/testing.md` tells what is modelled and assumed.
+//! bounds, and what holds in all of them. `docs/testing/claim.md` tells what is modelled and assumed.
 //!
 //! The transitions are the code's own functions: the stored claim (`store::Holding`), what a process
 //! believes (`claims::belief`), the plan, the intent, the outcome (`desk`). The model adds only the
